@@ -1,0 +1,36 @@
+"""The producer of torch2tfds: a PyTorch `DataLoader` drained once into what `tfds.load` reads.
+
+>>> import exporters
+>>> exporters.export(loader, "/data", name="digits")        # doctest: +SKIP
+"""
+
+from exporters.errors import (
+    AlreadyPublishedError,
+    ArgumentError,
+    DataDirError,
+    ExportError,
+    LayoutError,
+    LoaderError,
+    MissingDependencyError,
+    SchemaError,
+)
+from exporters.export import Card, Export, export
+from exporters.live import in_memory, stream
+from exporters.version import __version__
+
+__all__ = [
+    "AlreadyPublishedError",
+    "ArgumentError",
+    "Card",
+    "DataDirError",
+    "Export",
+    "ExportError",
+    "LayoutError",
+    "LoaderError",
+    "MissingDependencyError",
+    "SchemaError",
+    "__version__",
+    "export",
+    "in_memory",
+    "stream",
+]

@@ -1,0 +1,1 @@
+"""Who runs the shards of a plan. An engine knows nothing of formats."""

@@ -1,0 +1,37 @@
+"""The producer's exceptions: everything this package raises on purpose is an `ExportError`.
+
+Each leaf also inherits the built-in that fits. An exception of the DataLoader itself is never
+wrapped: it reaches the caller with its own traceback.
+"""
+
+
+class ExportError(Exception):
+    """Root of the exceptions `exporters` raises. Whenever one is raised, nothing was published."""
+
+
+class ArgumentError(ExportError, ValueError):
+    """An argument of the call is wrong: a name, a version, a split, a format."""
+
+
+class LoaderError(ExportError, TypeError):
+    """Not a DataLoader, or one whose batches cannot be turned into columns."""
+
+
+class SchemaError(ExportError, ValueError):
+    """A batch contradicts the features: another dtype, shape, structure, a label out of range."""
+
+
+class LayoutError(ExportError, ValueError):
+    """An image's layout could be read two ways, or the given one does not fit."""
+
+
+class AlreadyPublishedError(ExportError, FileExistsError):
+    """The version is published already; pass `overwrite=True` or a higher version."""
+
+
+class DataDirError(ExportError, OSError):
+    """The data_dir cannot be written, or another export is writing the same version."""
+
+
+class MissingDependencyError(ExportError, ImportError):
+    """A package is missing; the message names the extra that brings it."""

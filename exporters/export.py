@@ -1,0 +1,151 @@
+"""`export()`: drains DataLoaders once and publishes what they gave. Wiring only.
+
+    DataLoader -> batches -> columns (checked, channels-last) -> shard writer -> staged shards
+               -> manifest + TFDS metadata -> one atomic rename
+
+Everything heavy is imported when it is called, so that `import exporters` costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporters.errors import ArgumentError
+
+SHARD_BYTES = 256 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a person should know about a dataset; ends up in `tfds.core.DatasetInfo`.
+
+    Attributes:
+      description: what it is.
+      homepage: a URL.
+      citation: BibTeX.
+      license: its licence; also written to a LICENSE file beside the data, as TFDS does.
+    """
+
+    description: str = ""
+    homepage: str = ""
+    citation: str = ""
+    license: str = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if not isinstance(getattr(self, field.name), str):
+                raise ArgumentError(f"card {field.name!r} must be str (got {getattr(self, field.name)!r})")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was published.
+
+    Attributes:
+      path: the version directory, `<data_dir>/<name>/<version>`.
+      module: the generated builder module beside it.
+      name, version, format: as asked for.
+      examples: number of examples by split.
+      shards: number of shards by split.
+      bytes: size of all published files.
+      decisions: what was decided about each feature, in words.
+    """
+
+    path: str
+    module: str
+    name: str
+    version: str
+    format: str
+    examples: Mapping[str, int]
+    shards: Mapping[str, int]
+    bytes: int
+    decisions: Sequence[str]
+
+
+def export(
+    loaders: Any,
+    data_dir: str | os.PathLike[str],
+    *,
+    name: str,
+    version: str = "1.0.0",
+    format: str = "tfrecord",
+    names: Sequence[str] | Mapping[str, str] | None = None,
+    features: Mapping[str, Any] | None = None,
+    layouts: Mapping[str, str] | None = None,
+    supervised_keys: Sequence[str] | None = None,
+    card: Card | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> Export:
+    """Drains PyTorch DataLoaders once and publishes a dataset that `tfds.load` reads.
+
+    >>> result = exporters.export(                                   # doctest: +SKIP
+    ...     {"train": train_loader, "test": test_loader}, "/data", name="digits"
+    ... )
+    image: NCHW (1, 8, 8) -> NHWC (8, 8, 1), Tensor uint8
+    label: ClassLabel of 10 classes
+    >>> result.path                                                  # doctest: +SKIP
+    '/data/digits/1.0.0'
+
+    Args:
+      loaders: a `torch.utils.data.DataLoader` (becomes split `train`), or a mapping of split name
+        to DataLoader. A batch may be a tensor, an array, a list of str, bytes or numbers, or any
+        nesting of those in tuples, lists, dicts, namedtuples and dataclasses. A pair (x, y)
+        becomes `image` (or `features`, if x is no image) and `label`.
+      data_dir: where datasets are published; made if it is not there.
+      name: dataset name, lower_snake_case.
+      version: `"x.y.z"`.
+      format: `"tfrecord"` or `"hdf5"`.
+      names: new names: a sequence for the parts of a tuple, or a mapping of old name to new.
+      features: TFDS features that replace the inferred ones, by name
+        (`{"label": tfds.features.ClassLabel(names=[...])}`).
+      layouts: layout of the batches as the loader gives them, by name (`{"image": "NCHW"}`); what
+        has a `C` is stored channels-last.
+      supervised_keys: feature names of input and target for `as_supervised=True`; set by itself
+        for a pair.
+      card: description, homepage, citation, license.
+      shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
+      overwrite: replace the version if it is published already, in one step.
+      progress: True shows a bar, None shows one if stderr is a terminal, False says nothing.
+
+    Returns:
+      What was published; `.path` is the version directory.
+
+    Raises:
+      ExportError: its subclasses say what is wrong and what would mend it. Nothing was published.
+      Exception: whatever the loader raised, as it raised it. Nothing was published.
+    """
+    from exporters import formats, loader
+    from exporters import names as names_lib
+    from exporters.job import Job
+    from exporters.progress import Progress
+    from exporters.staging import Stage
+    from tfds_builder.generate import generate
+
+    splits = names_lib.check_splits(loaders)
+    names_lib.check_dataset(name, version, shard_bytes)
+    for split, item in splits.items():
+        loader.check_loader(item, split)
+    encoder = formats.find(format)
+    options = names_lib.Options(names, features, layouts, supervised_keys)
+    with Stage(data_dir, name, version, overwrite=overwrite) as stage:
+        with Progress(progress, loader.expected_total(splits.values()), name) as bar:
+            job = Job(stage, encoder, bar, name=name, version=version, format=format, shard_bytes=shard_bytes)
+            for split, item in splits.items():
+                job.write_split(split, item, splits, options, card or Card())
+        manifest = job.publish()
+    return Export(
+        path=os.fspath(stage.target),
+        module=generate(stage.target),
+        name=name,
+        version=version,
+        format=format,
+        examples={split: content.examples for split, content in manifest.splits.items()},
+        shards={split: len(content.shards) for split, content in manifest.splits.items()},
+        bytes=sum(file.bytes for file in manifest.files),
+        decisions=tuple(manifest.decisions),
+    )

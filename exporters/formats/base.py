@@ -1,0 +1,78 @@
+"""The interface of a format: turn the columns of a shard into the bytes of its files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from exporters.errors import ArgumentError
+from exporters.loader import Array
+from tfds_builder.manifest import Column, Geometry
+
+
+class Sink(Protocol):
+    """Where bytes go, in order: an open file, or anything that takes them."""
+
+    def write(self, buffer: Any, prepare: Callable[[Any], Any] | None = None) -> None:
+        """Takes over `buffer` (contiguous bytes); `prepare(buffer)` is called first, maybe later
+        and on another thread, and may still change it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardContext:
+    """What a format may write into a shard to make it readable on its own.
+
+    Attributes:
+      columns: what is stored, in the manifest's order.
+      lists: which list of a `tf.train.Feature` TFDS expects each column in: `"bytes_list"`,
+        `"float_list"` or `"int64_list"`, by flat name.
+      attributes: facts about the whole shard (dataset, version, split).
+      column_attributes: facts about each column (feature, layout, class names).
+    """
+
+    columns: Sequence[Column]
+    lists: Mapping[str, str]
+    attributes: Mapping[str, Any]
+    column_attributes: Mapping[str, Mapping[str, Any]]
+
+
+class ShardWriter(Protocol):
+    """Writes one shard. Nothing it is given is kept: the loader may reuse its memory."""
+
+    def append(self, columns: Mapping[str, Array]) -> None:
+        """Adds the rows of a batch: stored columns by flat name, each (rows, *shape)."""
+
+    def finish(self) -> Geometry:
+        """Hands the last bytes to the sink and says where the columns lie."""
+
+
+class Format(Protocol):
+    """A format: how stored columns are encoded, and the writer of a shard."""
+
+    def columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
+        """The columns as this format stores them (encoding and width may differ)."""
+
+    def open(self, data: Sink, index: Sink | None, context: ShardContext) -> ShardWriter:
+        """A writer of one shard; `index` is given where `needs_index` says so."""
+
+    def needs_index(self, columns: Sequence[Column]) -> bool:
+        """Whether a shard of these columns has an index file beside it."""
+
+
+def find(name: str) -> Format:
+    """The format of that name; its module, and h5py, are loaded only now.
+
+    Raises:
+      ArgumentError: there is no such format.
+      MissingDependencyError: a package it needs is missing.
+    """
+    if name == "tfrecord":
+        from exporters.formats.tfrecord import TFRecordFormat
+
+        return TFRecordFormat()
+    if name == "hdf5":
+        from exporters.formats.hdf5 import HDF5Format
+
+        return HDF5Format()
+    raise ArgumentError(f"format must be 'tfrecord' or 'hdf5' (got {name!r})")

@@ -1,0 +1,343 @@
+"""DataLoader -> batches of named arrays. The only file that knows torch.
+
+A batch of any structure becomes flat columns: `{"image": array, "target/boxes": array}`. Arrays
+are NumPy views of the batch's own memory wherever that is possible; nothing is copied or permuted
+here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import numbers
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters.errors import LoaderError, MissingDependencyError, SchemaError
+
+Array = npt.NDArray[Any]
+Columns = dict[str, Array]
+
+_STORABLE = frozenset("?bBhHiIlLqQefdFD")
+"""NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One batch: flat columns that all have `rows` rows, and its number in the split, from 0."""
+
+    columns: Columns
+    rows: int
+    number: int
+
+
+def check_loader(loader: Any, split: str) -> None:
+    """Raises LoaderError unless `loader` is a `torch.utils.data.DataLoader`."""
+    data = _torch().utils.data
+    if isinstance(loader, data.DataLoader):
+        return
+    hint = "wrap it: torch.utils.data.DataLoader(dataset, batch_size=64)" if hasattr(loader, "__getitem__") else ""
+    raise LoaderError(
+        f"split {split!r}: expected a torch.utils.data.DataLoader, got {type(loader).__name__}" + (f"; {hint}" if hint else "")
+    )
+
+
+def is_loader(value: Any) -> bool:
+    """Whether `value` is a `torch.utils.data.DataLoader`."""
+    return isinstance(value, _torch().utils.data.DataLoader)
+
+
+def to_batch(raw: Any, split: str, number: int) -> Batch:
+    """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
+
+    Raises:
+      LoaderError: it cannot be turned into columns (names the batch and the feature).
+      SchemaError: its columns have different numbers of rows.
+    """
+    where = f"split {split!r}, batch {number}"
+    columns = dict(_flatten(raw, "", where))
+    if not columns:
+        raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
+    sizes = {name: len(array) for name, array in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise SchemaError(
+            f"{where}: every feature must have the same number of rows, got "
+            + ", ".join(f"{_shown(name)}: {size}" for name, size in sizes.items())
+            + "; make collate_fn give one row an example"
+        )
+    return Batch(columns, next(iter(sizes.values())), number)
+
+
+def position_names(raw: Any) -> list[str]:
+    """Structural names of the top-level parts of a batch that are known by position only.
+
+    >>> position_names(torch.zeros(8, 3)), position_names([images, labels])     # doctest: +SKIP
+    ([''], ['0', '1'])
+
+    Empty for a mapping, a dataclass or a namedtuple: their parts have names of their own.
+    """
+    if _is_leaf(raw):
+        return [""]
+    is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
+    return [str(i) for i in range(len(raw))] if is_plain else []
+
+
+def peek(loader: Any, split: str) -> tuple[Any, Iterator[Any]]:
+    """The first raw batch of a loader, and an iterator over all of them, the first included.
+
+    Raises:
+      SchemaError: the loader yields nothing.
+    """
+    batches = iter(loader)
+    try:
+        first = next(batches)
+    except StopIteration:
+        raise SchemaError(f"split {split!r}: the loader yields no batch; give it a dataset that is not empty") from None
+    return first, itertools.chain([first], batches)
+
+
+def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
+    """The first raw batch without using up the loader's order.
+
+    For a map-style dataset the batch is fetched here, the state of every random generator put
+    back, and the next epoch draws as if nothing had happened. An iterable dataset may be a stream
+    that cannot be read twice: there the opened iterator is returned too, and must be used first.
+    """
+    data = _torch().utils.data
+    if isinstance(loader.dataset, data.IterableDataset):
+        return peek(loader, split)
+    with _random_state_kept(loader):
+        sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+        index = next(iter(sampler), None)
+        if index is None or (isinstance(index, Sequence) and not index):
+            raise SchemaError(f"split {split!r}: the loader yields no batch; give it a dataset that is not empty")
+        if loader.batch_sampler is None:
+            return loader.collate_fn(loader.dataset[index]), None
+        get_many = getattr(loader.dataset, "__getitems__", None)
+        rows = get_many(index) if get_many else [loader.dataset[i] for i in index]
+        return loader.collate_fn(rows), None
+
+
+@contextlib.contextmanager
+def _random_state_kept(loader: Any) -> Iterator[None]:
+    """Puts back the state of every generator that drawing a batch could have moved on."""
+    import random
+
+    torch = _torch()
+    owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
+    generators = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None}
+    states = [(generator, generator.get_state()) for generator in generators.values()]
+    python, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
+        for generator, state in states:
+            generator.set_state(state)
+
+
+def expected_examples(loader: Any) -> int | None:
+    """How many examples a loader will give, where it can tell; for the progress bar only."""
+    try:
+        sampler = loader.sampler if loader.batch_sampler is None else getattr(loader.batch_sampler, "sampler", None)
+        count = len(loader.dataset) if sampler is None else len(sampler)
+    except TypeError:
+        return None
+    if loader.drop_last and loader.batch_size:
+        return int(count - count % loader.batch_size)
+    return int(count)
+
+
+def expected_total(loaders: Iterable[Any]) -> int | None:
+    """`expected_examples` of several loaders together; None if one of them cannot tell."""
+    counts = [expected_examples(loader) for loader in loaders]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def class_names(loader: Any) -> list[str] | None:
+    """`dataset.classes`, torchvision's convention, also through Subset and ConcatDataset.
+
+    A tuple of synonyms (as ImageNet's) becomes one name, joined by ", ".
+    """
+    found = _find_classes(loader.dataset)
+    if found is None:
+        return None
+    names = [", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name) for name in found]
+    return names or None
+
+
+def _find_classes(dataset: Any) -> Sequence[Any] | None:
+    classes = getattr(dataset, "classes", None)
+    if isinstance(classes, list | tuple):
+        return classes
+    data = _torch().utils.data
+    if isinstance(dataset, data.Subset):
+        return _find_classes(dataset.dataset)
+    if isinstance(dataset, data.ConcatDataset):
+        found = [_find_classes(part) for part in dataset.datasets]
+        if all(item is not None and list(item) == list(found[0] or []) for item in found):
+            return found[0]
+    return None
+
+
+def _shown(path: str) -> str:
+    return repr(path or "the batch")
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | bytes | numbers.Number | np.generic)
+
+
+def _is_leaf(value: Any) -> bool:
+    if isinstance(value, np.ndarray) or _is_tensor(value):
+        return True
+    is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
+    return is_list and len(value) > 0 and any(_is_scalar(item) for item in value)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, _torch().Tensor)
+
+
+def _flatten(value: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
+    """The leaves of a batch as (structural name, array)."""
+    if _is_tensor(value):
+        yield path, _with_rows(_tensor_to_numpy(value, path, where), path, where)
+    elif isinstance(value, np.ndarray):
+        yield path, _with_rows(_check_array(value, path, where), path, where)
+    elif _is_leaf(value):
+        yield path, _list_to_numpy(value, path, where)
+    else:
+        for name, item in _items(value, path, where):
+            yield from _flatten(item, f"{path}/{name}" if path else name, where)
+
+
+def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
+    """The parts of one level of structure, by name."""
+    if isinstance(value, Mapping | list | tuple) and not value:
+        raise LoaderError(f"{where}: {_shown(path)} is an empty {type(value).__name__}; give it at least one feature")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise LoaderError(f"{where}: {_shown(path)} has the key {key!r}; keys must be str, they become feature names")
+            yield key, item
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name)
+    elif isinstance(value, list | tuple):
+        for name, item in zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True):
+            yield name, item
+    elif value is None:
+        raise LoaderError(f"{where}: {_shown(path)} is None; give every example a value, or leave the feature out of collate_fn")
+    elif _is_scalar(value):
+        raise LoaderError(
+            f"{where}: {_shown(path)} is a single {type(value).__name__} with no batch axis; "
+            "give the DataLoader a batch_size, or make collate_fn return a list or a tensor"
+        )
+    else:
+        raise LoaderError(
+            f"{where}: {_shown(path)} is a {type(value).__name__}; a batch must be built of tensors, NumPy arrays, lists of "
+            "str, bytes or numbers, in tuples, lists, dicts or dataclasses: convert it in collate_fn"
+        )
+
+
+def _with_rows(array: Array, path: str, where: str) -> Array:
+    if array.ndim == 0:
+        raise LoaderError(f"{where}: {_shown(path)} has no batch axis (shape ()); give the DataLoader a batch_size")
+    return array
+
+
+def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
+    """A tensor of any device, layout in memory and autograd state as a NumPy view of its values."""
+    torch = _torch()
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else str(tensor.layout)
+        kind = "meta" if tensor.is_meta else kind
+        raise LoaderError(f"{where}: {_shown(path)} is a {kind} tensor; convert it in collate_fn (.to_dense(), .dequantize())")
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        bits: Array = tensor.view(torch.int16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    try:
+        array: Array = tensor.numpy()
+    except TypeError:
+        raise LoaderError(
+            f"{where}: {_shown(path)} has dtype {tensor.dtype}, which TFDS cannot decode; convert it in collate_fn, "
+            "for example .to(torch.float32)"
+        ) from None
+    return array
+
+
+def _check_array(array: Array, path: str, where: str) -> Array:
+    """A NumPy array of a storable dtype, little-endian, strings as an object array."""
+    import ml_dtypes
+
+    if isinstance(array, np.ma.MaskedArray):
+        raise LoaderError(f"{where}: {_shown(path)} is a masked array; fill it (.filled(value)) in collate_fn")
+    if array.dtype.kind in "US":
+        return array.astype(object)
+    if array.dtype.kind == "O":
+        if array.ndim == 0:
+            return array
+        _check_strings(array.ravel().tolist(), path, where)
+        return array
+    if array.dtype == ml_dtypes.bfloat16:
+        return np.asarray(array)
+    if array.dtype.char not in _STORABLE:
+        raise LoaderError(
+            f"{where}: {_shown(path)} has dtype {array.dtype}, which TFDS cannot store bit-exact; convert it in collate_fn"
+        )
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
+    """A list of str, bytes or numbers, one a row. All ints give int64, any float float64."""
+    if all(isinstance(value, str) for value in values) or all(isinstance(value, bytes) for value in values):
+        return _object_array(values)
+    if any(isinstance(value, str | bytes) for value in values):
+        _check_strings(values, path, where)
+    if not all(isinstance(value, numbers.Number | np.generic) for value in values):
+        odd = next(v for v in values if not isinstance(v, numbers.Number | np.generic))
+        raise LoaderError(
+            f"{where}: {_shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
+        )
+    kinds = {type(value) for value in values}
+    if kinds == {bool} or (bool not in kinds and all(isinstance(value, int) for value in values)):
+        try:
+            return np.array(values, dtype=np.bool_ if kinds == {bool} else np.int64)
+        except OverflowError:
+            raise LoaderError(f"{where}: {_shown(path)} has an int that does not fit into int64") from None
+    if bool in kinds:
+        raise LoaderError(f"{where}: {_shown(path)} is a list that mixes bool with other numbers; use one type")
+    return _check_array(np.array(values), path, where)
+
+
+def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
+    kinds = {type(value) for value in values}
+    if all(issubclass(kind, str) for kind in kinds) or all(issubclass(kind, bytes) for kind in kinds):
+        return
+    shown = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise LoaderError(f"{where}: {_shown(path)} must hold only str or only bytes (got {shown}); convert it in collate_fn")
+
+
+def _object_array(values: Sequence[Any]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out
+
+
+def _torch() -> Any:
+    try:
+        import torch
+        import torch.utils.data
+    except ImportError as error:
+        raise MissingDependencyError('exporting needs PyTorch: pip install "torch2tfds[torch]"') from error
+    return torch

@@ -1,0 +1,156 @@
+"""What things are called: dataset, version and splits as TFDS accepts them, and the features of a batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import keyword
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporters import layout as layout_lib
+from exporters.errors import ArgumentError
+from exporters.loader import Columns
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
+_SPLIT = re.compile(r"\w+(-\w+)*")
+_UNSAFE_FEATURE = re.compile(r"[/\x00-\x1f\x7f]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the caller of `export` says about the features; see there."""
+
+    names: Sequence[str] | Mapping[str, str] | None = None
+    features: Mapping[str, Any] | None = None
+    layouts: Mapping[str, str] | None = None
+    supervised_keys: Sequence[str] | None = None
+
+
+def check_dataset(name: str, version: str, shard_bytes: int) -> None:
+    """Raises ArgumentError unless TFDS can find a dataset of that name and version again.
+
+    TFDS turns a name into snake_case before it looks it up (`naming.camelcase_to_snakecase`), and the generated module
+    is named after it, so it must be lower_snake_case and no Python keyword.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise ArgumentError(
+            f"name must be lower_snake_case, begin with a letter and be no Python keyword (got {name!r})"
+            + (f"; for example name={suggestion!r}" if (suggestion := _suggest(name)) else "")
+        )
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise ArgumentError(
+            f'version must be "x.y.z", three numbers without leading zeros (got {version!r}); for example "1.0.0"'
+        )
+    if isinstance(shard_bytes, bool) or not isinstance(shard_bytes, int) or shard_bytes < 1:
+        raise ArgumentError(f"shard_bytes must be a positive number of bytes (got {shard_bytes!r})")
+
+
+def check_splits(loaders: Any) -> dict[str, Any]:
+    """The loaders by split name; a single loader is the split `train`.
+
+    Raises:
+      ArgumentError: no split, or a split name that TFDS rejects.
+    """
+    if not isinstance(loaders, Mapping):
+        return {"train": loaders}
+    if not loaders:
+        raise ArgumentError('loaders has no split; pass a DataLoader, or {"train": train_loader}')
+    for split in loaders:
+        if not isinstance(split, str) or not _SPLIT.fullmatch(split) or split == "all":
+            raise ArgumentError(
+                f"split name {split!r} cannot be used in tfds.load(split=...): use letters, digits and '_', and not 'all', "
+                "which TFDS keeps for all splits together"
+            )
+    return dict(loaders)
+
+
+def _suggest(name: Any) -> str:
+    """A name like the one given that would do, or ''."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name))
+    candidate = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    return candidate if _NAME.fullmatch(candidate) and not keyword.iskeyword(candidate) else ""
+
+
+def name_columns(columns: Columns, positions: Sequence[str], options: Options) -> dict[str, str]:
+    """Structural name -> flat feature name, for every column of the first batch.
+
+    A lone part, or the first of a pair, is `image` if it looks like one and `features` otherwise;
+    the second of a pair is `label`; parts of longer tuples are `item_0`, `item_1`, ...
+
+    Raises:
+      ArgumentError: `names=` does not fit, or a name cannot be stored or is taken.
+    """
+    top = dict(zip(positions, _default_names(columns, positions, options), strict=True))
+    renamed = options.names
+    if isinstance(renamed, Mapping):
+        pass
+    elif renamed is not None:
+        if isinstance(renamed, str) or len(renamed) != len(positions):
+            raise ArgumentError(
+                f"names= must have one name for each of the {len(positions)} parts of a batch (got {renamed!r}); "
+                'for a batch of named parts give a mapping: names={"old": "new"}'
+            )
+        top = dict(zip(positions, renamed, strict=True))
+    result = {}
+    for source in columns:
+        head, slash, rest = source.partition("/")
+        result[source] = (top[head] + slash + rest) if head in top else source
+    if isinstance(renamed, Mapping):
+        result = _rename(result, renamed)
+    for name in result.values():
+        for part in name.split("/"):
+            if not part or part in (".", "..") or _UNSAFE_FEATURE.search(part):
+                raise ArgumentError(
+                    f"feature name {part!r} cannot be stored: it must not be empty, '.' or '..', nor hold '/' or control "
+                    f'characters; rename it: names={{{name!r}: "..."}}'
+                )
+    paths = sorted(result.values())
+    for first, second in itertools.pairwise(paths):
+        if first == second or second.startswith(first + "/"):
+            raise ArgumentError(f"two parts of a batch would both be called {first!r}; rename one with names=")
+    return result
+
+
+def _default_names(columns: Columns, positions: Sequence[str], options: Options) -> list[str]:
+    if len(positions) > 2 or not positions:
+        return [f"item_{position}" for position in positions]
+    mentioned = {*(options.layouts or {}), *(options.features or {})}
+    first = columns.get(positions[0])
+    is_image = first is not None and layout_lib.looks_like_image(first.shape)
+    if {"image", "features"} & mentioned:
+        is_image = "image" in mentioned
+    return (["image"] if is_image else ["features"]) + ["label"] * (len(positions) - 1)
+
+
+def _rename(names: dict[str, str], renamed: Mapping[str, str]) -> dict[str, str]:
+    """Applies `names={"old": "new"}`: `old` a flat name or the beginning of one."""
+    result = dict(names)
+    for old, new in renamed.items():
+        hits = [source for source, name in names.items() if name == old or name.startswith(f"{old}/")]
+        if not hits:
+            raise ArgumentError(f"names= renames {old!r}, which is no feature of the data; features: {sorted(names.values())}")
+        if not isinstance(new, str) or "/" in new:
+            raise ArgumentError(f"names={{{old!r}: ...}} must be a name without '/' (got {new!r})")
+        parent = old.rpartition("/")[0]
+        for source in hits:
+            result[source] = (f"{parent}/" if parent else "") + new + names[source][len(old) :]
+    return result
+
+
+def pick_supervised_keys(names: Mapping[str, str], positions: Sequence[str], options: Options) -> tuple[str, ...] | None:
+    """Input and target for `as_supervised=True`: as given, those of a pair, or None."""
+    tops = list(dict.fromkeys(name.split("/")[0] for name in names.values()))
+    if options.supervised_keys is not None:
+        keys = tuple(options.supervised_keys)
+        if isinstance(options.supervised_keys, str) or len(keys) not in (2, 3) or not set(keys) <= set(tops):
+            raise ArgumentError(f"supervised_keys= must be 2 or 3 of {sorted(tops)} (got {options.supervised_keys!r})")
+        return keys
+    if len(positions) != 2:
+        return None
+    first, second = (
+        next(name for source, name in names.items() if source.split("/")[0] == position).split("/")[0] for position in positions
+    )
+    return first, second

@@ -1,0 +1,73 @@
+"""What will be written, before it is written: pure data, JSON.
+
+A shard is a run of whole batches: it ends before the batch that would take it past
+`shard_bytes`. That depends on the batches alone, so the same loader gives the same shards however
+the work is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that shapes the bytes of an export, apart from the data.
+
+    Attributes:
+      name, version, format: of the dataset.
+      shard_bytes: target size of a shard, bytes.
+      splits: split names, in order.
+      features: the features as TFDS's JSON.
+      columns: the stored columns as the manifest's JSON.
+      labels: class names by flat feature name.
+      supervised_keys, card, decisions: as in the manifest.
+    """
+
+    name: str
+    version: str
+    format: str
+    shard_bytes: int
+    splits: tuple[str, ...]
+    features: dict[str, Any]
+    columns: tuple[dict[str, Any], ...]
+    labels: dict[str, list[str]]
+    supervised_keys: tuple[str, ...] | None
+    card: dict[str, str]
+    decisions: tuple[str, ...]
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: the same plan gives the same bytes."""
+        return (json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n").encode()
+
+
+def cut_into_shards(items: Iterable[Item], size: Callable[[Item], int], shard_bytes: int) -> Iterator[Iterator[Item]]:
+    """Cuts batches into runs, each of at most `shard_bytes` unless a single batch is larger.
+
+    >>> [list(run) for run in cut_into_shards([4, 4, 4, 9, 1], size=int, shard_bytes=8)]
+    [[4, 4], [4], [9], [1]]
+
+    Nothing is held back: each run must be used up before the next is asked for.
+    """
+    source = iter(items)
+    ahead: list[Item] = []  # the batch that did not fit into the run before
+
+    def run() -> Iterator[Item]:
+        taken = 0
+        for item in itertools.chain([ahead.pop()], source):
+            if taken and taken + size(item) > shard_bytes:
+                ahead.append(item)
+                return
+            taken += size(item)
+            yield item
+
+    for first in source:
+        ahead.append(first)
+        while ahead:
+            yield run()

@@ -1,0 +1,56 @@
+"""Write one shard: the unit of work that every engine shares."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+from exporters.formats import Format, ShardContext
+from exporters.loader import Columns
+from exporters.schema import stored_rows
+from exporters.staging import StagedFile
+from tfds_builder.manifest import File, Geometry
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardResult:
+    """A staged shard: its files (still under their staged names), rows, and where its columns lie."""
+
+    data: File
+    index: File | None
+    rows: int
+    geometry: Geometry
+
+
+def write_shard(
+    format: Format, context: ShardContext, directory: pathlib.Path, stem: str, batches: Iterator[Columns]
+) -> ShardResult:
+    """Drains `batches` (stored columns by flat name) into one shard.
+
+    Args:
+      format: how to encode it.
+      context: the columns and what is said about them.
+      directory: the stage.
+      stem: staged file name, without suffix.
+      batches: used up; an exception they raise passes through, and the shard's files stay behind
+        unfinished for the stage to remove.
+
+    Returns:
+      The shard, every byte of it fsynced.
+    """
+    data = StagedFile(directory / f"{stem}.data")
+    index = StagedFile(directory / f"{stem}.index") if format.needs_index(context.columns) else None
+    files = [data] if index is None else [data, index]
+    try:
+        writer, rows = format.open(data, index, context), 0
+        for columns in batches:
+            writer.append(columns)
+            rows += stored_rows(columns)
+        geometry = writer.finish()
+        written = [file.close() for file in files]
+    except BaseException:
+        for file in files:
+            file.abort()
+        raise
+    return ShardResult(written[0], written[1] if index is not None else None, rows, geometry)

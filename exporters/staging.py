@@ -1,0 +1,237 @@
+"""Nothing is visible under its final name until it is whole: staged, fsynced, renamed once.
+
+A version is staged in `<data_dir>/<name>/<version>.incomplete`, beside where it will be, so that
+publishing is one rename inside one file system. TFDS takes no notice of such a directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import pathlib
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from exporters.errors import AlreadyPublishedError, DataDirError
+from tfds_builder import manifest as manifest_lib
+from tfds_builder.manifest import File
+
+_QUEUE_BUFFERS = 4
+"""Buffers that may wait to be written: enough to keep both threads busy, a few batches of memory."""
+
+
+class StagedFile:
+    """A file being written: its bytes are hashed and written by a thread of its own, in order.
+
+    Checksums, SHA-256 and `write` let go of the interpreter lock, so they run while the next batch
+    is drained. A buffer given to `write` belongs to the file from then on.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 (closed by close or abort)
+        self._digest, self._size = hashlib.sha256(), 0
+        self._error: BaseException | None = None
+        self._queue: queue.Queue[tuple[Any, Callable[[Any], Any] | None] | None] = queue.Queue(_QUEUE_BUFFERS)
+        self._thread = threading.Thread(target=self._work, name=f"write {self.path.name}", daemon=True)
+        self._thread.start()
+
+    def write(self, buffer: Any, prepare: Callable[[Any], Any] | None = None) -> None:
+        """Queues contiguous bytes (after `prepare(buffer)`, if given).
+
+        Raises:
+          OSError: an earlier write failed.
+        """
+        self._queue.put((buffer, prepare))
+        self._raise()
+
+    def close(self) -> File:
+        """Waits for the last byte to be on disk (fsync); returns name, size and SHA-256."""
+        self._stop()
+        self._raise()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return File(file=self.path.name, bytes=self._size, sha256=self._digest.hexdigest())
+
+    def abort(self) -> None:
+        """Stops writing; the file is left as it is."""
+        self._stop()
+        self._file.close()
+
+    def _stop(self) -> None:
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._error is None:
+                try:
+                    self._write(*item)
+                except BaseException as error:  # handed to the thread that writes
+                    self._error = error
+
+    def _write(self, buffer: Any, prepare: Callable[[Any], Any] | None) -> None:
+        if prepare is not None:
+            prepare(buffer)
+        view = memoryview(buffer)
+        if not view.nbytes:
+            return
+        view = view.cast("B")
+        self._digest.update(view)
+        self._size += len(view)
+        while view:
+            view = view[self._file.write(view) :]
+
+
+class Stage:
+    """The staged directory of one version of one dataset, held by one process.
+
+    >>> with Stage("/data", "digits", "1.0.0", overwrite=False) as stage:      # doctest: +SKIP
+    ...     ...                       # write files into stage.path
+    ...     stage.publish()
+
+    Leaving it without `publish` removes it: nothing is published after an exception.
+
+    Raises:
+      AlreadyPublishedError: the version exists and `overwrite` is False.
+      DataDirError: `data_dir` is a file, cannot be written, or another process holds the stage.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike[str], name: str, version: str, *, overwrite: bool) -> None:
+        root = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
+        self.target = root / name / version
+        self.path = root / name / f"{version}.incomplete"
+        self._overwrite = overwrite
+        self._made = [path for path in (root / name, root, *root.parents) if not path.exists()]
+        self._lock: int | None = None
+
+    def __enter__(self) -> Stage:
+        if self.target.exists() and not self._overwrite:
+            raise AlreadyPublishedError(
+                f"{self.target} is already published; pass overwrite=True to replace it, or another version="
+            )
+        try:
+            self._take_lock()
+            for entry in os.scandir(self.path):  # what a killed export left behind
+                os.unlink(entry.path)
+        except OSError as error:
+            self._release()
+            if isinstance(error, DataDirError):
+                raise
+            raise DataDirError(
+                error.errno, f"cannot write to {self.path}: {error.strerror}; pass a data_dir that can be written"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._release()
+            for path in self._made:
+                with contextlib.suppress(OSError):  # not empty: something else lives there now
+                    path.rmdir()
+
+    def _take_lock(self) -> None:
+        """A lock on the directory itself: the kernel drops it when its process dies."""
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path, os.O_RDONLY)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataDirError(
+                    errno.EBUSY, f"another export is writing {self.path}; wait for it, or export another version"
+                ) from error
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._lock), os.stat(self.path)):
+                    return
+            self._release()  # its holder removed it between our open and our lock: make a new one
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def rename(self, file: File, name: str) -> File:
+        """Gives a staged file its published name (known once the number of shards is)."""
+        os.rename(self.path / file.file, self.path / name)
+        return File(file=name, bytes=file.bytes, sha256=file.sha256)
+
+    def describe(self, name: str) -> File:
+        """Fsyncs a small file written by someone else and returns its name, size and SHA-256."""
+        with open(self.path / name, "rb+") as stream:
+            content = stream.read()
+            os.fsync(stream.fileno())
+        return File(file=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    def write(self, name: str, content: bytes) -> File:
+        """Writes and fsyncs a small file."""
+        (self.path / name).write_bytes(content)
+        return self.describe(name)
+
+    def publish(self) -> pathlib.Path:
+        """Renames the stage to its final name, once; the old version, if any, goes in the same step.
+
+        Raises:
+          AlreadyPublishedError: someone else published the version meanwhile.
+        """
+        sync_directory(self.path)
+        if not (self.path / manifest_lib.FILENAME).is_file():
+            raise DataDirError(errno.ENOENT, f"{self.path} has no manifest; nothing is published")
+        if self._overwrite and self.target.exists():
+            exchange(self.path, self.target)
+        else:
+            try:
+                os.rename(self.path, self.target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                raise AlreadyPublishedError(f"{self.target} was published meanwhile; pass overwrite=True") from error
+            self._release()
+        sync_directory(self.target.parent)
+        return self.target
+
+
+def sync_directory(path: str | os.PathLike[str]) -> None:
+    """Fsyncs a directory, so that a rename in it survives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exchange(first: pathlib.Path, second: pathlib.Path) -> None:
+    """Swaps two directories of one file system.
+
+    Atomic where the kernel can (Linux `renameat2` with RENAME_EXCHANGE, man 2 rename); elsewhere by
+    three renames, of which the second name is missing for an instant between the first two.
+    """
+    at_fdcwd, rename_exchange = -100, 2
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None:
+        if renameat2(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):
+            raise DataDirError(code, f"cannot swap {first} and {second}: {os.strerror(code)}")
+    aside = second.with_name(f"{second.name}.replaced")
+    os.rename(second, aside)
+    try:
+        os.rename(first, second)
+    except OSError:
+        os.rename(aside, second)
+        raise
+    os.rename(aside, first)

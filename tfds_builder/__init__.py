@@ -1,0 +1,49 @@
+"""The consumer of torch2tfds: what was exported from PyTorch, through `tfds.load`. Needs no PyTorch.
+
+>>> import tensorflow_datasets as tfds, tfds_builder
+>>> tfds_builder.register("/data")               # doctest: +SKIP
+['digits']
+>>> tfds.load("digits", split="train")           # doctest: +SKIP
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tfds_builder.errors import (
+    DamagedFileError,
+    DatasetError,
+    ManifestError,
+    MissingFileError,
+    UnsupportedReadError,
+)
+from tfds_builder.generate import generate
+from tfds_builder.verify import Report, verify
+
+if TYPE_CHECKING:
+    from tfds_builder.builder import ExportedBuilder, builder_from_directory
+    from tfds_builder.registration import register
+    from tfds_builder.table import Table
+
+__all__ = [
+    "DamagedFileError",
+    "DatasetError",
+    "ExportedBuilder",
+    "ManifestError",
+    "MissingFileError",
+    "Report",
+    "Table",
+    "UnsupportedReadError",
+    "builder_from_directory",
+    "generate",
+    "register",
+    "verify",
+]
+
+_NEED_TFDS = {"ExportedBuilder": "builder", "builder_from_directory": "builder", "register": "registration", "Table": "table"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what needs TFDS or NumPy when it is first used, so that importing the package is quick."""
+    if name not in _NEED_TFDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_NEED_TFDS[name]}"), name)

@@ -1,0 +1,25 @@
+"""The consumer's exceptions: everything this package raises on purpose is a `DatasetError`.
+
+Each leaf also inherits the built-in that fits, so `except FileNotFoundError` keeps working for
+callers who know nothing of this package.
+"""
+
+
+class DatasetError(Exception):
+    """Root of the exceptions `tfds_builder` raises about a dataset directory."""
+
+
+class ManifestError(DatasetError, ValueError):
+    """The manifest is not JSON, contradicts itself, or comes from a newer format version."""
+
+
+class MissingFileError(DatasetError, FileNotFoundError):
+    """A file or directory that the dataset needs is not there."""
+
+
+class DamagedFileError(DatasetError, OSError):
+    """A file is there but is not the file the manifest describes (its size differs)."""
+
+
+class UnsupportedReadError(DatasetError, NotImplementedError):
+    """The read asked for cannot be honoured for this dataset; the message says what can."""

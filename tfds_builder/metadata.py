@@ -1,0 +1,170 @@
+"""TFDS's own metadata of a version directory: `dataset_info.json`, `features.json`, label names.
+
+TFDS writes and reads all of them without TensorFlow installed (tried with 4.9.10). An HDF5
+directory gets no `features.json`: stock TFDS takes any directory that has one for TFRecord
+(`read_only_builder._contains_dataset`), and would read nonsense.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import dataset_info as dataset_info_lib
+from tensorflow_datasets.core import naming
+from tensorflow_datasets.core import splits as splits_lib
+
+from tfds_builder.errors import ManifestError
+from tfds_builder.manifest import Manifest
+
+TEMPLATES: Mapping[str, str] = {
+    "tfrecord": naming.DEFAULT_FILENAME_TEMPLATE,
+    "hdf5": "{DATASET}-{SPLIT}-{SHARD_X_OF_Y}.h5",
+    "index": "{DATASET}-{SPLIT}.index-{SHARD_X_OF_Y}",
+}
+"""Shard file names by format, and of a TFRecord shard's index, in TFDS's template language (`filepathTemplate`)."""
+
+_DIRECT = (tfds.features.Tensor, tfds.features.Scalar, tfds.features.ClassLabel, tfds.features.Text)
+
+
+def shard_file_name(format: str, name: str, split: str, index: int, count: int) -> str:
+    """The published name of a shard's data file.
+
+    >>> shard_file_name("tfrecord", "digits", "train", 0, 2)
+    'digits-train.tfrecord-00000-of-00002'
+    """
+    template = naming.ShardedFileTemplate(
+        data_dir="", dataset_name=name, split=split, filetype_suffix="tfrecord", template=TEMPLATES[format]
+    )
+    return str(template.sharded_filepath(shard_index=index, num_shards=count).name)
+
+
+def is_direct(feature: Any) -> bool:
+    """Whether a column holds the feature's very value; otherwise it holds what
+    `feature.encode_example` made of it, and reading goes through `feature.decode_example`."""
+    zlib = getattr(feature, "_encoding", None) == tfds.features.Encoding.ZLIB
+    return type(feature) in _DIRECT and not zlib
+
+
+def flatten_features(features: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a FeaturesDict as (flat name, feature), sorted by name at each level.
+
+    >>> list(flatten_features(tfds.features.FeaturesDict({"b": {"c": np.int64}})))  # doctest: +SKIP
+    [('b/c', int64)]
+    """
+    for name, feature in sorted(features.items()):
+        if type(feature) is tfds.features.FeaturesDict:
+            yield from flatten_features(feature, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", feature
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat names to the nested dict that TFDS yields.
+
+    >>> nest({"a": 1, "b/c": 2})
+    {'a': 1, 'b': {'c': 2}}
+    """
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split("/")
+        level = nested
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[leaf] = value
+    return nested
+
+
+def features_to_json(features: Any) -> dict[str, Any]:
+    """A FeaturesDict as the content of TFDS's `features.json`."""
+    from google.protobuf import json_format
+
+    content: dict[str, Any] = json_format.MessageToDict(features.to_proto())
+    return content
+
+
+def features_of(manifest: Manifest) -> Any:
+    """The FeaturesDict of a manifest, class names included.
+
+    Raises:
+      ManifestError: TFDS cannot make sense of it.
+    """
+    try:
+        features = tfds.features.FeaturesDict.from_json(manifest.features)
+        leaves = dict(flatten_features(features))
+        for name, names in manifest.labels.items():
+            leaves[name].names = list(names)
+    except Exception as error:  # TFDS raises whatever its parsers raise
+        raise ManifestError(f"{manifest.name}: the manifest's features are not TFDS features: {error}") from error
+    missing = set(leaves) - {column.name for column in manifest.columns}
+    if missing:
+        raise ManifestError(f"{manifest.name}: features without a stored column: {sorted(missing)}")
+    return features
+
+
+def labels_of(features: Any) -> dict[str, list[str]]:
+    """Class names by flat feature name, for every ClassLabel that was given names."""
+    return {
+        name: list(feature.names)
+        for name, feature in flatten_features(features)
+        if isinstance(feature, tfds.features.ClassLabel) and feature._str2int is not None
+    }
+
+
+def dataset_info(builder: Any, manifest: Manifest, features: Any) -> Any:
+    """The `tfds.core.DatasetInfo` of a manifest; `builder` is a builder or a DatasetIdentity."""
+    keys = manifest.supervised_keys
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        description=manifest.card.get("description") or f"{manifest.name}, exported from a PyTorch DataLoader.",
+        features=features,
+        supervised_keys=None if keys is None else tuple(keys),
+        homepage=manifest.card.get("homepage") or None,
+        citation=manifest.card.get("citation") or None,
+        license=manifest.card.get("license") or None,
+    )
+
+
+def write(manifest: Manifest, directory: str | os.PathLike[str]) -> list[str]:
+    """Writes TFDS's metadata files of a manifest into a directory that holds its shards.
+
+    Returns:
+      Names of the files written.
+    """
+    directory = os.fspath(directory)
+    before = set(os.listdir(directory))
+    identity = dataset_info_lib.DatasetIdentity(
+        name=manifest.name,
+        version=tfds.core.Version(manifest.version),
+        data_dir=directory,
+        module_name=f"{manifest.name}_dataset_builder",
+    )
+    info = dataset_info(identity, manifest, features_of(manifest))
+    info.set_splits(
+        splits_lib.SplitDict(
+            [
+                splits_lib.SplitInfo(
+                    name=name,
+                    shard_lengths=[shard.rows for shard in split.shards],
+                    num_bytes=sum(shard.data.bytes for shard in split.shards),
+                    filename_template=naming.ShardedFileTemplate(
+                        data_dir=directory,
+                        dataset_name=manifest.name,
+                        split=name,
+                        filetype_suffix="tfrecord",
+                        template=TEMPLATES[manifest.format],
+                    ),
+                )
+                for name, split in manifest.splits.items()
+            ]
+        )
+    )
+    is_tfrecord = manifest.format == "tfrecord"
+    if is_tfrecord:
+        info.set_file_format("tfrecord")
+    else:
+        info.features.save_metadata(directory, feature_name=None)
+    info.write_to_directory(directory, all_metadata=is_tfrecord)
+    return sorted(set(os.listdir(directory)) - before)

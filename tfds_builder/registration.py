@@ -1,0 +1,77 @@
+"""A catalog directory -> registered builders, without running any code found in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+
+from tfds_builder import manifest as manifest_lib
+from tfds_builder.builder import list_versions, make_builder_class
+from tfds_builder.catalog import catalog
+from tfds_builder.errors import ManifestError, MissingFileError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One published version found under a data_dir."""
+
+    name: str
+    version: str
+    path: str
+
+
+def scan(data_dir: str | os.PathLike[str]) -> Iterator[Entry]:
+    """Every published version under a directory, by name, the newest version first.
+
+    Raises:
+      MissingFileError: the directory does not exist.
+    """
+    root = pathlib.Path(os.path.expanduser(os.fspath(data_dir)))
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and _NAME.fullmatch(entry.name))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(f"{root} is not a directory; pass the data_dir datasets were exported to") from error
+    for name in names:
+        for version in list_versions(root / name):
+            yield Entry(name, version, os.fspath(root / name / version))
+
+
+def register(data_dir: str | os.PathLike[str]) -> list[str]:
+    """Makes every dataset under a directory known to `tfds.load`, in this process.
+
+    >>> tfds_builder.register("/data")           # doctest: +SKIP
+    ['digits']
+    >>> tfds.load("digits", split="train")       # doctest: +SKIP
+
+    Only manifests are read; nothing found there is imported, executed or unpickled. Registering
+    again replaces what was registered under the same name.
+
+    Args:
+      data_dir: a directory that datasets were exported to.
+
+    Returns:
+      The names registered, sorted.
+
+    Raises:
+      MissingFileError: the directory does not exist.
+      ManifestError: the newest version of a dataset has a damaged manifest, or one of a newer
+        format version, or a manifest that names another dataset.
+    """
+    root = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
+    newest: dict[str, Entry] = {}
+    for entry in scan(root):
+        newest.setdefault(entry.name, entry)
+    for entry in newest.values():
+        found = manifest_lib.read(entry.path)
+        if (found.name, found.version) != (entry.name, entry.version):
+            raise ManifestError(
+                f"{entry.path} holds the manifest of {found.name} {found.version}; move it to {found.name}/{found.version}"
+            )
+    for name in newest:
+        catalog.add(make_builder_class(name, root))
+    return sorted(newest)

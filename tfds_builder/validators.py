@@ -1,0 +1,57 @@
+"""Checks of values that come out of a file nobody vouches for. Each says in words what is wrong.
+
+>>> expect_natural(-1, "manifest.json rows")
+Traceback (most recent call last):
+tfds_builder.errors.ManifestError: manifest.json rows must be between 0 and 2**63 (got -1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfds_builder.errors import ManifestError
+
+
+def expect(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
+    """The value, if it is of that kind."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        wanted = kind.__name__ if isinstance(kind, type) else " or ".join(k.__name__ for k in kind)
+        raise ManifestError(f"{where} must be {wanted} (got {value!r:.80})")
+    return value
+
+
+def expect_natural(value: Any, where: str) -> int:
+    """A whole number from 0 to 2**63 - 1."""
+    number: int = expect(value, int, where)
+    if not 0 <= number < 2**63:
+        raise ManifestError(f"{where} must be between 0 and 2**63 (got {number})")
+    return number
+
+
+def expect_naturals(value: Any, where: str) -> tuple[int, ...]:
+    """A list of them, as a tuple."""
+    return tuple(expect_natural(item, where) for item in expect(value, list, where))
+
+
+def expect_field(content: Mapping[str, Any], key: str, where: str) -> Any:
+    """The value of a key that must be there."""
+    if key not in content:
+        raise ManifestError(f"{where} has no {key!r}")
+    return content[key]
+
+
+def expect_file_name(value: Any, where: str) -> str:
+    """A plain file name: nothing that could lead out of the directory it is read from."""
+    name: str = expect(value, str, where)
+    if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
+        raise ManifestError(f"{where} must be a plain file name inside the version directory (got {name!r:.80})")
+    return name
+
+
+def expect_sha256(value: Any, where: str) -> str:
+    """A SHA-256 in hexadecimal."""
+    digest: str = expect(value, str, where)
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise ManifestError(f"{where} must be 64 lowercase hexadecimal digits (got {digest!r:.80})")
+    return digest
