@@ -113,10 +113,19 @@ def labels_of(features: Any) -> dict[str, list[str]]:
     }
 
 
-def dataset_info(builder: Any, manifest: Manifest, features: Any) -> Any:
+class ExportedInfo(tfds.core.DatasetInfo):
+    """A DatasetInfo that prints its true format (TFDS has no name for HDF5 and says tfrecord)."""
+
+    exported_format = "tfrecord"
+
+    def __repr__(self) -> str:
+        return str(super().__repr__()).replace("file_format=tfrecord,", f"file_format={self.exported_format},", 1)
+
+
+def dataset_info(builder: Any, manifest: Manifest, features: Any) -> ExportedInfo:
     """The `tfds.core.DatasetInfo` of a manifest; `builder` is a builder or a DatasetIdentity."""
     keys = manifest.supervised_keys
-    return tfds.core.DatasetInfo(
+    info = ExportedInfo(
         builder=builder,
         description=manifest.card.get("description") or f"{manifest.name}, exported from a PyTorch DataLoader.",
         features=features,
@@ -125,6 +134,8 @@ def dataset_info(builder: Any, manifest: Manifest, features: Any) -> Any:
         citation=manifest.card.get("citation") or None,
         license=manifest.card.get("license") or None,
     )
+    info.exported_format = manifest.format
+    return info
 
 
 def write(manifest: Manifest, directory: str | os.PathLike[str]) -> list[str]:

@@ -41,10 +41,11 @@ def to_numpy_dtype(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     if name == manifest_lib.STRING_DTYPE:
         return np.dtype(object)
-    return np.dtype(f"<{np.dtype(name).str[1:]}")
+    return np.dtype(name).newbyteorder("<")
 
 
 @dataclasses.dataclass(frozen=True)
