@@ -115,11 +115,19 @@ def list_datasets(
     from tfds_builder import manifest as manifest_lib
     from tfds_builder.registration import scan
 
-    rows = [_summary(manifest_lib.read(entry.path), entry.path) for entry in scan(data_dir)]
+    rows: list[dict[str, Any]] = []
+    for entry in scan(data_dir):
+        try:
+            rows.append(_summary(manifest_lib.read(entry.path), entry.path))
+        except DatasetError as error:
+            rows.append({"name": entry.name, "version": entry.version, "path": entry.path, "problem": str(error)})
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
+        if "problem" in row:
+            typer.echo(f"{row['name']}:{row['version']}  damaged: {row['problem']}")
+            continue
         counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
         typer.echo(f"{row['name']}:{row['version']}  {row['format']}  {row['bytes']:,} bytes  {counts}")
     if not rows:

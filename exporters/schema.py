@@ -140,6 +140,8 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
     Raises:
       SchemaError, LayoutError, ArgumentError: it cannot be settled, or an option contradicts the data.
     """
+    if not batch.rows:
+        raise SchemaError("the first batch has no rows, so its features cannot be told; let collate_fn skip empty batches")
     names = name_columns(batch.columns, positions, options)
     overrides = _flatten_overrides(options.features)
     layouts = dict(options.layouts or {})

@@ -200,7 +200,8 @@ class Stage:
                     raise
                 raise AlreadyPublishedError(f"{self.target} was published meanwhile; pass overwrite=True") from error
             self._release()
-        sync_directory(self.target.parent)
+        for parent in (self.target.parent, *(path.parent for path in self._made)):
+            sync_directory(parent)
         return self.target
 
 

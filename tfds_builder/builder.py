@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
 from tfds_builder.catalog import catalog
-from tfds_builder.errors import MissingFileError
+from tfds_builder.errors import ManifestError, MissingFileError
 from tfds_builder.table import Table
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
@@ -106,7 +106,12 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     def manifest(self) -> manifest_lib.Manifest:
         """What the version directory holds, byte for byte."""
         if self._manifest is None:
-            self._manifest = manifest_lib.read(self.data_path)
+            found = manifest_lib.read(self.data_path)
+            if (found.name, found.version) != (self.name, str(self.version)):
+                raise ManifestError(
+                    f"{self.data_path} holds the manifest of {found.name} {found.version}; move it to {found.name}/{found.version}"
+                )
+            self._manifest = found
         return self._manifest
 
     def _info(self) -> tfds.core.DatasetInfo:

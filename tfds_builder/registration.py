@@ -8,10 +8,9 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from tfds_builder import manifest as manifest_lib
 from tfds_builder.builder import list_versions, make_builder_class
 from tfds_builder.catalog import catalog
-from tfds_builder.errors import ManifestError, MissingFileError
+from tfds_builder.errors import MissingFileError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -48,8 +47,9 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
     ['digits']
     >>> tfds.load("digits", split="train")       # doctest: +SKIP
 
-    Only manifests are read; nothing found there is imported, executed or unpickled. Registering
-    again replaces what was registered under the same name.
+    Only directories are listed; nothing found there is imported, executed or unpickled, and a damaged
+    dataset is an error when it is loaded, not before. Registering again replaces what was registered
+    under the same name.
 
     Args:
       data_dir: a directory that datasets were exported to.
@@ -59,19 +59,9 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
 
     Raises:
       MissingFileError: the directory does not exist.
-      ManifestError: the newest version of a dataset has a damaged manifest, or one of a newer
-        format version, or a manifest that names another dataset.
     """
     root = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
-    newest: dict[str, Entry] = {}
-    for entry in scan(root):
-        newest.setdefault(entry.name, entry)
-    for entry in newest.values():
-        found = manifest_lib.read(entry.path)
-        if (found.name, found.version) != (entry.name, entry.version):
-            raise ManifestError(
-                f"{entry.path} holds the manifest of {found.name} {found.version}; move it to {found.name}/{found.version}"
-            )
-    for name in newest:
+    names = sorted({entry.name for entry in scan(root)})
+    for name in names:
         catalog.add(make_builder_class(name, root))
-    return sorted(newest)
+    return names

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tfds_builder import manifest as manifest_lib
-from tfds_builder.errors import ManifestError
+from tfds_builder.errors import ManifestError, MissingFileError
 
 if TYPE_CHECKING:
     from tfds_builder.manifest import File, Manifest
@@ -55,8 +55,8 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     []
 
     Every file the manifest lists must be there with its size and SHA-256; every TFRecord record
-    must have its length and valid CRCs (a bad one is named by its number, from 0); no shard may
-    lie there that the manifest does not list; the manifest must agree with its directory.
+    must have its length and valid CRCs (a bad one is named by its number, from 0); the manifest must
+    agree with its directory. Files the manifest does not list are no concern of it.
 
     Args:
       path: `<data_dir>/<name>/<version>`.
@@ -66,12 +66,14 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
       A report; `.problems` is empty when the dataset is whole.
 
     Raises:
-      MissingFileError: there is no manifest (an unreadable one is a problem in the report).
+      MissingFileError: `path` is no directory (a missing manifest is a problem in the report).
     """
     directory = pathlib.Path(path)
+    if not directory.is_dir():
+        raise MissingFileError(f"{directory} is not a directory; pass <data_dir>/<name>/<version>")
     try:
         manifest = manifest_lib.read(directory)
-    except ManifestError as error:
+    except (ManifestError, MissingFileError) as error:
         return Report(os.fspath(path), 1, 0, 0, [Problem(manifest_lib.FILENAME, str(error))])
     problems = list(_check_directory(directory, manifest))
     records = total = 0
@@ -95,10 +97,8 @@ def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Pr
             manifest_lib.FILENAME,
             f"describes {manifest.name}/{manifest.version} and lies in {resolved.parent.name}/{resolved.name}",
         )
-    listed = {file.file for file in manifest.files} | {manifest_lib.FILENAME}
-    for entry in sorted(os.listdir(directory)):
-        if entry not in listed:
-            yield Problem(entry, "is in the directory but not in the manifest")
+    if manifest.format != "tfrecord" and (directory / "features.json").exists():
+        yield Problem("features.json", f"makes stock TFDS read this {manifest.format} directory as TFRecord; remove it")
 
 
 def _check_file(directory: pathlib.Path, file: File, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
