@@ -16,7 +16,6 @@ import pathlib
 import queue
 import shutil
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from exporters.errors import AlreadyPublishedError, DataDirError
@@ -30,7 +29,7 @@ _QUEUE_BUFFERS = 4
 class StagedFile:
     """A file being written: its bytes are hashed and written by a thread of its own, in order.
 
-    Checksums, SHA-256 and `write` let go of the interpreter lock, so they run while the next batch
+    SHA-256 and `write` let go of the interpreter lock, so they run while the next batch
     is drained. A buffer given to `write` belongs to the file from then on.
     """
 
@@ -39,17 +38,17 @@ class StagedFile:
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115 (closed by close or abort)
         self._digest, self._size = hashlib.sha256(), 0
         self._error: BaseException | None = None
-        self._queue: queue.Queue[tuple[Any, Callable[[Any], Any] | None] | None] = queue.Queue(_QUEUE_BUFFERS)
+        self._queue: queue.Queue[Any] = queue.Queue(_QUEUE_BUFFERS)
         self._thread = threading.Thread(target=self._work, name=f"write {self.path.name}", daemon=True)
         self._thread.start()
 
-    def write(self, buffer: Any, prepare: Callable[[Any], Any] | None = None) -> None:
-        """Queues contiguous bytes (after `prepare(buffer)`, if given).
+    def write(self, buffer: Any) -> None:
+        """Queues contiguous bytes.
 
         Raises:
           OSError: an earlier write failed.
         """
-        self._queue.put((buffer, prepare))
+        self._queue.put(buffer)
         self._raise()
 
     def close(self) -> File:
@@ -75,16 +74,14 @@ class StagedFile:
             raise self._error
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while (buffer := self._queue.get()) is not None:
             if self._error is None:
                 try:
-                    self._write(*item)
+                    self._write(buffer)
                 except BaseException as error:  # handed to the thread that writes
                     self._error = error
 
-    def _write(self, buffer: Any, prepare: Callable[[Any], Any] | None) -> None:
-        if prepare is not None:
-            prepare(buffer)
+    def _write(self, buffer: Any) -> None:
         view = memoryview(buffer)
         if not view.nbytes:
             return

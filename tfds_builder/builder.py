@@ -109,7 +109,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             found = manifest_lib.read(self.data_path)
             if (found.name, found.version) != (self.name, str(self.version)):
                 raise ManifestError(
-                    f"{self.data_path} holds the manifest of {found.name} {found.version}; move it to {found.name}/{found.version}"
+                    f"{self.data_path} holds the manifest of {found.name} {found.version}; move it there"
                 )
             self._manifest = found
         return self._manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from exporters.errors import ArgumentError
@@ -14,9 +14,8 @@ from tfds_builder.manifest import Column, Geometry
 class Sink(Protocol):
     """Where bytes go, in order: an open file, or anything that takes them."""
 
-    def write(self, buffer: Any, prepare: Callable[[Any], Any] | None = None) -> None:
-        """Takes over `buffer` (contiguous bytes); `prepare(buffer)` is called first, maybe later
-        and on another thread, and may still change it."""
+    def write(self, buffer: Any) -> None:
+        """Takes over `buffer` (contiguous bytes), to be written now or later."""
 
 
 @dataclasses.dataclass(frozen=True)

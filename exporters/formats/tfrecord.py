@@ -109,7 +109,8 @@ class TFRecordWriter:
         if template.strings:
             self._append_indexed(records, columns)
         else:
-            self._data.write(records, _fill_checksums)
+            _fill_checksums(records)
+            self._data.write(records)
 
     def _append_indexed(self, records: Array, columns: Mapping[str, Array]) -> None:
         """Records of different lengths: the fixed part, then the strings; the index says where they went."""
@@ -184,7 +185,10 @@ def _string_entries(columns: Sequence[Column], arrays: Mapping[str, Array], row:
 
 
 def _fill_checksums(records: Array) -> None:
-    """Puts the masked CRC-32C of each record's data into its last four bytes."""
+    """Puts the masked CRC-32C of each record's data into its last four bytes.
+
+    Not in the writing thread: a call a row holds the interpreter lock, and the drain would wait for it.
+    """
     crcs = np.fromiter(map(google_crc32c.value, records[:, _HEADER:-_FOOTER]), np.uint32, len(records))
     masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(MASK_DELTA)
     records[:, -_FOOTER:] = masked.astype("<u4").view(np.uint8).reshape(-1, _FOOTER)
