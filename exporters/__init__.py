@@ -4,6 +4,7 @@
 >>> exporters.export(loader, "/data", name="digits")        # doctest: +SKIP
 """
 
+from exporters.card import Card
 from exporters.errors import (
     AlreadyPublishedError,
     ArgumentError,
@@ -14,7 +15,7 @@ from exporters.errors import (
     MissingDependencyError,
     SchemaError,
 )
-from exporters.export import Card, Export, export
+from exporters.export import Export, export
 from exporters.live import in_memory, stream
 from exporters.version import __version__
 

@@ -65,7 +65,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export what MODULE:FACTORY returns to DATA_DIR/NAME/VERSION."""
-    from exporters.export import Card
+    from exporters.card import Card
     from exporters.export import export as run
 
     result = run(

@@ -57,7 +57,8 @@ class _Digits:
 
 def run(out: pathlib.Path) -> int:
     """Runs the demo; returns the exit code (0 if everything held)."""
-    from exporters.export import Card, export
+    from exporters.card import Card
+    from exporters.export import export
 
     card = Card(
         description="8x8 images of handwritten digits.",

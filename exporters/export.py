@@ -13,31 +13,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporters.errors import ArgumentError
+from exporters.card import Card
 
 SHARD_BYTES = 256 * 1024 * 1024
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Card:
-    """What a person should know about a dataset; ends up in `tfds.core.DatasetInfo`.
-
-    Attributes:
-      description: what it is.
-      homepage: a URL.
-      citation: BibTeX.
-      license: its licence; also written to a LICENSE file beside the data, as TFDS does.
-    """
-
-    description: str = ""
-    homepage: str = ""
-    citation: str = ""
-    license: str = ""
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if not isinstance(getattr(self, field.name), str):
-                raise ArgumentError(f"card {field.name!r} must be str (got {getattr(self, field.name)!r})")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
+from exporters.card import Card
 from exporters.engines import local
 from exporters.errors import SchemaError
 from exporters.formats import Format, ShardContext
@@ -22,9 +23,6 @@ from exporters.version import PRODUCER
 from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
 from tfds_builder.manifest import Column, Geometry, Manifest, Shard, Split
-
-if TYPE_CHECKING:
-    from exporters.export import Card
 
 _PLAN = "plan.json"
 

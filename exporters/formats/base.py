@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from exporters.errors import ArgumentError
 from exporters.loader import Array
 from tfds_builder.manifest import Column, Geometry
 
@@ -57,21 +56,3 @@ class Format(Protocol):
 
     def needs_index(self, columns: Sequence[Column]) -> bool:
         """Whether a shard of these columns has an index file beside it."""
-
-
-def find(name: str) -> Format:
-    """The format of that name; its module, and h5py, are loaded only now.
-
-    Raises:
-      ArgumentError: there is no such format.
-      MissingDependencyError: a package it needs is missing.
-    """
-    if name == "tfrecord":
-        from exporters.formats.tfrecord import TFRecordFormat
-
-        return TFRecordFormat()
-    if name == "hdf5":
-        from exporters.formats.hdf5 import HDF5Format
-
-        return HDF5Format()
-    raise ArgumentError(f"format must be 'tfrecord' or 'hdf5' (got {name!r})")
