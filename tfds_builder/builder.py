@@ -108,9 +108,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         if self._manifest is None:
             found = manifest_lib.read(self.data_path)
             if (found.name, found.version) != (self.name, str(self.version)):
-                raise ManifestError(
-                    f"{self.data_path} holds the manifest of {found.name} {found.version}; move it there"
-                )
+                raise ManifestError(f"{self.data_path} holds the manifest of {found.name} {found.version}; move it there")
             self._manifest = found
         return self._manifest
 
