@@ -21,6 +21,7 @@ from tfds_builder.verify import Report, verify
 
 if TYPE_CHECKING:
     from tfds_builder.builder import ExportedBuilder, builder_from_directory
+    from tfds_builder.read_config import ReadConfig
     from tfds_builder.registration import register
     from tfds_builder.table import Table
 
@@ -30,6 +31,7 @@ __all__ = [
     "ExportedBuilder",
     "ManifestError",
     "MissingFileError",
+    "ReadConfig",
     "Report",
     "Table",
     "UnsupportedReadError",
@@ -39,7 +41,13 @@ __all__ = [
     "verify",
 ]
 
-_NEED_TFDS = {"ExportedBuilder": "builder", "builder_from_directory": "builder", "register": "registration", "Table": "table"}
+_NEED_TFDS = {
+    "ReadConfig": "read_config",
+    "ExportedBuilder": "builder",
+    "builder_from_directory": "builder",
+    "register": "registration",
+    "Table": "table",
+}
 
 
 def __getattr__(name: str) -> Any:

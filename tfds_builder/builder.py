@@ -115,7 +115,16 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     def _info(self) -> tfds.core.DatasetInfo:
         return metadata.dataset_info(self, self.manifest, metadata.features_of(self.manifest))
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+    def download_and_prepare(self, **_: Any) -> None:
+        """There is nothing to prepare: the data is there, or it must be exported again.
+
+        Raises:
+          MissingFileError: the version directory is gone.
+        """
+        if not self.data_path.exists():
+            self._download_and_prepare()
+
+    def _download_and_prepare(self, dl_manager: Any = None, download_config: Any = None) -> None:
         raise MissingFileError(f"{self.data_dir} is gone; an exported dataset cannot be downloaded, export it again")
 
     def _build_single_dataset(

@@ -26,6 +26,8 @@ _BLOCK_BYTES = 2 * 1024 * 1024
 _BLOCK_ROWS = 1024
 """A block is at most this many bytes and rows when no batch size asks for another: large enough
 to leave the cost of a call behind, small enough to stay in the cache."""
+_SHUFFLE_BLOCKS = 64
+"""A split is cut into at least this many blocks to be shuffled by the block, if it has the rows."""
 _STRING_BYTES = 256
 """What a string of unknown length counts for in the size of a block."""
 
@@ -59,7 +61,12 @@ def segments_of(manifest: Manifest, instructions: Sequence[shard_utils.FileInstr
         name = os.path.basename(instruction.filename)
         if name not in shards:
             raise DatasetError(f"dataset_info.json names {name}, which the manifest of {manifest.name} does not list")
-        segments.append(Segment(shards[name], instruction.skip, instruction.skip + instruction.take))
+        stop = instruction.skip + instruction.take
+        if stop > shards[name].rows:
+            raise DatasetError(
+                f"dataset_info.json promises {stop} rows of {name}, which the manifest says has {shards[name].rows}"
+            )
+        segments.append(Segment(shards[name], instruction.skip, stop))
     return segments
 
 
@@ -90,20 +97,16 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
     table.check_files()
     reader = _BlockReader(table, manifest, request)
     config, rows = request.read_config, len(table)
-    block = _block_rows(reader.row_bytes, request.batch_size)
-    blocks = -(-rows // block)
-    ds = tf.data.Dataset.range(blocks)
-    if request.shuffle:
-        ds = ds.shuffle(blocks, seed=config.shuffle_seed, reshuffle_each_iteration=config.shuffle_reshuffle_each_iteration)
+    block = _block_rows(reader.row_bytes, rows, request)
+    ds = _Order(rows, block, request).blocks()
     if config.repeat_filenames:
         ds = ds.repeat()
-    deterministic = not request.shuffle or config.shuffle_seed is not None
     ds = ds.map(
-        lambda number: reader.read(number * block, tf.minimum((number + 1) * block, rows)),
+        reader.read,
         num_parallel_calls=config.num_parallel_calls_for_decode,
-        deterministic=deterministic,
+        deterministic=not request.shuffle or config.shuffle_seed is not None,
     )
-    ds = _decode_and_batch(ds, reader, request, block, exact=rows % block == 0 or not request.shuffle)
+    ds = _decode_and_batch(ds, reader, request, block, exact=rows % block == 0 or not shuffles_blocks(request))
     if config.assert_cardinality and not config.repeat_filenames and config.input_context is None:
         count = rows if request.batch_size is None else -(-rows // request.batch_size)
         ds = ds.apply(tf.data.experimental.assert_cardinality(count))
@@ -133,11 +136,22 @@ def pick(example: Mapping[str, Any], supervised_keys: Any) -> Any:
     return tf.nest.map_structure(lambda key: example[key], supervised_keys)
 
 
-def _block_rows(row_bytes: int, batch_size: int | None) -> int:
+def _block_rows(row_bytes: int, rows: int, request: Request) -> int:
+    """Rows of a block: those of a batch, or of several small ones; few enough of them to shuffle well."""
     target = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
-    if batch_size is None:
-        return target
-    return batch_size * max(1, target // batch_size) if batch_size < target // 2 else batch_size
+    batch = request.batch_size
+    block = target if batch is None else batch * max(1, target // batch) if batch < target // 2 else batch
+    return min(block, max(1, rows // _SHUFFLE_BLOCKS)) if shuffles_blocks(request) else block
+
+
+def shuffles_blocks(request: Request) -> bool:
+    """Whether blocks are shuffled; if not, only the last one can be short."""
+    return request.shuffle and not shuffles_rows(request)
+
+
+def shuffles_rows(request: Request) -> bool:
+    """Whether every single row is shuffled, which a `tfds_builder.ReadConfig` asks for."""
+    return request.shuffle and getattr(request.read_config, "shuffle_unit", "block") == "row"
 
 
 class FeatureDecoder:
@@ -204,19 +218,59 @@ class _BlockReader:
         if self._ids is not None:
             self._specs["tfds_id"] = tf.TensorSpec((), tf.string)
 
-    def read(self, start: tf.Tensor, stop: tf.Tensor) -> dict[str, Any]:
-        """The rows from `start` to `stop`, each tensor with a leading row axis."""
+    def read(self, rows: tf.Tensor) -> dict[str, Any]:
+        """The rows of those numbers, int64 of shape (n,); each tensor has a leading row axis."""
         specs = self._specs
-        values = tf.numpy_function(self._read, [start, stop], [spec.dtype for spec in specs.values()], stateful=False)
+        values = tf.numpy_function(self._read, [rows], [spec.dtype for spec in specs.values()], stateful=False)
         for value, spec in zip(values, specs.values(), strict=True):
             value.set_shape([None, *spec.shape])
         return metadata.nest(dict(zip(specs, values, strict=True)))
 
-    def _read(self, start: np.int64, stop: np.int64) -> list[Array]:
+    def _read(self, rows: Array) -> list[Array]:
         names = self.decoder.names
-        columns = self._table.read(slice(int(start), int(stop)), names)
+        columns = self._table.read(as_slice(rows), names)
         values = [self.decoder.serialize(name, columns[name]) for name in names]
-        return values if self._ids is None else [*values, self._ids.make(int(start), int(stop))]
+        return values if self._ids is None else [*values, self._ids.make(rows)]
+
+
+def as_slice(rows: Array) -> slice | Array:
+    """Row numbers as a slice if they follow one another: then a column is one strided copy."""
+    if not len(rows):
+        return slice(0, 0)
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first == len(rows) - 1 and bool(np.all(np.diff(rows) == 1)) else rows
+
+
+class _Order:
+    """Which rows each block takes, in which order the blocks come.
+
+    A shuffle is a pseudo-random permutation computed number by number
+    (`tf.random.experimental.index_shuffle`), of the blocks or of the rows of the whole split: no
+    buffer, whatever the size of the split; its seed is drawn anew at each epoch.
+    """
+
+    def __init__(self, rows: int, block: int, request: Request) -> None:
+        self._rows, self._block, self._count = rows, block, -(-rows // block)
+        self._config, self._shuffle = request.read_config, request.shuffle
+        self._by_row = shuffles_rows(request)
+
+    def blocks(self) -> tf.data.Dataset:
+        """A dataset of row numbers, int64 of shape (rows of the block,)."""
+        numbers = tf.data.Dataset.range(self._count)
+        if not self._shuffle:
+            return numbers.map(self._rows_of)
+        again = self._config.shuffle_reshuffle_each_iteration
+        seeds = tf.data.Dataset.random(self._config.shuffle_seed, rerandomize_each_iteration=again is not False)
+        return seeds.batch(2, drop_remainder=True).take(1).flat_map(lambda seed: numbers.map(lambda n: self._shuffled(n, seed)))
+
+    def _rows_of(self, number: tf.Tensor) -> tf.Tensor:
+        return tf.range(number * self._block, tf.minimum((number + 1) * self._block, self._rows))
+
+    def _shuffled(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        permute = tf.random.experimental.index_shuffle
+        if self._by_row:
+            return permute(self._rows_of(number), seed, self._rows - 1)
+        return self._rows_of(permute(number, seed, self._count - 1))
 
 
 class _IdMaker:
@@ -226,8 +280,7 @@ class _IdMaker:
         self._segments = table.segments
         self._ends = np.cumsum([segment.stop - segment.start for segment in table.segments])
 
-    def make(self, start: int, stop: int) -> Array:
-        rows = np.arange(start, stop)
+    def make(self, rows: Array) -> Array:
         numbers = np.searchsorted(self._ends, rows, side="right")
         ids = [
             f"{self._segments[number].shard.data.file}__{self._segments[number].stop - int(self._ends[number]) + row}"
