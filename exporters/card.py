@@ -25,5 +25,6 @@ class Card:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if not isinstance(getattr(self, field.name), str):
-                raise ArgumentError(f"card {field.name!r} must be str (got {getattr(self, field.name)!r})")
+            value = getattr(self, field.name)
+            if not isinstance(value, str) or value != value.encode(errors="replace").decode():
+                raise ArgumentError(f"card {field.name!r} must be str, and valid Unicode (got {value!r:.80})")

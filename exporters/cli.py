@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import json
+import math
 import os
 import pathlib
 import sys
@@ -76,7 +78,7 @@ def export(
         format=format,
         layouts=_pairs(layout, "--layout"),
         names=_pairs(rename, "--rename") or None,
-        shard_bytes=max(1, int(shard_mib * 1024 * 1024)),
+        shard_bytes=_to_bytes(shard_mib),
         overwrite=overwrite,
         card=Card(description=description, homepage=homepage, citation=citation, license=license),
     )
@@ -162,7 +164,12 @@ def generate(
     """Write the builder module of a published version again."""
     from tfds_builder.generate import generate as run
 
-    typer.echo(run(path, output))
+    try:
+        typer.echo(run(path, output))
+    except OSError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise ArgumentError(f"cannot write the module: {error}; say where with --output FILE") from error
 
 
 @app.command()
@@ -187,7 +194,7 @@ def load_factory(text: str, app_dir: pathlib.Path) -> Any:
     from exporters.loader import is_loader
 
     module_name, colon, path = text.partition(":")
-    if not module_name or not colon or not path:
+    if not module_name or module_name.startswith(".") or not colon or not path:
         raise ArgumentError(f'expected MODULE:FACTORY, such as "my_project.data:make_loaders" (got {text!r})')
     sys.path.insert(0, os.fspath(app_dir.absolute()))
     try:
@@ -204,12 +211,22 @@ def load_factory(text: str, app_dir: pathlib.Path) -> Any:
         found = getattr(found, part)
     if not callable(found):
         raise ArgumentError(f"{text} must be a callable without arguments (got {type(found).__name__}); wrap it in a function")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise ArgumentError(f"{text} must be a callable without arguments ({error}); wrap it in a function") from error
     loaders = found()
     if not is_loader(loaders) and not isinstance(loaders, Mapping):
         raise ArgumentError(
             f"{text} must return a DataLoader or a mapping of split name to DataLoader (got {type(loaders).__name__})"
         )
     return loaders
+
+
+def _to_bytes(mebibytes: float) -> int:
+    if not math.isfinite(mebibytes) or mebibytes <= 0:
+        raise ArgumentError(f"--shard-mib must be a positive number of MiB (got {mebibytes})")
+    return max(1, int(mebibytes * 1024 * 1024))
 
 
 def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:

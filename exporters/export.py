@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters.card import Card
+from exporters.errors import ArgumentError
 
 SHARD_BYTES = 256 * 1024 * 1024
 
@@ -24,7 +26,7 @@ class Export:
 
     Attributes:
       path: the version directory, `<data_dir>/<name>/<version>`.
-      module: the generated builder module beside it.
+      module: the generated builder module beside it; "" if it could not be written.
       name, version, format: as asked for.
       examples: number of examples by split.
       shards: number of shards by split.
@@ -106,6 +108,9 @@ def export(
 
     splits = names_lib.check_splits(loaders)
     names_lib.check_dataset(name, version, shard_bytes)
+    names_lib.check_data_dir(data_dir)
+    if card is not None and not isinstance(card, Card):
+        raise ArgumentError(f"card must be an exporters.Card (got {card!r:.80})")
     for split, item in splits.items():
         loader.check_loader(item, split)
     encoder = formats.find(format)
@@ -116,9 +121,14 @@ def export(
             for split, item in splits.items():
                 job.write_split(split, item, splits, options, card or Card())
         manifest = job.publish()
+    try:
+        module = generate(stage.target)
+    except OSError as error:
+        module = ""
+        warnings.warn(f"{stage.target} is published, but not its builder module: {error}; run torch2tfds generate", stacklevel=2)
     return Export(
         path=os.fspath(stage.target),
-        module=generate(stage.target),
+        module=module,
         name=name,
         version=version,
         format=format,

@@ -65,6 +65,7 @@ class Job:
     def _start(self, first: Any, split: str, loaders: Mapping[str, Any], options: Options, card: Card) -> None:
         """Settles schema and plan from the first batch, says what was decided, writes the plan."""
         batch = loader_lib.to_batch(first, split, 0)
+        loader_lib.check_first(first, batch, loaders[split], split)
         self._schema = schema_lib.infer(batch, loader_lib.position_names(first), _classes(loaders), options)
         for decision in self._schema.decisions:
             self._bar.say(decision)

@@ -75,6 +75,8 @@ def stream(
     from exporters import loader as loader_lib
 
     tf = _tensorflow()
+    from tfds_builder.reading import unbatch
+
     loader_lib.check_loader(loader, "train")
     first, opened = loader_lib.sample(loader, "train")
     source = _Source(loader, first, names, features, layouts, as_supervised)
@@ -87,7 +89,7 @@ def stream(
             yield source.nest(columns)
 
     signature = source.nest({name: tf.TensorSpec([None, *spec.shape], spec.dtype) for name, spec in source.decoder.specs.items()})
-    return source.finish(tf.data.Dataset.from_generator(epoch, output_signature=signature).unbatch())
+    return source.finish(unbatch(tf.data.Dataset.from_generator(epoch, output_signature=signature)))
 
 
 class _Source:
@@ -102,6 +104,7 @@ class _Source:
 
         options = Options(names, features, layouts)
         batch = loader_lib.to_batch(first, "train", 0)
+        loader_lib.check_first(first, batch, loader, "train")
         positions, classes = loader_lib.position_names(first), loader_lib.class_names(loader)
         self.schema: Schema = schema_lib.infer(batch, positions, classes, options)
         self.decoder = FeatureDecoder(self.schema.features)

@@ -26,6 +26,10 @@ _STORABLE = frozenset("?bBhHiIlLqQefdFD")
 """NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
 
 
+_DEPTH = 20
+"""Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """One batch: flat columns that all have `rows` rows, and its number in the split, from 0."""
@@ -59,7 +63,7 @@ def to_batch(raw: Any, split: str, number: int) -> Batch:
       SchemaError: its columns have different numbers of rows.
     """
     where = f"split {split!r}, batch {number}"
-    columns = dict(_flatten(raw, "", where))
+    columns = _unique(_flatten(raw, "", where), where)
     if not columns:
         raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
     sizes = {name: len(array) for name, array in columns.items()}
@@ -70,6 +74,28 @@ def to_batch(raw: Any, split: str, number: int) -> Batch:
             + "; make collate_fn give one row an example"
         )
     return Batch(columns, next(iter(sizes.values())), number)
+
+
+def check_first(raw: Any, batch: Batch, loader: Any, split: str) -> None:
+    """Whether the features can be told from a first batch.
+
+    Raises:
+      SchemaError: it has no rows.
+      LoaderError: it is a list of examples, and would be taken apart the wrong way: it has as many
+        parts as a batch has examples, all alike, and none of that length.
+    """
+    if not batch.rows:
+        raise SchemaError(
+            f"split {split!r}, batch 0: the first batch has no rows, so the features cannot be told; fill the dataset, or let "
+            "collate_fn skip empty batches"
+        )
+    if not position_names(raw) or _is_leaf(raw) or len(raw) != loader.batch_size or batch.rows == loader.batch_size:
+        return
+    if len({(array.dtype, array.shape) for array in batch.columns.values()}) == 1:
+        raise LoaderError(
+            f"split {split!r}, batch 0: the batch is a {type(raw).__name__} of {len(raw)} examples, not of columns; "
+            "stack them in collate_fn: torch.stack(examples)"
+        )
 
 
 def position_names(raw: Any) -> list[str]:
@@ -105,10 +131,11 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
 
     For a map-style dataset the batch is fetched here, the state of every random generator put
     back, and the next epoch draws as if nothing had happened. An iterable dataset may be a stream
-    that cannot be read twice: there the opened iterator is returned too, and must be used first.
+    that cannot be read twice (and a subclass may iterate in its own way): there the opened iterator
+    is returned too, and must be used first.
     """
     data = _torch().utils.data
-    if isinstance(loader.dataset, data.IterableDataset):
+    if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
         return peek(loader, split)
     with _random_state_kept(loader):
         sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
@@ -143,15 +170,16 @@ def _random_state_kept(loader: Any) -> Iterator[None]:
 
 
 def expected_examples(loader: Any) -> int | None:
-    """How many examples a loader will give, where it can tell; for the progress bar only."""
-    try:
-        sampler = loader.sampler if loader.batch_sampler is None else getattr(loader.batch_sampler, "sampler", None)
-        count = len(loader.dataset) if sampler is None else len(sampler)
-    except TypeError:
+    """How many examples a loader will give, where it can tell; for the progress bar only, so a sampler
+    whose `__len__` fails in whatever way does not matter."""
+    batches = loader.batch_sampler
+    if type(batches) is not _torch().utils.data.BatchSampler:
         return None
-    if loader.drop_last and loader.batch_size:
-        return int(count - count % loader.batch_size)
-    return int(count)
+    try:
+        count = len(batches.sampler)
+    except Exception:
+        return None
+    return int(count - count % batches.batch_size if batches.drop_last else count)
 
 
 def expected_total(loaders: Iterable[Any]) -> int | None:
@@ -186,6 +214,15 @@ def _find_classes(dataset: Any) -> Sequence[Any] | None:
     return None
 
 
+def _unique(items: Iterable[tuple[str, Array]], where: str) -> Columns:
+    columns: Columns = {}
+    for name, array in items:
+        if name in columns:
+            raise LoaderError(f"{where}: two parts of the batch are both called {name!r}; rename one in collate_fn")
+        columns[name] = array
+    return columns
+
+
 def _shown(path: str) -> str:
     return repr(path or "the batch")
 
@@ -207,6 +244,8 @@ def _is_tensor(value: Any) -> bool:
 
 def _flatten(value: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
     """The leaves of a batch as (structural name, array)."""
+    if path.count("/") > _DEPTH:
+        raise LoaderError(f"{where}: the batch is nested more than {_DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
     if _is_tensor(value):
         yield path, _with_rows(_tensor_to_numpy(value, path, where), path, where)
     elif isinstance(value, np.ndarray):
@@ -226,6 +265,10 @@ def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise LoaderError(f"{where}: {_shown(path)} has the key {key!r}; keys must be str, they become feature names")
+            if "/" in key:
+                raise SchemaError(
+                    f"{where}: key {key!r} has a '/', which TFDS keeps for nested features; rename it in collate_fn"
+                )
             yield key, item
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
@@ -268,7 +311,7 @@ def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
         return bits.view(ml_dtypes.bfloat16)
     try:
         array: Array = tensor.numpy()
-    except TypeError:
+    except (TypeError, RuntimeError):
         raise LoaderError(
             f"{where}: {_shown(path)} has dtype {tensor.dtype}, which TFDS cannot decode; convert it in collate_fn, "
             "for example .to(torch.float32)"
@@ -282,6 +325,7 @@ def _check_array(array: Array, path: str, where: str) -> Array:
 
     if isinstance(array, np.ma.MaskedArray):
         raise LoaderError(f"{where}: {_shown(path)} is a masked array; fill it (.filled(value)) in collate_fn")
+    array = np.asarray(array)
     if array.dtype.kind in "US":
         return array.astype(object)
     if array.dtype.kind == "O":
@@ -290,7 +334,7 @@ def _check_array(array: Array, path: str, where: str) -> Array:
         _check_strings(array.ravel().tolist(), path, where)
         return array
     if array.dtype == ml_dtypes.bfloat16:
-        return np.asarray(array)
+        return array
     if array.dtype.char not in _STORABLE:
         raise LoaderError(
             f"{where}: {_shown(path)} has dtype {array.dtype}, which TFDS cannot store bit-exact; convert it in collate_fn"
@@ -309,15 +353,25 @@ def _list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
         raise LoaderError(
             f"{where}: {_shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
         )
-    kinds = {type(value) for value in values}
-    if kinds == {bool} or (bool not in kinds and all(isinstance(value, int) for value in values)):
+    kinds = {_number_kind(value) for value in values}
+    if len(kinds) > 1 and kinds != {"int", "float"}:
+        raise LoaderError(f"{where}: {_shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
+    if kinds == {"int"} and all(isinstance(value, int) for value in values):
         try:
-            return np.array(values, dtype=np.bool_ if kinds == {bool} else np.int64)
+            return np.array(values, dtype=np.int64)
         except OverflowError:
             raise LoaderError(f"{where}: {_shown(path)} has an int that does not fit into int64") from None
-    if bool in kinds:
-        raise LoaderError(f"{where}: {_shown(path)} is a list that mixes bool with other numbers; use one type")
-    return _check_array(np.array(values), path, where)
+    array = _check_array(np.array(values), path, where)
+    if any(converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)):
+        raise LoaderError(f"{where}: {_shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
+    return array
+
+
+def _number_kind(value: Any) -> str:
+    """bool, int, float or complex, NumPy's scalars included."""
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    return "int" if isinstance(value, numbers.Integral) else "float" if isinstance(value, numbers.Real) else "complex"
 
 
 def _check_strings(values: Sequence[Any], path: str, where: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import keyword
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,17 +16,29 @@ from exporters.loader import Columns
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
 _SPLIT = re.compile(r"\w+(-\w+)*")
-_UNSAFE_FEATURE = re.compile(r"[/\x00-\x1f\x7f]")
+_UNSAFE_FEATURE = re.compile(r"[/\x00-\x1f\x7f\ud800-\udfff]")
+_NAME_BYTES = 200
+"""Longest name, in bytes of UTF-8: with what is put around them, file names must stay below 255."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the caller of `export` says about the features; see there."""
+    """What the caller of `export` says about the features; see there.
+
+    Raises:
+      ArgumentError: `features` or `layouts` is no mapping.
+    """
 
     names: Sequence[str] | Mapping[str, str] | None = None
     features: Mapping[str, Any] | None = None
     layouts: Mapping[str, str] | None = None
     supervised_keys: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("features", "layouts"):
+            value = getattr(self, key)
+            if value is not None and not hasattr(value, "items"):
+                raise ArgumentError(f'{key}= must be a mapping of feature names, {{"image": ...}} (got {value!r:.80})')
 
 
 def check_dataset(name: str, version: str, shard_bytes: int) -> None:
@@ -35,10 +47,10 @@ def check_dataset(name: str, version: str, shard_bytes: int) -> None:
     TFDS turns a name into snake_case before it looks it up (`naming.camelcase_to_snakecase`), and the generated module
     is named after it, so it must be lower_snake_case and no Python keyword.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > _NAME_BYTES // 2:
         raise ArgumentError(
-            f"name must be lower_snake_case, begin with a letter and be no Python keyword (got {name!r})"
-            + (f"; for example name={suggestion!r}" if (suggestion := _suggest(name)) else "")
+            f"name must be lower_snake_case, begin with a letter, be no Python keyword and at most {_NAME_BYTES // 2} long "
+            f"(got {name!r:.120})" + (f"; for example name={suggestion!r}" if (suggestion := _suggest(name)) else "")
         )
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise ArgumentError(
@@ -46,6 +58,16 @@ def check_dataset(name: str, version: str, shard_bytes: int) -> None:
         )
     if isinstance(shard_bytes, bool) or not isinstance(shard_bytes, int) or shard_bytes < 1:
         raise ArgumentError(f"shard_bytes must be a positive number of bytes (got {shard_bytes!r})")
+
+
+def check_data_dir(data_dir: Any) -> None:
+    """Raises ArgumentError unless `data_dir` can be a directory of a local file system."""
+    if not isinstance(data_dir, str | os.PathLike) or not isinstance(os.fspath(data_dir), str) or "\0" in os.fspath(data_dir):
+        raise ArgumentError(f"data_dir must be a path (got {data_dir!r:.120})")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fspath(data_dir)):
+        raise ArgumentError(
+            f"data_dir must be in a local file system, where a rename is atomic (got {data_dir!r:.120}); export, then copy"
+        )
 
 
 def check_splits(loaders: Any) -> dict[str, Any]:
@@ -59,10 +81,10 @@ def check_splits(loaders: Any) -> dict[str, Any]:
     if not loaders:
         raise ArgumentError('loaders has no split; pass a DataLoader, or {"train": train_loader}')
     for split in loaders:
-        if not isinstance(split, str) or not _SPLIT.fullmatch(split) or split == "all":
+        if not isinstance(split, str) or not _SPLIT.fullmatch(split) or split == "all" or len(split.encode()) > _NAME_BYTES // 2:
             raise ArgumentError(
-                f"split name {split!r} cannot be used in tfds.load(split=...): use letters, digits and '_', and not 'all', "
-                "which TFDS keeps for all splits together"
+                f"split name {split!r:.120} cannot be used in tfds.load(split=...): use letters, digits and '_', "
+                f"{_NAME_BYTES // 2} at most, and not 'all', which TFDS keeps for all splits together"
             )
     return dict(loaders)
 
@@ -88,11 +110,13 @@ def name_columns(columns: Columns, positions: Sequence[str], options: Options) -
     if isinstance(renamed, Mapping):
         pass
     elif renamed is not None:
-        if isinstance(renamed, str) or len(renamed) != len(positions):
+        if isinstance(renamed, str) or len(renamed) != len(positions) or not all(isinstance(n, str) for n in renamed):
             raise ArgumentError(
                 f"names= must have one name for each of the {len(positions)} parts of a batch (got {renamed!r}); "
                 'for a batch of named parts give a mapping: names={"old": "new"}'
             )
+        for item in renamed:
+            _check_feature_name(item, item)
         top = dict(zip(positions, renamed, strict=True))
     result = {}
     for source in columns:
@@ -102,16 +126,20 @@ def name_columns(columns: Columns, positions: Sequence[str], options: Options) -
         result = _rename(result, renamed)
     for name in result.values():
         for part in name.split("/"):
-            if not part or part in (".", "..") or _UNSAFE_FEATURE.search(part):
-                raise ArgumentError(
-                    f"feature name {part!r} cannot be stored: it must not be empty, '.' or '..', nor hold '/' or control "
-                    f'characters; rename it: names={{{name!r}: "..."}}'
-                )
-    paths = sorted(result.values())
-    for first, second in itertools.pairwise(paths):
-        if first == second or second.startswith(first + "/"):
-            raise ArgumentError(f"two parts of a batch would both be called {first!r}; rename one with names=")
+            _check_feature_name(part, name)
+    taken = list(result.values())
+    for name in taken:
+        if taken.count(name) > 1 or any(other.startswith(f"{name}/") for other in taken):
+            raise ArgumentError(f"two parts of a batch would both be called {name!r}; rename one with names=")
     return result
+
+
+def _check_feature_name(part: str, name: str) -> None:
+    if not part or part in (".", "..", "tfds_id") or _UNSAFE_FEATURE.search(part) or len(part.encode()) > _NAME_BYTES:
+        raise ArgumentError(
+            f"feature name {part!r:.80} cannot be stored: it must not be empty, '.', '..', 'tfds_id' or longer than "
+            f"{_NAME_BYTES} bytes, nor hold '/', control characters or surrogates; rename it: names={{{name!r:.80}: \"...\"}}"
+        )
 
 
 def _default_names(columns: Columns, positions: Sequence[str], options: Options) -> list[str]:
@@ -145,7 +173,7 @@ def pick_supervised_keys(names: Mapping[str, str], positions: Sequence[str], opt
     tops = list(dict.fromkeys(name.split("/")[0] for name in names.values()))
     if options.supervised_keys is not None:
         keys = tuple(options.supervised_keys)
-        if isinstance(options.supervised_keys, str) or len(keys) not in (2, 3) or not set(keys) <= set(tops):
+        if isinstance(options.supervised_keys, str) or len(keys) not in (2, 3) or not all(key in tops for key in keys):
             raise ArgumentError(f"supervised_keys= must be 2 or 3 of {sorted(tops)} (got {options.supervised_keys!r})")
         return keys
     if len(positions) != 2:

@@ -58,12 +58,12 @@ class Field:
         if not metadata.is_direct(self.feature):
             return _encode_rows(self, layout_lib.to_stored(array, self.layout), where)
         if self.column.encoding == STRINGS:
-            if _source_dtype(array) != self.column.source_dtype:
+            if array.size and _source_dtype(array) != self.column.source_dtype:
                 raise SchemaError(
                     f"{where}, feature {self.column.name!r}: expected {self.column.source_dtype}, got {_source_dtype(array)}; "
                     "give every batch the same type"
                 )
-            return _to_bytes(array, self.column.name, where)
+            return _to_bytes(layout_lib.to_stored(array, self.layout), self.column.name, where)
         if isinstance(self.feature, tfds.features.ClassLabel):
             _check_labels(array, self.feature, self.column.name, where)
         return layout_lib.to_stored(array, self.layout)
@@ -140,8 +140,6 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
     Raises:
       SchemaError, LayoutError, ArgumentError: it cannot be settled, or an option contradicts the data.
     """
-    if not batch.rows:
-        raise SchemaError("the first batch has no rows, so its features cannot be told; let collate_fn skip empty batches")
     names = name_columns(batch.columns, positions, options)
     overrides = _flatten_overrides(options.features)
     layouts = dict(options.layouts or {})
@@ -166,6 +164,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
             feature = _infer_feature(name, array, stored_shape)
         fields.append(Field(source, feature, _column(name, feature, array, layout), layout, array.dtype, array.shape[1:]))
         decisions.append(_describe(fields[-1], stored_shape))
+    _check_label_files(fields)
     features = tfds.features.FeaturesDict(metadata.nest({field.column.name: field.feature for field in fields}))
     return Schema(features, tuple(fields), pick_supervised_keys(names, positions, options), tuple(decisions))
 
@@ -200,7 +199,8 @@ def _label_column(columns: Columns, names: Mapping[str, str], positions: Sequenc
 def _class_label(name: str, classes: Sequence[str]) -> Any:
     """A ClassLabel that TFDS can store: one name a line, stripped, unique."""
     for number, text in enumerate(classes):
-        if not text.strip() or text != text.strip() or any(c in text for c in "\r\n\0"):
+        valid = text == text.encode(errors="replace").decode()
+        if not text.strip() or text != text.strip() or any(c in text for c in "\r\n\0") or not valid:
             raise SchemaError(
                 f"feature {name!r}: class name {text!r} (number {number}) cannot be stored: TFDS keeps one name a line, "
                 f'stripped; give other names: features={{"{name}": tfds.features.ClassLabel(names=[...])}}'
@@ -212,6 +212,20 @@ def _class_label(name: str, classes: Sequence[str]) -> Any:
             f'others, or none: features={{"{name}": tfds.features.ClassLabel(num_classes={len(classes)})}}'
         )
     return tfds.features.ClassLabel(names=list(classes))
+
+
+def _check_label_files(fields: Sequence[Field]) -> None:
+    """Raises SchemaError where TFDS would keep the class names of two features in one file."""
+    files: dict[str, str] = {}
+    for field in fields:
+        if isinstance(field.feature, tfds.features.ClassLabel):
+            name = field.column.name
+            other = files.setdefault(name.replace("/", "-"), name)
+            if other != name:
+                raise SchemaError(
+                    f"features {other!r} and {name!r} would share the file {name.replace('/', '-')}.labels.txt; "
+                    "rename one with names="
+                )
 
 
 def _infer_feature(name: str, array: Array, shape: tuple[int, ...]) -> Any:
@@ -242,6 +256,11 @@ def _check_override(name: str, feature: Any, array: Array, shape: tuple[int, ...
         raise SchemaError(
             f"feature {name!r}: {type(feature).__name__} is not supported; declare its parts as features of their own"
         )
+    encoding = getattr(feature, "_encoding", tfds.features.Encoding.NONE)
+    if info.np_dtype == np.uint32 and encoding != tfds.features.Encoding.NONE:
+        raise SchemaError(f"feature {name!r}: TFDS cannot decode uint32 with encoding={encoding.value!r}; leave the encoding out")
+    if isinstance(feature, tfds.features.Image) and info.shape[-1] not in (None, 1, 3, 4):
+        raise SchemaError(f"feature {name!r}: an Image has 1, 3 or 4 channels (got {info.shape[-1]}); store it as a Tensor")
     stored = tuple(info.shape)
     if len(stored) != len(shape) or any(want is not None and want != got for want, got in zip(stored, shape, strict=True)):
         raise SchemaError(
@@ -366,7 +385,8 @@ def _describe(field: Field, stored_shape: tuple[int, ...]) -> str:
             f" {stored_shape}" if stored_shape and not field.layout else ""
         )
     else:
-        what = f"{type(field.feature).__name__}, encoded by TFDS"
+        lossy = " as JPEG, which loses detail" if getattr(field.feature, "_encoding_format", "") == "jpeg" else ""
+        what = f"{type(field.feature).__name__}, encoded by TFDS{lossy}"
     if field.layout is None:
         return f"{name}: {what}"
     return f"{layout_lib.describe(name, field.layout, stored_shape)}, {what}"

@@ -39,11 +39,11 @@ def write_shard(
     Returns:
       The shard, every byte of it fsynced.
     """
-    data = StagedFile(directory / f"{stem}.data")
-    index = StagedFile(directory / f"{stem}.index") if format.needs_index(context.columns) else None
-    files = [data] if index is None else [data, index]
+    files: list[StagedFile] = []
     try:
-        writer, rows = format.open(data, index, context), 0
+        for suffix in ("data", "index") if format.needs_index(context.columns) else ("data",):
+            files.append(StagedFile(directory / f"{stem}.{suffix}"))  # noqa: PERF401 (if one fails, the other is closed)
+        writer, rows = format.open(files[0], files[1] if len(files) > 1 else None, context), 0
         for columns in batches:
             writer.append(columns)
             rows += stored_rows(columns)
@@ -53,4 +53,4 @@ def write_shard(
         for file in files:
             file.abort()
         raise
-    return ShardResult(written[0], written[1] if index is not None else None, rows, geometry)
+    return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, geometry)

@@ -61,8 +61,10 @@ class StagedFile:
 
     def abort(self) -> None:
         """Stops writing; the file is left as it is."""
-        self._stop()
-        self._file.close()
+        try:
+            self._stop()
+        finally:
+            self._file.close()
 
     def _stop(self) -> None:
         if self._thread.is_alive():
@@ -111,18 +113,18 @@ class Stage:
         self.target = root / name / version
         self.path = root / name / f"{version}.incomplete"
         self._overwrite = overwrite
-        self._made = [path for path in (root / name, root, *root.parents) if not path.exists()]
+        self._made = [path for path in (root / name, root, *root.parents) if not os.path.exists(path)]
         self._lock: int | None = None
 
     def __enter__(self) -> Stage:
-        if self.target.exists() and not self._overwrite:
+        if os.path.lexists(self.target) and not (self._overwrite and self.target.is_dir()):
             raise AlreadyPublishedError(
                 f"{self.target} is already published; pass overwrite=True to replace it, or another version="
             )
         try:
-            self._take_lock()
+            self._lock = self._take_lock()
             for entry in os.scandir(self.path):  # what a killed export left behind
-                os.unlink(entry.path)
+                shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
         except OSError as error:
             self._release()
             if isinstance(error, DataDirError):
@@ -134,27 +136,23 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
-            shutil.rmtree(self.path, ignore_errors=True)
-            self._release()
+            try:
+                shutil.rmtree(self.path, ignore_errors=True)
+            finally:
+                self._release()
             for path in self._made:
                 with contextlib.suppress(OSError):  # not empty: something else lives there now
                     path.rmdir()
 
-    def _take_lock(self) -> None:
-        """A lock on the directory itself: the kernel drops it when its process dies."""
+    def _take_lock(self) -> int:
+        """Makes the stage and locks it; the kernel drops the lock when its process dies."""
         while True:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path, os.O_RDONLY)
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataDirError(
-                    errno.EBUSY, f"another export is writing {self.path}; wait for it, or export another version"
-                ) from error
+            lock = _lock_directory(self.path)
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(self._lock), os.stat(self.path)):
-                    return
-            self._release()  # its holder removed it between our open and our lock: make a new one
+                if os.path.samestat(os.fstat(lock), os.stat(self.path)):
+                    return lock
+            os.close(lock)  # its holder removed it between our open and our lock: make a new one
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -188,7 +186,10 @@ class Stage:
         if not (self.path / manifest_lib.FILENAME).is_file():
             raise DataDirError(errno.ENOENT, f"{self.path} has no manifest; nothing is published")
         if self._overwrite and self.target.exists():
+            old = _lock_directory(self.target)  # it is about to be the stage, and is removed as such
             exchange(self.path, self.target)
+            self._release()
+            self._lock = old
         else:
             try:
                 os.rename(self.path, self.target)
@@ -200,6 +201,21 @@ class Stage:
         for parent in (self.target.parent, *(path.parent for path in self._made)):
             sync_directory(parent)
         return self.target
+
+
+def _lock_directory(path: pathlib.Path) -> int:
+    """An open descriptor that holds the lock of a directory.
+
+    Raises:
+      DataDirError: another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise DataDirError(errno.EBUSY, f"another export is writing {path}; wait for it, or export another version") from error
+    return descriptor
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import re
@@ -14,8 +15,8 @@ import tensorflow_datasets as tfds
 from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
 from tfds_builder.catalog import catalog
-from tfds_builder.errors import ManifestError, MissingFileError
-from tfds_builder.table import Table
+from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
+from tfds_builder.table import Table, check_file
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
@@ -58,6 +59,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     Raises:
       MissingFileError: no such dataset in the directory.
       ManifestError: its manifest is damaged or of a newer format version.
+      DamagedFileError: TFDS's metadata beside it is not what was published.
       AssertionError: no such version (as TFDS raises it).
     """
 
@@ -109,8 +111,16 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             found = manifest_lib.read(self.data_path)
             if (found.name, found.version) != (self.name, str(self.version)):
                 raise ManifestError(f"{self.data_path} holds the manifest of {found.name} {found.version}; move it there")
+            self._check_metadata(found)
             self._manifest = found
         return self._manifest
+
+    def _check_metadata(self, manifest: manifest_lib.Manifest) -> None:
+        """Raises DamagedFileError or MissingFileError unless TFDS's metadata is what was published."""
+        for file in manifest.metadata:
+            check_file(self.data_path, file)
+            if hashlib.sha256((self.data_path / file.file).read_bytes()).hexdigest() != file.sha256:
+                raise DamagedFileError(f"{self.data_path / file.file} is not what was published (its SHA-256 differs)")
 
     def _info(self) -> tfds.core.DatasetInfo:
         return metadata.dataset_info(self, self.manifest, metadata.features_of(self.manifest))
@@ -182,6 +192,8 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         features = self.info.features
         if isinstance(decoders, tfds.decode.PartialDecoding):
             features, decoders = decoders.extract_features(features), decoders.decoders
+            if not len(features):
+                raise ValueError("PartialDecoding: features cannot be empty")
         instructions = reading.select_instructions(self.info.splits[split].file_instructions, read_config)
         if not instructions:
             raise ValueError(f"Instruction {split!r} corresponds to no data!")

@@ -6,6 +6,7 @@ import importlib.resources
 import os
 import pathlib
 import string
+import tempfile
 from typing import TYPE_CHECKING
 
 from tfds_builder import manifest as manifest_lib
@@ -35,13 +36,21 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
 
     Raises:
       MissingFileError, ManifestError: `version_dir` is no version directory this can read.
+      OSError: the module cannot be written there.
     """
     directory = pathlib.Path(version_dir).absolute()
     manifest = manifest_lib.read(directory)
     path = pathlib.Path(output) if output is not None else directory.parent / module_name(manifest.name)
-    partial = path.with_name(path.name + ".incomplete")
-    partial.write_text(render(manifest), encoding="utf-8")
-    os.replace(partial, path)
+    source = render(manifest)
+    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".incomplete", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(source)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
     return os.fspath(path)
 
 

@@ -12,6 +12,7 @@ manifest that is consistent with itself or raises `ManifestError`.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -30,6 +31,9 @@ MAX_BYTES = 256 * 1024 * 1024
 """A manifest larger than this is refused unread (100,000 shards take about 25 MB)."""
 
 FORMATS = ("tfrecord", "hdf5")
+
+_HEAD = b'{"manifest_sha256": "'
+"""How a manifest begins; the digest follows, then `",` and the bytes it is the digest of."""
 
 RAW, VARINT, STRINGS = "raw", "varint", "strings"
 """Encodings of a column. RAW: little-endian values in C order. VARINT: each value a protobuf
@@ -244,7 +248,7 @@ class Manifest:
         return (*self.metadata, *shards)
 
     def to_json(self) -> bytes:
-        """The manifest as canonical UTF-8 JSON: the same manifest gives the same bytes."""
+        """The manifest as canonical UTF-8 JSON that begins with the SHA-256 of the rest of it."""
         content = {
             "format_version": FORMAT_VERSION,
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
@@ -255,7 +259,8 @@ class Manifest:
                 {"name": name, "shards": [shard.to_json() for shard in split.shards]} for name, split in self.splits.items()
             ],
         }
-        return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        body = (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()[1:]
+        return _HEAD + hashlib.sha256(body).hexdigest().encode() + b'",' + body
 
     @classmethod
     def from_json(cls, text: bytes, where: str = FILENAME) -> Manifest:
@@ -266,7 +271,8 @@ class Manifest:
           where: what to call it in an error.
 
         Raises:
-          ManifestError: it is not JSON, comes from a newer format version, or contradicts itself.
+          ManifestError: it is not JSON, comes from a newer format version, is not what was written
+            (its SHA-256 differs), or contradicts itself.
         """
         try:
             content = json.loads(text)
@@ -278,6 +284,13 @@ class Manifest:
             raise ManifestError(
                 f"{where} has format_version {version}, and this torch2tfds reads up to {FORMAT_VERSION}: "
                 "upgrade it (pip install --upgrade torch2tfds)"
+            )
+        if version < 1:
+            raise ManifestError(f"{where} has format_version {version}, and the first is 1")
+        digest = hashlib.sha256(text[len(_HEAD) + 66 :]).hexdigest()
+        if not text.startswith(_HEAD) or content.get("manifest_sha256") != digest:
+            raise ManifestError(
+                f"{where} is damaged: its SHA-256 is {digest}, and it says {content.get('manifest_sha256')!r:.80}"
             )
         manifest = cls(**_read_fields(content, where))
         manifest._check(where)

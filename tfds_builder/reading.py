@@ -110,6 +110,8 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
     if config.assert_cardinality and not config.repeat_filenames and config.input_context is None:
         count = rows if request.batch_size is None else -(-rows // request.batch_size)
         ds = ds.apply(tf.data.experimental.assert_cardinality(count))
+    elif config.repeat_filenames:
+        ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     ds = ds.with_options(config.options)
     return ds if config.skip_prefetch else ds.prefetch(tf.data.AUTOTUNE)
 
@@ -118,15 +120,22 @@ def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Reques
     """Blocks of stored columns to what was asked for. `exact`: only the last block may be short."""
     batch, config = request.batch_size, request.read_config
     if reader.decoder.decodes:
-        ds = ds.unbatch().map(
+        ds = unbatch(ds).map(
             lambda example: pick(reader.decoder.decode(example), request.supervised_keys),
             num_parallel_calls=config.num_parallel_calls_for_decode,
         )
         return ds if batch is None else ds.padded_batch(batch)
     ds = ds.map(lambda example: pick(example, request.supervised_keys))
     if batch is None:
-        return ds.unbatch()
+        return unbatch(ds)
     return ds if exact and block == batch and not config.repeat_filenames else ds.rebatch(batch)
+
+
+def unbatch(ds: tf.data.Dataset) -> tf.data.Dataset:
+    """`ds.unbatch()`, which in TensorFlow 2.21 kills the process on a tensor without elements."""
+    if all(spec.shape[1:].num_elements() != 0 for spec in tf.nest.flatten(ds.element_spec)):
+        return ds.unbatch()
+    return ds.flat_map(tf.data.Dataset.from_tensor_slices)
 
 
 def pick(example: Mapping[str, Any], supervised_keys: Any) -> Any:

@@ -91,7 +91,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
 
 def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
     """The manifest against the directory it lies in."""
-    resolved = directory.absolute()
+    resolved = directory.resolve()
     if (resolved.parent.name, resolved.name) != (manifest.name, manifest.version):
         yield Problem(
             manifest_lib.FILENAME,

@@ -1,17 +1,17 @@
 """HDF5 shards: one contiguous dataset a column, groups for nested names, readable in plain h5py.
 
-h5py lays out an empty file (a sparse temporary one, so no data is written twice); its metadata and
+h5py lays out an empty file (a sparse one in memory, so no data is written twice); its metadata and
 our columns then go to the shard in one sequential pass. Nothing in it holds a time, so the same
 input gives the same bytes.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +56,7 @@ class HDF5Writer:
         self._rows = 0
         self._chunks: dict[str, list[Array]] = {column.name: [] for column in context.columns}
         self._splits: dict[str, list[Array]] = {c.name: [np.zeros(1, "<i8")] for c in context.columns if c.encoding == STRINGS}
+        self._string_bytes = dict.fromkeys(self._splits, 0)
 
     def append(self, columns: Mapping[str, Array]) -> None:
         for column in self._context.columns:
@@ -71,15 +72,14 @@ class HDF5Writer:
     def _append_strings(self, name: str, values: Array) -> None:
         strings = values.ravel().tolist()
         lengths = np.fromiter(map(len, strings), "<i8", len(strings))
-        self._splits[name].append(np.cumsum(lengths, dtype="<i8") + self._splits[name][-1][-1:])
+        self._splits[name].append(np.cumsum(lengths, dtype="<i8") + self._string_bytes[name])
+        self._string_bytes[name] += int(lengths.sum())
         self._chunks[name].append(np.frombuffer(b"".join(strings), np.uint8))
 
     def finish(self) -> Geometry:
-        with tempfile.TemporaryDirectory() as directory:
-            path = os.path.join(directory, "skeleton.h5")
-            places = self._lay_out(path)
-            with open(path, "rb") as skeleton:
-                self._write(skeleton, places)
+        skeleton = _SparseFile()
+        places = self._lay_out(skeleton)
+        self._write(skeleton, places)
         columns = self._context.columns
         return Geometry(
             offsets=tuple(places[f"{c.name}/{VALUES}" if c.encoding == STRINGS else c.name] for c in columns),
@@ -87,16 +87,16 @@ class HDF5Writer:
             row_splits=tuple(places[f"{c.name}/{ROW_SPLITS}"] if c.encoding == STRINGS else 0 for c in columns),
         )
 
-    def _lay_out(self, path: str) -> dict[str, int]:
+    def _lay_out(self, skeleton: _SparseFile) -> dict[str, int]:
         """Creates the file's structure with room for the columns; returns where each dataset begins."""
-        with _create_file(path) as file:
+        with _create_file(skeleton) as file:
             file.attrs.update(_to_attributes(self._context.attributes))
             created = {}
             for column in self._context.columns:
                 if column.encoding == STRINGS:
                     group = _make_groups(file, f"{column.name}/")
                     group.attrs.update(_to_attributes(self._context.column_attributes[column.name]))
-                    total = int(self._splits[column.name][-1][-1])
+                    total = self._string_bytes[column.name]
                     created[f"{column.name}/{VALUES}"] = _create_dataset(group, VALUES, (total,), np.dtype("u1"))
                     splits = (self._rows * column.values + 1,)
                     created[f"{column.name}/{ROW_SPLITS}"] = _create_dataset(group, ROW_SPLITS, splits, np.dtype("<i8"))
@@ -108,7 +108,7 @@ class HDF5Writer:
                     created[column.name] = dataset
             return {name: dataset.id.get_offset() or 0 for name, dataset in created.items()}
 
-    def _write(self, skeleton: IO[bytes], places: Mapping[str, int]) -> None:
+    def _write(self, skeleton: _SparseFile, places: Mapping[str, int]) -> None:
         """The whole file in order: h5py's metadata with our columns in the gaps it left."""
         pieces: dict[str, list[Array]] = {}
         for column in self._context.columns:
@@ -126,20 +126,72 @@ class HDF5Writer:
             for chunk in chunks:
                 self._data.write(chunk)
             position = places[name] + sum(chunk.nbytes for chunk in chunks)
-        self._copy_metadata(skeleton, position, os.fstat(skeleton.fileno()).st_size)
+        self._copy_metadata(skeleton, position, skeleton.size)
 
-    def _copy_metadata(self, skeleton: IO[bytes], start: int, stop: int) -> None:
+    def _copy_metadata(self, skeleton: _SparseFile, start: int, stop: int) -> None:
         if stop > start:
-            self._data.write(os.pread(skeleton.fileno(), stop - start, start))
+            self._data.write(skeleton.read_at(start, stop - start))
 
 
-def _create_file(path: str) -> Any:
+class _SparseFile(io.RawIOBase):
+    """A file in memory that keeps only the pages written: room set aside for columns costs nothing."""
+
+    _PAGE = 4096
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pages: dict[int, bytearray] = {}
+        self._position = self.size = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def truncate(self, size: int | None = None) -> int:
+        self.size = self._position if size is None else size
+        return self.size
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        for done in range(0, len(view), self._PAGE):
+            self._write_piece(self._position + done, view[done : done + self._PAGE])
+        self._position += len(view)
+        self.size = max(self.size, self._position)
+        return len(view)
+
+    def _write_piece(self, position: int, piece: memoryview) -> None:
+        """Writes at most a page, which may lie across two."""
+        while piece:
+            number, start = divmod(position, self._PAGE)
+            take = min(len(piece), self._PAGE - start)
+            self._pages.setdefault(number, bytearray(self._PAGE))[start : start + take] = piece[:take]
+            piece, position = piece[take:], position + take
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self.read_at(self._position, min(len(view), max(0, self.size - self._position)))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def read_at(self, start: int, count: int) -> bytes:
+        """Bytes of a range; zeros where nothing was written."""
+        first, last = start // self._PAGE, (start + count + self._PAGE - 1) // self._PAGE
+        data = b"".join(bytes(self._pages.get(number, bytes(self._PAGE))) for number in range(first, last))
+        return data[start - first * self._PAGE :][:count]
+
+
+def _create_file(skeleton: _SparseFile) -> Any:
     """An HDF5 1.8 file (any h5py reads it; attributes may be large) that tracks no times."""
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
-    return h5py.File(h5py.h5f.create(path.encode(), h5py.h5f.ACC_TRUNC, creation, access))
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, skeleton)
+    return h5py.File(h5py.h5f.create(repr(skeleton).encode(), h5py.h5f.ACC_TRUNC, creation, access))
 
 
 def _make_groups(file: Any, name: str) -> Any:

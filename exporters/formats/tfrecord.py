@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import google_crc32c
 import numpy as np
 
+from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.layout import copy_into
 from exporters.loader import Array
@@ -23,6 +24,7 @@ from tfds_builder.manifest import STRINGS, VARINT, Column, Geometry
 from tfds_builder.verify import MASK_DELTA, masked_crc32c
 
 _HEADER, _FOOTER = 12, 4
+_MAX_RECORD = 2**31 - 1
 _LISTS = {"bytes_list": 0x0A, "float_list": 0x12, "int64_list": 0x1A}
 """Tags of the three lists of a Feature (fields 1 to 3, length-delimited). The list is its field 1 again:
 one byte string, or the packed values."""
@@ -64,6 +66,10 @@ class _Template:
         self.body = prefix + entries
         self.offsets = {column.name: self.start + end - column.width for column, end in zip(self.fixed, ends, strict=True)}
         self.record_bytes = _HEADER + len(self.body) + _FOOTER
+        if self.record_bytes >= _MAX_RECORD:
+            raise SchemaError(
+                f"an example takes {self.record_bytes:,} bytes, and protobuf parses less than 2 GiB; use format='hdf5'"
+            )
         self.row = np.frombuffer(_frame_header(len(self.body)) + self.body + bytes(_FOOTER), np.uint8)
 
 
