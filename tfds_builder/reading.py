@@ -22,7 +22,7 @@ from tfds_builder.errors import DatasetError, UnsupportedReadError
 from tfds_builder.manifest import Manifest
 from tfds_builder.table import Array, Segment, Table
 
-_BLOCK_BYTES = 2 * 1024 * 1024
+_BLOCK_BYTES = 4 * 1024 * 1024
 _BLOCK_ROWS = 1024
 """A block is at most this many bytes and rows when no batch size asks for another: large enough
 to leave the cost of a call behind, small enough to stay in the cache."""
@@ -101,19 +101,21 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
     ds = _Order(rows, block, request).blocks()
     if config.repeat_filenames:
         ds = ds.repeat()
+    decodes, keys = reader.decoder.decodes, request.supervised_keys
     ds = ds.map(
-        reader.read,
+        reader.read if decodes or keys is None else lambda rows: pick(reader.read(rows), keys),
         num_parallel_calls=config.num_parallel_calls_for_decode,
-        deterministic=not request.shuffle or config.shuffle_seed is not None,
+        deterministic=not request.shuffle or config.shuffle_seed is not None or config.options.deterministic is not None,
     )
-    ds = _decode_and_batch(ds, reader, request, block, exact=rows % block == 0 or not shuffles_blocks(request))
+    ds = _decode_and_batch(ds, reader, request, block, exact=rows % block == 0 or not request.shuffle)
     if config.assert_cardinality and not config.repeat_filenames and config.input_context is None:
         count = rows if request.batch_size is None else -(-rows // request.batch_size)
         ds = ds.apply(tf.data.experimental.assert_cardinality(count))
     elif config.repeat_filenames:
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     ds = ds.with_options(config.options)
-    return ds if config.skip_prefetch else ds.prefetch(tf.data.AUTOTUNE)
+    single = request.batch_size is None and not decodes  # prefetched by the block, not one by one
+    return ds if config.skip_prefetch or single else ds.prefetch(tf.data.AUTOTUNE)
 
 
 def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Request, block: int, *, exact: bool) -> tf.data.Dataset:
@@ -125,9 +127,8 @@ def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Reques
             num_parallel_calls=config.num_parallel_calls_for_decode,
         )
         return ds if batch is None else ds.padded_batch(batch)
-    ds = ds.map(lambda example: pick(example, request.supervised_keys))
     if batch is None:
-        return unbatch(ds)
+        return unbatch(ds if config.skip_prefetch else ds.prefetch(tf.data.AUTOTUNE))
     return ds if exact and block == batch and not config.repeat_filenames else ds.rebatch(batch)
 
 
@@ -154,7 +155,7 @@ def _block_rows(row_bytes: int, rows: int, request: Request) -> int:
 
 
 def shuffles_blocks(request: Request) -> bool:
-    """Whether blocks are shuffled; if not, only the last one can be short."""
+    """Whether blocks are shuffled, as they are unless single rows are asked for."""
     return request.shuffle and not shuffles_rows(request)
 
 

@@ -44,7 +44,7 @@ def expect_field(content: Mapping[str, Any], key: str, where: str) -> Any:
 def expect_file_name(value: Any, where: str) -> str:
     """A plain file name: nothing that could lead out of the directory it is read from."""
     name: str = expect(value, str, where)
-    if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
+    if not name or name in (".", "..") or any(c in name for c in "/\\\0") or len(name.encode(errors="replace")) > 255:
         raise ManifestError(f"{where} must be a plain file name inside the version directory (got {name!r:.80})")
     return name
 

@@ -1,0 +1,270 @@
+"""The command line as a shell sees it: real processes, exit codes, JSON, one line for an error."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from exporters import cli
+
+SCRIPT = pathlib.Path(sys.executable).with_name("torch2tfds")
+
+MODULE = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+def make():
+    dataset = TensorDataset(torch.arange(10 * 5 * 6 * 7).reshape(10, 5, 6, 7), torch.arange(10) % 2)
+    dataset.classes = ["no", "yes"]
+    return {"train": DataLoader(dataset, batch_size=4), "test": DataLoader(dataset, batch_size=3)}
+
+def single():
+    return DataLoader([0.5, 1.5])
+
+class Nested:
+    make = staticmethod(single)
+
+def nothing(): return None
+def raises(): raise RuntimeError("of the factory")
+def needs(argument): return single()
+def failing(): return DataLoader([1], collate_fn=lambda rows: 1 / 0)
+constant = 3
+"""
+
+
+@pytest.fixture
+def torch2tfds(tmp_path):
+    """`torch2tfds(*arguments)`: runs the installed command in a directory that holds `mine.py`; the finished process."""
+    (tmp_path / "mine.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text("import a_module_that_is_not_there")
+
+    def run(*arguments, exit_code=0):
+        command = [str(SCRIPT), *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        assert done.returncode == exit_code, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def main(torch2tfds, tmp_path, monkeypatch, capsys):
+    """`main(*arguments)`: the same command in this process, which has torch loaded; (exit code, stdout, stderr)."""
+
+    path = sys.path[:]
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", path[:])
+        monkeypatch.setattr(sys, "argv", ["torch2tfds", *map(str, arguments)])
+        for module in ("mine", "broken", "other"):
+            sys.modules.pop(module, None)
+        importlib.invalidate_caches()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capsys.readouterr()
+        return left.value.code, printed.out, printed.err
+
+    return run
+
+
+def test_a_dataset_from_end_to_end(format, torch2tfds, tmp_path):
+    """`export`, `list`, `info`, `verify` and `generate` tell one story, in words and in JSON, and are quiet off a terminal."""
+    options = ("--name", "ds", "--version", "1.2.0", "--format", format, "--layout", "image=NCHW", "--rename", "label=kind")
+    card = ("--description", "Counting.", "--license", "CC0", "--homepage", "https://h", "--citation", "@misc{c}")
+    exported = torch2tfds("export", "mine:make", "data", *options, *card, "--shard-mib", "0.01", "--json")
+    result = json.loads(exported.stdout)
+    path = tmp_path / "data" / "ds" / "1.2.0"
+    assert (result["path"], result["format"]) == (str(path), format)
+    assert result["examples"] == {"train": 10, "test": 10}
+    assert result["shards"] == {"train": 2, "test": 2}
+    assert exported.stderr.splitlines() == result["decisions"]
+    assert result["decisions"] == ["image: NCHW (5, 6, 7) -> NHWC (6, 7, 5), Tensor int64", "kind: ClassLabel of 2 classes"]
+
+    (listed,) = json.loads(torch2tfds("list", "data", "--json").stdout)
+    assert listed == {key: value for key, value in result.items() if key != "module"} | {"path": listed["path"]}
+    info = json.loads(torch2tfds("info", path, "--json").stdout)
+    assert info["labels"] == {"kind": ["no", "yes"]}
+    assert info["card"] == {"description": "Counting.", "license": "CC0", "homepage": "https://h", "citation": "@misc{c}"}
+    assert [column["name"] for column in info["columns"]] == ["image", "kind"]
+    assert [column["shape"] for column in info["columns"]] == [[6, 7, 5], []]
+
+    checked = json.loads(torch2tfds("verify", path, "--json").stdout)
+    assert checked["problems"] == []
+    assert checked["records"] == (20 if format == "tfrecord" else 0)
+    assert checked["bytes"] == result["bytes"]
+
+    module = pathlib.Path(result["module"])
+    written = module.read_text()
+    module.unlink()
+    assert torch2tfds("generate", path).stdout.strip() == str(module)
+    assert module.read_text() == written
+    assert torch2tfds("generate", path, "--output", "copy.py").stdout.strip() == "copy.py"
+    assert (tmp_path / "copy.py").read_text() == written
+
+
+def test_in_words(main, tmp_path):
+    """Without `--json` the commands print text: what was published, listed and described."""
+    published = main("export", "mine:Nested.make", "data", "--name", "ds")
+    assert published[1].startswith(f"published {tmp_path / 'data' / 'ds' / '1.0.0'} (train 2 examples, ")
+    assert (published[0], published[2]) == (0, "features: Tensor float64\n")
+    assert main("list", "data")[1].startswith("ds:1.0.0  tfrecord  ")
+    info = main("info", "data/ds/1.0.0")[1].splitlines()
+    assert info[0].startswith("ds:1.0.0  tfrecord  ")
+    assert info[-1].startswith("  train: 2 examples in 1 shards, ")
+    code, out, err = main("verify", "data/ds/1.0.0")
+    assert (code, err) == (0, "")
+    assert ": whole (" in out
+    (tmp_path / "empty").mkdir()
+    assert main("list", "empty")[1] == "nothing is published under empty\n"
+    assert json.loads(main("list", "empty", "--json")[1]) == []
+
+
+def test_verify_of_a_damaged_dataset(torch2tfds, tmp_path):
+    """`verify` exits 1 when a byte is wrong and names file and record, and when there is no dataset at all."""
+    torch2tfds("export", "mine:single", "data", "--name", "ds")
+    path = tmp_path / "data" / "ds" / "1.0.0"
+    (shard,) = path.glob("*.tfrecord-*")
+    content = bytearray(shard.read_bytes())
+    content[-6] ^= 1
+    shard.write_bytes(content)
+    damaged = torch2tfds("verify", path, exit_code=1)
+    assert f"{shard.name}: record 1" in damaged.stdout
+    problems = json.loads(torch2tfds("verify", path, "--json", exit_code=1).stdout)["problems"]
+    assert {problem["file"] for problem in problems} == {shard.name}
+    missing = torch2tfds("verify", tmp_path, exit_code=1)
+    assert missing.stdout.startswith("manifest.json: ")
+
+
+BAD_FACTORIES = {
+    "no colon": ("mine", "MODULE:FACTORY"),
+    "no factory": ("mine:", "MODULE:FACTORY"),
+    "no module": (":make", "MODULE:FACTORY"),
+    "a module that is not there": ("theirs:make", "'theirs'"),
+    "a part of a module that is not there": ("mine.data:make", "'mine.data'"),
+    "an attribute that is not there": ("mine:made", "'made'"),
+    "not callable": ("mine:constant", "must be a callable"),
+    "returns something else": ("mine:nothing", "NoneType"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FACTORIES)
+def test_bad_factories(case, main, tmp_path):
+    """What is wrong with MODULE:FACTORY is one line on stderr and exit code 2."""
+    factory, words = BAD_FACTORIES[case]
+    code, out, err = main("export", factory, "data", "--name", "ds")
+    assert (code, out) == (2, "")
+    assert err.startswith("torch2tfds: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert not (tmp_path / "data").exists()
+
+
+RAISING = {
+    "the factory": ("mine:raises", RuntimeError, "of the factory"),
+    "the loader": ("mine:failing", ZeroDivisionError, "division"),
+    "an import of the module": ("broken:make", ModuleNotFoundError, "a_module_that_is_not_there"),
+}
+
+
+@pytest.mark.parametrize("case", RAISING)
+def test_what_user_code_raises(case, main, tmp_path):
+    """What the user's own code raises passes through as it is."""
+    factory, error, words = RAISING[case]
+    with pytest.raises(error, match=words):
+        main("export", factory, "data", "--name", "ds")
+    assert not (tmp_path / "data").exists()
+
+
+def test_exit_codes_of_the_process(torch2tfds):
+    """The installed command exits 2 with one line for a wrong argument, and 1 with a traceback where user code raises."""
+    told = torch2tfds("export", "mine:made", "data", "--name", "ds", exit_code=2)
+    assert (told.stdout, told.stderr) == ("", "torch2tfds: module 'mine' has no attribute 'made'\n")
+    raised = torch2tfds("export", "mine:raises", "data", "--name", "ds", exit_code=1)
+    assert "Traceback" in raised.stderr
+    assert "RuntimeError: of the factory" in raised.stderr
+
+
+BAD_OPTIONS = {
+    "name": (("--name", "My-DS"), "my_ds"),
+    "no name": ((), "--name"),
+    "version": (("--name", "ds", "--version", "1"), "x.y.z"),
+    "format": (("--name", "ds", "--format", "parquet"), "'parquet'"),
+    "layout": (("--name", "ds", "--layout", "image"), "--layout"),
+    "layout of nothing": (("--name", "ds", "--layout", "x=NCHW"), "'x'"),
+    "rename": (("--name", "ds", "--rename", "a="), "--rename"),
+    "shard size": (("--name", "ds", "--shard-mib", "nan"), "shard"),
+    "an option there is not": (("--name", "ds", "--shards", "3"), "--shards"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_bad_options(case, main, tmp_path):
+    """An option that is wrong is told without a traceback, with exit code 2, and nothing is published."""
+    options, words = BAD_OPTIONS[case]
+    code, out, err = main("export", "mine:single", "data", *options)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_existing_version(main):
+    """A version that exists is exit code 2 with the way out; `--overwrite` replaces it."""
+    command = ("export", "mine:single", "data", "--name", "ds")
+    assert main(*command)[0] == 0
+    code, _, err = main(*command)
+    assert code == 2
+    assert "overwrite" in err
+    assert main(*command, "--overwrite")[0] == 0
+
+
+def test_app_dir(main, tmp_path):
+    """`--app-dir` is where MODULE is looked for first."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine.py").rename(tmp_path / "elsewhere" / "other.py")
+    assert main("export", "other:single", "data", "--name", "ds", "--app-dir", "elsewhere")[0] == 0
+    code, _, err = main("export", "other:single", "data", "--name", "ds2")
+    assert code == 2
+    assert "'other'" in err
+
+
+HELP = {
+    (): ["export", "verify", "list", "info", "generate", "demo"],
+    ("export",): ["MODULE:FACTORY", "DATA_DIR", "--name", "--version", "--format", "--overwrite", "--json"],
+    ("verify",): ["PATH", "--json"],
+    ("list",): ["DATA_DIR", "--json"],
+    ("info",): ["PATH", "--json"],
+    ("generate",): ["PATH", "--output"],
+    ("demo",): ["--out"],
+}
+
+
+@pytest.mark.parametrize("command", HELP, ids=lambda command: " ".join(command) or "torch2tfds")
+def test_help(command, torch2tfds):
+    """`--help` names every command, argument and option."""
+    text = torch2tfds(*command, "--help").stdout
+    assert [word for word in HELP[command] if word not in text] == []
+
+
+def test_version(torch2tfds):
+    """`--version` prints the package's."""
+    import exporters
+
+    assert torch2tfds("--version").stdout == f"torch2tfds {exporters.__version__}\n"
+
+
+@pytest.mark.needs_tensorflow
+def test_demo(torch2tfds, tmp_path):
+    """The demo exports to both formats, finds every element again, and trains to over 0.95 on each."""
+    done = torch2tfds("demo", "--out", "out")
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith(("| tfrecord", "| hdf5"))]
+    assert [row[5].strip() for row in rows] == ["yes", "yes"]
+    assert all(float(row[6]) > 0.95 for row in rows)
+    versions = [tmp_path / "out" / f"digits_{format}" / "1.0.0" for format in ("tfrecord", "hdf5")]
+    assert [row[7].strip() for row in rows] == [str(version) for version in versions] or all(v.is_dir() for v in versions)
+    assert "tfds_builder.register(" in done.stdout

@@ -1,0 +1,59 @@
+"""The README, followed to the letter."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+README = (pathlib.Path(__file__).parent.parent / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+INDENTED = re.findall(r"^    (\S.*)$", re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+COMMANDS = [line for line in INDENTED if line.startswith("torch2tfds ")]
+
+
+@pytest.mark.needs_torch
+@pytest.mark.needs_tensorflow
+def test_python_blocks_run(tmp_path, run_python):
+    """Every Python block of the README runs, in order, in one fresh process, and prints and makes what it says."""
+    assert len(BLOCKS) >= 4
+    pytest.importorskip("h5py")
+    done = run_python("\n".join(BLOCKS))
+    assert "image: NCHW (3, 32, 32) -> NHWC (32, 32, 3), Tensor uint8" in done.stdout + done.stderr
+    assert "/data/my_images/1.0.0" in done.stdout
+    assert "TensorSpec(shape=(32, 32, 3), dtype=tf.uint8" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "data" / "my_images").iterdir()) == [
+        "1.0.0", "1.1.0", "my_images_dataset_builder.py",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_lines_exist(line):
+    """Every command line shown is one the command line takes: the command, its options and the number of its arguments."""
+    typer = pytest.importorskip("typer")
+    from exporters.cli import app
+
+    words = shlex.split(line)[1:]
+    command = typer.main.get_command(app).commands[words[0]]
+    command.make_context(words[0], words[1:])  # parses, runs nothing
+    shown = subprocess.run([sys.executable, "-m", "exporters.cli", words[0], "--help"], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    for option in (word for word in words if word.startswith("--")):
+        assert option in shown.stdout
+
+
+def test_commands_are_shown():
+    """The README shows the three commands of everyday use, and the two set-up commands exactly."""
+    assert {shlex.split(line)[1] for line in COMMANDS} >= {"export", "list", "verify"}
+    assert INDENTED.count("python -m pip install tox && tox run -e demo") == 1
+    assert INDENTED.count("python -m pip install tox && tox run") == 1
+
+
+def test_links():
+    """Every relative link of the README leads to a file or directory of the repository."""
+    root = pathlib.Path(__file__).parent.parent
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (root / link).exists()] == []

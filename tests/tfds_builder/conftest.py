@@ -1,0 +1,27 @@
+"""What the consumer's tests share. Their helpers are in `consumer_kit.py`, which this makes importable."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_catalog(monkeypatch):
+    """What a test registers is forgotten after it."""
+    from tfds_builder.catalog import catalog
+
+    monkeypatch.setattr(catalog, "_builders", dict(catalog._builders))
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory):
+    """A copy of the golden datasets that no test changes."""
+    import consumer_kit
+
+    data_dir = tmp_path_factory.mktemp("golden")
+    for name in consumer_kit.make.names():
+        consumer_kit.copy_golden(name, data_dir)
+    return data_dir

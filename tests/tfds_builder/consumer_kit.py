@@ -1,0 +1,147 @@
+"""Helpers of the consumer's tests: golden copies, datasets published without PyTorch, comparison bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import pathlib
+import shutil
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from tfds_builder import manifest as manifest_lib
+from tfds_builder.manifest import RAW, Column, File, Geometry, Manifest, Shard, Split
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = TESTS / "golden"
+_spec = importlib.util.spec_from_file_location("golden_make", GOLDEN / "make.py")
+make = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make)
+FORMATS = make.FORMATS
+__all__ = ["FORMATS", "GOLDEN", "TESTS", "dedent", "make"]
+both_formats = pytest.mark.parametrize("format", FORMATS)
+every_golden = pytest.mark.parametrize("name", make.names())
+
+
+def copy_golden(name, data_dir):
+    """Copies a golden dataset under `data_dir`; returns its version directory."""
+    shutil.copytree(GOLDEN / name, data_dir / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return data_dir / name / "1.0.0"
+
+
+def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000, **manifest_fields):
+    """Publishes NumPy columns (split -> column -> array) as raw columns, with what `tfds_builder` alone offers."""
+    import tensorflow_datasets as tfds
+
+    from tfds_builder import metadata
+    from tfds_builder.generate import generate
+
+    directory = data_dir / name / version
+    directory.mkdir(parents=True)
+    columns = {key: np.ascontiguousarray(value) for key, value in next(iter(splits.values())).items()}
+    features = {k: tfds.features.Tensor(shape=v.shape[1:], dtype=v.dtype, encoding="bytes") for k, v in columns.items()}
+    geometries, written = [], {}
+    for split, values in splits.items():
+        total, shards = len(next(iter(values.values()))), []
+        count = -(-total // rows_per_shard)
+        for number in range(count):
+            parts = [np.ascontiguousarray(v[number * rows_per_shard :][:rows_per_shard]) for v in values.values()]
+            ends = np.cumsum([part.nbytes for part in parts]).tolist()
+            widths = tuple(part[0].nbytes for part in parts)
+            geometry = Geometry(offsets=(0, *ends[:-1]), strides=widths, row_splits=(0,) * len(parts))
+            if geometry not in geometries:
+                geometries.append(geometry)
+            file = metadata.shard_file_name("hdf5", name, split, number, count)
+            data = b"".join(part.tobytes() for part in parts)
+            (directory / file).write_bytes(data)
+            shards.append(Shard(data=describe(directory, file), rows=len(parts[0]), geometry=geometries.index(geometry)))
+        written[split] = Split(shards=tuple(shards))
+    manifest = Manifest(
+        name=name, version=version, format="hdf5", labels={}, decisions=(), producer="test",
+        features=metadata.features_to_json(tfds.features.FeaturesDict(features)),
+        columns=tuple(
+            Column(name=k, dtype=v.dtype.name, shape=v.shape[1:], encoding=RAW, width=v[0].nbytes) for k, v in columns.items()
+        ),
+        geometries=tuple(geometries), splits=written, **{"supervised_keys": None, "card": {}, **manifest_fields},
+    )  # fmt: skip
+    files = tuple(describe(directory, file) for file in metadata.write(manifest, directory))
+    (directory / manifest_lib.FILENAME).write_bytes(dataclasses.replace(manifest, metadata=files).to_json())
+    generate(directory)
+    return directory
+
+
+def describe(directory, file):
+    """A file as the manifest lists it."""
+    data = (directory / file).read_bytes()
+    return File(file=file, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def numbers(rows, start=0):
+    """Columns that say which row they are of: a scalar, and a matrix."""
+    row = np.arange(start, start + rows)
+    return {"row": row, "grid": (row[:, None, None] * 7 + np.arange(6).reshape(2, 3)).astype(np.float32)}
+
+
+def seal(content):
+    """A manifest's JSON, whatever it holds, as bytes that carry their own SHA-256 as a manifest does."""
+    body = json.dumps({key: value for key, value in content.items() if key != "manifest_sha256"}).encode()[1:]
+    return b'{"manifest_sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'",' + body
+
+
+def edit_manifest(directory, change):
+    """Rewrites the manifest of a version after `change(content)`, as if it had been published like that."""
+    path = directory / manifest_lib.FILENAME
+    content = json.loads(path.read_bytes())
+    change(content)
+    path.write_bytes(seal(content))
+
+
+def edit_metadata(directory, file, change):
+    """Rewrites a JSON file of TFDS's metadata after `change(content)`, as if it had been published like that."""
+    content = json.loads((directory / file).read_bytes())
+    change(content)
+    (directory / file).write_text(json.dumps(content), encoding="utf-8")
+    true = describe(directory, file).to_json()
+    edit_manifest(directory, lambda manifest: next(f for f in manifest["metadata"] if f["file"] == file).update(true))
+
+
+def bits(value):
+    """A value as something that compares bit for bit: dtype, shape and bytes, of every leaf of a structure."""
+    if isinstance(value, dict):
+        return {key: bits(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [bits(item) for item in value]
+    if isinstance(value, bytes):
+        return ("object", (), [value])
+    array = np.asarray(value)
+    return (array.dtype.name, array.shape, array.ravel().tolist() if array.dtype == object else array.tobytes())
+
+
+def nested(columns):
+    """Flat columns (`{"a/b": ...}`) as the nested dict TFDS yields."""
+    from tfds_builder.metadata import nest
+
+    return nest(columns)
+
+
+def examples(columns, rows=None):
+    """The bits of each example of flat columns, in order, or of the given rows."""
+    rows = range(len(next(iter(columns.values())))) if rows is None else rows
+    return [bits(nested({name: values[row] for name, values in columns.items()})) for row in rows]
+
+
+def outcome(value):
+    """Everything that can be compared of what `as_dataset` returned: spec, cardinality and every element."""
+    import tensorflow as tf
+
+    if isinstance(value, tf.data.Dataset):
+        return (value.element_spec, int(value.cardinality()), [bits(element) for element in value.as_numpy_iterator()])
+    if isinstance(value, dict):
+        return {key: outcome(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [outcome(item) for item in value]
+    return bits(value.numpy())

@@ -1,0 +1,283 @@
+"""`tfds_builder.manifest`: the contract, and everything that can be wrong with it."""
+
+import copy
+import json
+import os
+
+import consumer_kit as kit
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from tfds_builder import manifest as manifest_lib
+from tfds_builder.errors import DatasetError, ManifestError, MissingFileError
+from tfds_builder.manifest import STRINGS, Column, Manifest
+
+
+def golden_json(name):
+    content = json.loads((kit.GOLDEN / name / "1.0.0" / "manifest.json").read_bytes())
+    del content["manifest_sha256"]
+    return content
+
+
+def parse(content):
+    return Manifest.from_json(kit.seal(content))
+
+
+def damaged(change, name="pairs_tfrecord"):
+    content = golden_json(name)
+    change(content)
+    with pytest.raises(ManifestError) as caught:
+        parse(content)
+    return str(caught.value)
+
+
+@kit.every_golden
+def test_round_trip(name):
+    """A manifest read and written again has the same bytes, and read again is equal."""
+    text = (kit.GOLDEN / name / "1.0.0" / "manifest.json").read_bytes()
+    manifest = Manifest.from_json(text)
+    assert manifest.to_json() == text
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_canonical_json():
+    """The bytes of a manifest do not depend on the order or the spacing in which its JSON was found."""
+    text = (kit.GOLDEN / "text_hdf5" / "1.0.0" / "manifest.json").read_bytes()
+    content = json.loads(text)
+    shuffled = {key: content[key] for key in sorted(content, reverse=True)}
+    assert parse(shuffled).to_json() == text
+    assert text.endswith(b"}\n")
+
+
+def test_read_names_the_directory(tmp_path):
+    """A directory without a manifest, a file in its place and no directory at all are a MissingFileError that names it."""
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "file", tmp_path / "absent"):
+        with pytest.raises(MissingFileError, match=path.name):
+            manifest_lib.read(path)
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"{", b"[]", b"null", b"3", b'"x"', b"\xff\xfe{}", b"{" * 200_000, b"[" * 200_000, b'{"a":' * 100_000, b"9" * 10_000,
+    b"NaN", b'{"format_version": 1}', b"\x00" * 100,
+], ids=lambda text: repr(text[:10]))  # fmt: skip
+def test_not_a_manifest(text, tmp_path):
+    """Bytes that are no manifest, however deep, long or mis-encoded, are a ManifestError that names the file."""
+    (tmp_path / "manifest.json").write_bytes(text)
+    with pytest.raises(ManifestError, match=r"manifest\.json"):
+        manifest_lib.read(tmp_path)
+
+
+def test_truncated_anywhere():
+    """A manifest cut off at any byte before its last brace is a ManifestError."""
+    text = (kit.GOLDEN / "coded_tfrecord" / "1.0.0" / "manifest.json").read_bytes()
+    for stop in range(0, len(text) - 2, 7):
+        with pytest.raises(ManifestError):
+            Manifest.from_json(text[:stop])
+
+
+def test_too_large(tmp_path):
+    """A manifest larger than the limit is refused before it is read."""
+    with open(tmp_path / "manifest.json", "wb") as file:
+        os.truncate(file.fileno(), manifest_lib.MAX_BYTES + 1)  # sparse
+    with pytest.raises(ManifestError, match="refused"):
+        manifest_lib.read(tmp_path)
+
+
+def test_newer_format_version():
+    """A newer format version is refused with both versions and what to do, whatever else the manifest holds."""
+    with pytest.raises(ManifestError, match=r"format_version 2.*reads up to 1.*upgrade"):
+        parse({"format_version": 2, "surprise": []})
+
+
+@pytest.mark.parametrize("key", sorted(set(golden_json("pairs_tfrecord")) - {"producer"}))
+def test_missing_field(key):
+    """A manifest without one of its fields is a ManifestError that names the field."""
+    assert repr(key) in damaged(lambda content: content.pop(key))
+
+
+def first_shard(content):
+    return content["splits"][0]["shards"][0]
+
+
+BAD = {
+    "rows past the end": (lambda c: first_shard(c).update(rows=first_shard(c)["rows"] + 1), "ends at byte"),
+    "huge rows": (lambda c: first_shard(c).update(rows=2**62), "ends at byte"),
+    "more than 64 bits": (lambda c: first_shard(c).update(rows=2**63), "between 0 and"),
+    "negative rows": (lambda c: first_shard(c).update(rows=-1), "between 0 and"),
+    "rows true": (lambda c: first_shard(c).update(rows=True), "must be int"),
+    "rows float": (lambda c: first_shard(c).update(rows=1.0), "must be int"),
+    "offset past the end": (lambda c: c["geometries"][0]["offsets"].__setitem__(0, 10**6), "ends at byte"),
+    "negative offset": (lambda c: c["geometries"][0]["offsets"].__setitem__(0, -1), "between 0 and"),
+    "overlapping rows": (lambda c: c["geometries"][0]["strides"].__setitem__(0, 1), "overlap"),
+    "stride 0": (lambda c: c["geometries"][0]["strides"].__setitem__(0, 0), "overlap"),
+    "geometry short": (lambda c: c["geometries"][0]["strides"].pop(), "one entry for each"),
+    "no such geometry": (lambda c: first_shard(c).update(geometry=99), "no geometry 99"),
+    "column twice": (lambda c: c["columns"][1].update(name="image"), "unique"),
+    "column name empty": (lambda c: c["columns"][1].update(name="a//b"), "empty parts"),
+    "unknown dtype": (lambda c: c["columns"][0].update(dtype="float8"), "float8"),
+    "unknown encoding": (lambda c: c["columns"][0].update(encoding="zip"), "zip"),
+    "width of another shape": (lambda c: c["columns"][0].update(width=59), "59 bytes wide"),
+    "varint of 11 bytes": (lambda c: c["columns"][1].update(width=11), "11 bytes wide"),
+    "split twice": (lambda c: c["splits"].append(copy.deepcopy(c["splits"][0])), "listed twice"),
+    "file twice": (lambda c: c["splits"][0]["shards"].append(copy.deepcopy(first_shard(c))), "listed twice"),
+    "unknown format": (lambda c: c.update(format="pickle"), "tfrecord, hdf5"),
+    "sha256 short": (lambda c: first_shard(c).update(sha256="ab"), "64 lowercase"),
+    "sha256 not hexadecimal": (lambda c: first_shard(c).update(sha256="g" * 64), "64 lowercase"),
+    "index nobody needs": (
+        lambda c: first_shard(c).update(index={**c["metadata"][0], "file": "other"}),
+        "must not have an index",
+    ),
+    "columns a mapping": (lambda c: c.update(columns={}), "must be list"),
+    "card value a number": (lambda c: c["card"].update(license=3), "must be str"),
+    "labels text": (lambda c: c["labels"].update(label="abc"), "must be list"),
+    "keys text": (lambda c: c.update(supervised_keys="image"), "must be list"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_contradiction(case):
+    """Each way a manifest can contradict itself is a ManifestError that says which."""
+    change, message = BAD[case]
+    assert message in damaged(change)
+
+
+@pytest.mark.parametrize("name", ["pairs_tfrecord", "pairs_hdf5"])
+def test_last_byte(name):
+    """A column may end at the last byte of its file, and not one byte later."""
+    content = golden_json(name)
+    geometry = content["geometries"][first_shard(content)["geometry"]]
+    shards = [
+        shard for split in content["splits"] for shard in split["shards"] if shard["geometry"] == first_shard(content)["geometry"]
+    ]
+    stride, width = geometry["strides"][0], content["columns"][0]["width"]
+    last = min(shard["bytes"] - (shard["rows"] - 1) * stride - width for shard in shards)
+    geometry["offsets"][0] = last
+    assert parse(content).geometries[0].offsets[0] == last
+    geometry["offsets"][0] = last + 1
+    with pytest.raises(ManifestError, match="ends at byte"):
+        parse(content)
+
+
+@pytest.mark.parametrize("file", ["../x", "/etc/passwd", "..", ".", "", "a/b", "a\\b", "a\0b", "\ud800", "x" * 300])
+@pytest.mark.parametrize("place", ["shard", "index", "metadata"])
+def test_file_name_leads_nowhere(file, place):
+    """A file name that leads out of the directory, or that no file system can hold, is a ManifestError."""
+
+    def change(content):
+        shard = first_shard(content)
+        {"shard": shard, "index": shard["index"], "metadata": content["metadata"][0]}[place]["file"] = file
+
+    damaged(change, "text_tfrecord")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("text_tfrecord", lambda c: first_shard(c).pop("index")),
+        ("text_tfrecord", lambda c: first_shard(c)["index"].update(bytes=8)),
+        ("text_tfrecord", lambda c: first_shard(c).update(rows=first_shard(c)["rows"] + 1)),
+        ("text_hdf5", lambda c: c["geometries"][0]["row_splits"].__setitem__(0, 10**6)),
+    ],
+)
+def test_strings_without_their_index(name, change):
+    """Strings whose index is missing, of another size or past the end of the file are a ManifestError."""
+    damaged(change, name)
+
+
+def test_column_is_checked_when_made():
+    """A column that contradicts itself cannot be made in the first place, by the exporter either."""
+    with pytest.raises(ManifestError, match="4 bytes wide"):
+        Column(name="a", dtype="uint8", shape=(5,), encoding="raw", width=4)
+    with pytest.raises(ManifestError):
+        Column(name="a", dtype="uint8", shape=(), encoding=STRINGS, width=0)
+
+
+# --- everything else that can be wrong -------------------------------------------------------------
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.floats(), st.text(max_size=5),
+    st.sampled_from([-1, 0, 1, 2**31, 2**63 - 1, 2**63, 10**400, -(2**70), [], {}, "", "..", "../../x", "/", "\ud800", "\0", [[]],
+                     {"": {}}, "tfrecord", "hdf5", "raw", "varint", "strings", "string", "bool", "complex128", "a/b"]),
+    st.integers(-3, 300), st.lists(st.integers(0, 9), max_size=3),
+)  # fmt: skip
+
+
+def places(content, path=()):
+    """Every (container, key) of a JSON document."""
+    for key, value in list(content.items() if isinstance(content, dict) else enumerate(content)):
+        yield content, key
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def still_safe(manifest):
+    """Whether what an accepted manifest promises lies inside its files; reads of it can then not leave them."""
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            geometry = manifest.geometries[shard.geometry]
+            for i, column in enumerate(manifest.columns):
+                last = geometry.offsets[i] + max(0, shard.rows - 1) * geometry.strides[i] + column.width
+                if column.encoding != STRINGS and shard.index is None and shard.rows and last > shard.data.bytes:
+                    return False
+    return all(os.path.basename(file.file) == file.file != "" for file in manifest.files)
+
+
+@hypothesis.settings(max_examples=400)
+@hypothesis.given(st.data(), st.sampled_from(["pairs_tfrecord", "text_tfrecord", "text_hdf5"]))
+def test_mutated_json(data, name):
+    """A manifest with any of its values replaced, doubled or dropped is read as a safe one or is a ManifestError."""
+    from tfds_builder import metadata
+
+    content = golden_json(name)
+    for _ in range(data.draw(st.integers(1, 3))):
+        found = list(places(content))
+        if not found:
+            break
+        container, key = found[data.draw(st.integers(0, len(found) - 1))]
+        action = data.draw(st.sampled_from(["replace", "replace", "replace", "drop", "double"]))
+        if action == "replace":
+            container[key] = data.draw(ODD)
+        elif action == "drop":
+            container.pop(key)
+        elif isinstance(container, list):
+            container.append(copy.deepcopy(container[key]))
+    try:
+        manifest = parse(content)
+        metadata.features_of(manifest)
+    except ManifestError:
+        return
+    assert still_safe(manifest)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+@hypothesis.given(st.data())
+def test_mutated_bytes(data):
+    """A manifest with any of its bytes changed is a ManifestError, whether it still is UTF-8 and JSON or not."""
+    whole = (kit.GOLDEN / "text_tfrecord" / "1.0.0" / "manifest.json").read_bytes()
+    text = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 5))):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
+    hypothesis.assume(text != whole)
+    with pytest.raises(ManifestError):
+        Manifest.from_json(bytes(text))
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: t + b" ", lambda t: b" " + t, lambda t: t[:-1], lambda t: t.replace(b"\n", b"\r\n"), lambda t: b"\xef\xbb\xbf" + t,
+    lambda t: b"{" + t.partition(b",")[2], lambda t: t.replace(b'"rows": 21', b'"rows": 20'),
+    lambda t: t[:30] + t[30:60].upper() + t[60:],
+])  # fmt: skip
+def test_altered(change):
+    """A manifest that differs in a space, in its line ends or in one number from what was written is a ManifestError."""
+    text = (kit.GOLDEN / "pairs_tfrecord" / "1.0.0" / "manifest.json").read_bytes()
+    assert change(text) != text
+    with pytest.raises(ManifestError):
+        Manifest.from_json(change(text))
+
+
+def test_every_error_is_ours():
+    """A ManifestError can be caught as a DatasetError and as a ValueError."""
+    assert issubclass(ManifestError, DatasetError)
+    assert issubclass(ManifestError, ValueError)

@@ -1,0 +1,508 @@
+"""`tfds_builder.reading`: what `as_dataset` gives, compared with stock TFDS reading the same TFRecord files."""
+
+import consumer_kit as kit
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import tfds_builder
+from tfds_builder.errors import DatasetError, MissingFileError
+
+KINDS = list(kit.make.DATASETS)
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module")
+def stock(golden):
+    return lambda kind: tfds.builder_from_directory(golden / f"{kind}_tfrecord" / "1.0.0")
+
+
+@pytest.fixture(scope="module")
+def ours(golden):
+    return lambda kind, format="tfrecord": tfds_builder.builder_from_directory(golden / f"{kind}_{format}" / "1.0.0")
+
+
+def in_order(**fields):
+    """A ReadConfig with which stock TFDS reads file after file, as we always do."""
+    return tfds.ReadConfig(interleave_cycle_length=1, **fields)
+
+
+@pytest.fixture
+def agree(ours, stock):
+    """Asserts that stock TFDS and we return the same for the same arguments: specs, cardinality and values, bit for bit."""
+
+    def check(kind, formats=kit.FORMATS, config=in_order, **arguments):
+        expected = kit.outcome(stock(kind).as_dataset(read_config=config(), **arguments))
+        for format in formats:
+            assert kit.outcome(ours(kind, format).as_dataset(read_config=config(), **arguments)) == expected
+        return expected
+
+    return check
+
+
+@pytest.fixture
+def both_fail(ours, stock):
+    """Asserts that we raise where stock TFDS raises, something that the same `except` catches."""
+
+    def check(kind, config=in_order, **arguments):
+        with pytest.raises(Exception) as expected:
+            kit.outcome(stock(kind).as_dataset(read_config=config(), **arguments))
+        for format in kit.FORMATS:
+            with pytest.raises(expected.type):
+                kit.outcome(ours(kind, format).as_dataset(read_config=config(), **arguments))
+
+    return check
+
+
+# --- values ----------------------------------------------------------------------------------------
+
+
+@every_kind
+@kit.both_formats
+def test_values_are_those_exported(kind, format, ours):
+    """Every example of every split comes back bit for bit as it was exported, in order, with its dtype and nested name."""
+    for split, columns in kit.make.truth(kind).items():
+        _, cardinality, found = kit.outcome(ours(kind, format).as_dataset(split=split))
+        assert found == kit.examples(columns)
+        assert cardinality == len(found)
+
+
+@every_kind
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 256, -1])
+def test_batches(kind, batch_size, agree):
+    """Batches of any size, and the whole split at once, are what stock TFDS makes of the same files."""
+    agree(kind, split="train", batch_size=batch_size)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "text"])
+@pytest.mark.parametrize("batch_size", [None, 4, -1])
+def test_as_supervised(kind, batch_size, agree):
+    """`as_supervised` gives the pairs stock TFDS gives."""
+    agree(kind, split="test", batch_size=batch_size, as_supervised=True)
+
+
+# --- splits ----------------------------------------------------------------------------------------
+
+UNALIGNED = tfds.core.ReadInstruction("train", from_=1, to=7, unit="abs")
+SPLITS = {
+    "all": "all",
+    "Split": tfds.Split.TRAIN,
+    "percent": "train[10%:50%]",
+    "thirds": "train[33%:66%]",
+    "range": "train[3:17]",
+    "one": "train[:1]",
+    "last": "train[-5:]",
+    "minus percent": "train[-20%:]",
+    "sum": "train+test",
+    "sum of parts": "train[40:]+test[:2]+train[:3]+few",
+    "the same twice": "test+test",
+    "shard": "train[:1shard]",
+    "shards": "train[1shard:]",
+    "list": ["train", "test[:3]"],
+    "dict": {"a": "train[:50%]", "b": ("test", ["few", "train[50%:]"])},
+    "none": None,
+    "instruction": UNALIGNED,
+    "instructions": UNALIGNED + tfds.core.ReadInstruction("test", to=-1, unit="abs"),
+    "closest": tfds.core.ReadInstruction("train", from_=33, to=66, unit="%", rounding="closest"),
+}
+
+
+@pytest.mark.parametrize("form", SPLITS)
+def test_split_forms(form, agree):
+    """Every way of naming a split, a part of one, several, or a structure of them, gives what stock TFDS gives."""
+    agree("pairs", split=SPLITS[form])
+
+
+@pytest.mark.parametrize("form", ["dict", "sum of parts", "thirds", "instructions"])
+@pytest.mark.parametrize("batch_size", [5, -1])
+def test_batches_of_split_forms(form, batch_size, agree):
+    """Batches go over the borders of shards and splits, as with stock TFDS."""
+    agree("pairs", split=SPLITS[form], batch_size=batch_size)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_even_splits(count, agree):
+    """`tfds.even_splits` cuts as for stock TFDS; the parts together are the whole."""
+    parts = agree("pairs", split=tfds.even_splits("train", n=count))
+    assert [row for _, _, rows in parts for row in rows] == kit.examples(kit.make.truth("pairs")["train"])
+    agree("pairs", split=tfds.even_splits("train", n=count, drop_remainder=True))
+
+
+TOO_SMALL = tfds.core.ReadInstruction("train", to=9, unit="%", rounding="pct1_dropremainder")
+BAD_SPLITS = ["nope", "train[5:5]", "train[", "train[0:10", "train+nope", "", "train[90:95]", "train[50:99]", "few[:10%]"]
+
+
+@pytest.mark.parametrize("split", [*BAD_SPLITS, TOO_SMALL])
+def test_bad_splits(split, both_fail):
+    """A split that is not there, malformed or empty is an error of the type stock TFDS raises."""
+    both_fail("pairs", split=split)
+
+
+@pytest.mark.parametrize("kind", ["kinds", "coded"])
+def test_no_supervised_keys(kind, both_fail):
+    """`as_supervised` of a dataset without supervised keys is stock TFDS's ValueError."""
+    both_fail(kind, split="train", as_supervised=True)
+
+
+@kit.both_formats
+@pytest.mark.parametrize("batch_size", [-2, -7])
+def test_bad_batch_size(format, batch_size, ours):
+    """A batch size below -1 is a ValueError that shows it."""
+    with pytest.raises(ValueError, match=str(batch_size)):
+        ours("pairs", format).as_dataset(split="train", batch_size=batch_size)
+
+
+# --- decoders --------------------------------------------------------------------------------------
+
+
+@tfds.decode.make_decoder()
+def mirrored(serialized, feature):
+    return feature.decode_example(serialized)[::-1]
+
+
+def doubled():
+    import tensorflow as tf
+
+    @tfds.decode.make_decoder(output_dtype=tf.float32)
+    def decode(serialized, feature, factor):
+        return tf.cast(feature.decode_example(serialized), tf.float32) * factor
+
+    return decode(2.0)
+
+
+Skip, Partial = tfds.decode.SkipDecoding, tfds.decode.PartialDecoding
+DECODERS = {
+    "some of a dict": ("pairs", lambda: Partial({"image": True})),
+    "list": ("pairs", lambda: Partial(["label"])),
+    "set": ("pairs", lambda: Partial({"label", "image"})),
+    "False": ("pairs", lambda: Partial({"label": True, "image": False})),
+    "feature": ("pairs", lambda: Partial({"label": tfds.features.ClassLabel(num_classes=5)})),
+    "nested": ("kinds", lambda: Partial({"scalar": {"uint8": True, "bfloat16": True}, "array": {"deep": ["complex64"]}})),
+    "nested whole": ("kinds", lambda: Partial({"scalar": True, "label": True})),
+    "nested dtype": ("kinds", lambda: Partial({"scalar": {"int16": np.int16}})),
+    "features dict": ("text", lambda: Partial(tfds.features.FeaturesDict({"caption": tfds.features.Text()}))),
+    "strings": ("text", lambda: Partial({"meta": {"words": True}})),
+    "partial and skip": ("coded", lambda: Partial({"png": True}, decoders={"png": Skip()})),
+    "partial without the coded": ("coded", lambda: Partial({"zipped": True})),
+    "skip an image": ("coded", lambda: {"png": Skip()}),
+    "skip a tensor": ("pairs", lambda: {"image": Skip()}),
+    "skip a label": ("pairs", lambda: {"label": Skip()}),
+    "skip zlib": ("coded", lambda: {"zipped": Skip()}),
+    "skip strings": ("text", lambda: {"caption": Skip(), "meta": {"words": Skip()}}),
+    "skip nested": ("kinds", lambda: {"scalar": {"float16": Skip(), "uint32": Skip()}, "array": {"deep": {"int8": Skip()}}}),
+    "callable": ("pairs", lambda: {"image": mirrored()}),
+    "callable of an image": ("coded", lambda: {"png": mirrored()}),
+    "callable with a dtype": ("coded", lambda: {"png": doubled()}),
+    "callable of a label": ("pairs", lambda: {"label": doubled()}),
+    "empty": ("pairs", dict),
+}
+
+
+BATCHED = ("list", "nested", "strings", "skip strings", "skip a tensor", "partial and skip", "callable with a dtype")
+
+
+@pytest.mark.parametrize(
+    ("case", "batch_size"), [(case, None) for case in DECODERS] + [(case, size) for case in BATCHED for size in (4, -1)]
+)
+def test_decoders(case, batch_size, agree):
+    """Every kind of decoder and of partial decoding gives what stock TFDS gives, batched or not."""
+    kind, decoders = DECODERS[case]
+    agree(kind, split="train", decoders=decoders(), batch_size=batch_size)
+
+
+@pytest.mark.parametrize("case", ["partial and as_supervised", "decoder and as_supervised"])
+def test_decoders_of_pairs(case, agree):
+    """Decoders go with `as_supervised`."""
+    decoders = Partial(["image", "label"], {"image": mirrored()}) if case.startswith("partial") else {"label": Skip()}
+    agree("pairs", split="test", decoders=decoders, as_supervised=True, batch_size=5)
+
+
+@pytest.mark.parametrize(
+    "spec", [{"nope": True}, {"image": {"deep": True}}, {"label": tfds.features.Text()}, {"image": np.int8}, {"label": 3}]
+)
+def test_bad_partial_decoding(spec, both_fail):
+    """A partial decoding that does not match the features is the error stock TFDS raises."""
+    both_fail("pairs", split="train", decoders=Partial(spec))
+
+
+@kit.both_formats
+def test_bad_decoders(format, ours):
+    """A decoder of a feature that is not there, or that is no decoder, is an error that names the feature."""
+    builder = ours("pairs", format)
+    with pytest.raises(ValueError, match="'nope'"):
+        builder.as_dataset(split="train", decoders={"nope": Skip()})
+    with pytest.raises(DatasetError, match="'image'"):
+        builder.as_dataset(split="train", decoders={"image": lambda value: value})
+
+
+# --- ReadConfig ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [
+    {"split": "train[3:45]"}, {"split": "test[3:]+train[:2]", "batch_size": 4}, {"split": "all", "as_supervised": True},
+    {"split": "train", "decoders": Partial(["label"])}, {"split": "train[20:]", "decoders": {"image": Skip()}},
+    {"split": "train[-1:]", "batch_size": -1},
+])  # fmt: skip
+def test_tfds_id(arguments, agree):
+    """`add_tfds_id` names file and row as stock TFDS does."""
+    agree("pairs", ["tfrecord"], lambda: in_order(add_tfds_id=True), **arguments)
+
+
+def test_tfds_id_of_hdf5(ours):
+    """`add_tfds_id` names the HDF5 file and the row in it."""
+    ds = ours("pairs", "hdf5").as_dataset(split="train[20:23]", read_config=tfds.ReadConfig(add_tfds_id=True))
+    shard = "pairs_hdf5-train-0000{}-of-00003.h5__{}"
+    assert [e["tfds_id"].decode() for e in ds.as_numpy_iterator()] == [shard.format(*at) for at in ((0, 20), (1, 0), (1, 1))]
+
+
+@pytest.mark.parametrize(("count", "number"), [(1, 0), (2, 0), (2, 1), (3, 2)])
+def test_input_context(count, number, agree):
+    """`input_context` gives each pipeline the files stock TFDS gives it."""
+    import tensorflow as tf
+
+    context = tf.distribute.InputContext(count, number)
+    _, _, rows = agree("pairs", config=lambda: in_order(input_context=context), split="train")
+    assert rows
+
+
+def test_input_context_of_too_many(both_fail):
+    """More pipelines than files is the ValueError stock TFDS raises."""
+    import tensorflow as tf
+
+    both_fail("pairs", lambda: in_order(input_context=tf.distribute.InputContext(4, 0)), split="train")
+
+
+@pytest.mark.parametrize("fields", [
+    {"assert_cardinality": False}, {"skip_prefetch": True}, {"try_autocache": False}, {"num_parallel_calls_for_decode": 1},
+    {"num_parallel_calls_for_interleave_files": 1}, {"interleave_block_length": 3}, {"override_buffer_size": 100},
+    {"shuffle_seed": 3}, {"enable_ordering_guard": False},
+])  # fmt: skip
+def test_read_config_fields(fields, ours, stock):
+    """The fields of ReadConfig that change how, not what, is read change no value (nor the spec)."""
+    spec, cardinality, rows = kit.outcome(stock("pairs").as_dataset(split="train", batch_size=10, read_config=in_order(**fields)))
+    for format in kit.FORMATS:
+        found = kit.outcome(ours("pairs", format).as_dataset(split="train", batch_size=10, read_config=in_order(**fields)))
+        assert (found[0], found[2]) == (spec, rows)
+        assert found[1] in (cardinality, len(rows))  # where stock TFDS cannot tell, we may
+
+
+def test_sort_function(agree):
+    """`experimental_interleave_sort_fn` orders the files as with stock TFDS, and may drop some."""
+    agree(
+        "pairs", config=lambda: in_order(experimental_interleave_sort_fn=lambda files: files[::-1]), split="train", batch_size=4
+    )
+    agree("pairs", config=lambda: in_order(experimental_interleave_sort_fn=lambda files: files[1:2]), split="train[5:]")
+
+
+@pytest.mark.parametrize("batch_size", [None, 10])
+def test_repeat(batch_size, ours, stock):
+    """`repeat_filenames` repeats the split for ever, in stock TFDS's order, batches running on over the end of each round."""
+    config = in_order(repeat_filenames=True, assert_cardinality=False)
+    take = 130 if batch_size is None else 13
+    expected = kit.outcome(stock("pairs").as_dataset(split="train", batch_size=batch_size, read_config=config).take(take))
+    for format in kit.FORMATS:
+        ds = ours("pairs", format).as_dataset(split="train", batch_size=batch_size, read_config=config)
+        found = kit.outcome(ds.take(take))
+        assert (found[0], found[2]) == (expected[0], expected[2])
+
+
+@kit.both_formats
+def test_options(format, ours):
+    """The options of ReadConfig are those of the dataset."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 3
+    options.deterministic = True
+    ds = ours("pairs", format).as_dataset(split="train", read_config=tfds.ReadConfig(options=options))
+    assert ds.options().threading.private_threadpool_size == 3
+    assert ds.options().deterministic is True
+
+
+def test_wrong_read_config_leaves_nothing_behind(ours):
+    """The options given are not changed by reading."""
+    config = in_order()
+    before = repr(config)
+    kit.outcome(ours("pairs").as_dataset(split="train", batch_size=4, read_config=config, shuffle_files=True))
+    assert repr(config) == before
+
+
+# --- shuffling -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A dataset of many blocks, in shards that no block or batch divides."""
+    directory = kit.write_table(tmp_path_factory.mktemp("large"), "large", {"train": kit.numbers(9001)}, rows_per_shard=2222)
+    return tfds_builder.builder_from_directory(directory)
+
+
+def by_row(**fields):
+    return tfds_builder.ReadConfig(shuffle_unit="row", **fields)
+
+
+def rows_of(ds):
+    ds = ds if ds.element_spec["row"].shape.rank else ds.batch(1000)
+    return [int(row) for element in ds.as_numpy_iterator() for row in element["row"]]
+
+
+@pytest.mark.parametrize("batch_size", [None, 7, 256, 3000, 20_000, -1])
+@pytest.mark.parametrize("split", ["train", "train[1:8000]"])
+def test_large_in_order(batch_size, split, large):
+    """Without shuffling, rows of many blocks come in order whatever the batch size, and every batch but the last is full."""
+    ds = large.as_dataset(split=split, batch_size=batch_size)
+    expected = list(range(9001)) if split == "train" else list(range(1, 8000))
+    if batch_size == -1:
+        assert ds["row"].numpy().tolist() == expected
+        return
+    assert rows_of(ds) == expected
+    if batch_size:
+        sizes = [len(element["row"]) for element in ds.as_numpy_iterator()]
+        assert sizes[:-1] == [batch_size] * (len(sizes) - 1)
+        assert int(ds.cardinality()) == len(sizes)
+
+
+by_unit = pytest.mark.parametrize("config", [tfds.ReadConfig, tfds_builder.ReadConfig, by_row], ids=["tfds", "block", "row"])
+
+
+@pytest.mark.parametrize("batch_size", [None, 7, 3000])
+@by_unit
+def test_shuffle(config, batch_size, large):
+    """A shuffled read has every row once, in another order, with its own values, in full batches but for the last."""
+    ds = large.as_dataset(split="train", shuffle_files=True, batch_size=batch_size, read_config=config())
+    orders = [rows_of(ds) for _ in range(3)]
+    assert all(sorted(rows) == list(range(9001)) for rows in orders)
+    assert any(rows != sorted(rows) for rows in orders)
+    columns = kit.numbers(9001)
+    for element in ds.take(3).as_numpy_iterator():
+        assert kit.bits(element["grid"]) == kit.bits(columns["grid"][element["row"]])
+    if batch_size:
+        sizes = [len(element["row"]) for element in ds.as_numpy_iterator()]
+        assert sizes == [batch_size] * (9001 // batch_size) + [9001 % batch_size] * (9001 % batch_size > 0)
+        assert int(ds.cardinality()) == len(sizes)
+
+
+@every_kind
+@kit.both_formats
+def test_shuffle_keeps_every_example(kind, format, ours):
+    """A shuffled read of every kind of feature has the same examples as one in order."""
+    builder = ours(kind, format)
+    _, count, shuffled = kit.outcome(builder.as_dataset(split="train+test", shuffle_files=True))
+    plain = kit.outcome(builder.as_dataset(split="train+test"))[2]
+    assert count == len(plain)
+    assert sorted(map(repr, shuffled)) == sorted(map(repr, plain))
+
+
+@kit.both_formats
+def test_shuffle_of_a_small_split(format, ours):
+    """`shuffle_files` changes the order of a split of several files, however small (stock TFDS shuffles them)."""
+    builder = ours("pairs", format)
+    ds = builder.as_dataset(split="train", shuffle_files=True, read_config=tfds.ReadConfig(shuffle_seed=1))
+    plain = kit.outcome(builder.as_dataset(split="train"))[2]
+    assert any(kit.outcome(ds)[2] != plain for _ in range(8))
+
+
+def test_shuffle_by_row(large):
+    """With `shuffle_unit="row"` neighbours are torn apart, and `tfds_id` still names each row as its own."""
+    config = by_row(shuffle_seed=1, add_tfds_id=True)
+    whole = large.as_dataset(split="train", shuffle_files=True, read_config=config, batch_size=9001).get_single_element()
+    rows = whole["row"].numpy()
+    assert (np.diff(rows) == 1).sum() < 50
+    assert np.abs(np.diff(rows)).mean() > 2000
+    shard = "large-train-0000{}-of-00005.h5__{}"
+    assert [name.decode() for name in whole["tfds_id"].numpy()] == [shard.format(row // 2222, row % 2222) for row in rows]
+
+
+def test_shuffle_unit_is_checked():
+    """A `shuffle_unit` that does not exist is a ValueError that shows it."""
+    with pytest.raises(ValueError, match="'rows'"):
+        tfds_builder.ReadConfig(shuffle_unit="rows")
+
+
+@pytest.mark.parametrize("batch_size", [None, 256])
+@by_unit
+def test_shuffle_seed(config, batch_size, large):
+    """The same `shuffle_seed` gives the same order, another seed another."""
+
+    def order(seed):
+        read = {"read_config": config(shuffle_seed=seed), "batch_size": batch_size}
+        return rows_of(large.as_dataset(split="train", shuffle_files=True, **read))
+
+    assert order(1) == order(1) != order(2)
+
+
+@pytest.mark.parametrize(("reshuffle", "seed"), [(True, 5), (False, 5), (None, 5), (False, None)])
+@by_unit
+def test_reshuffle(config, reshuffle, seed, large):
+    """Each iteration is shuffled anew, unless `shuffle_reshuffle_each_iteration` is False."""
+    read_config = config(shuffle_seed=seed, shuffle_reshuffle_each_iteration=reshuffle)
+    read_config.options.deterministic = True  # or unseeded blocks may come as they are ready, as stock TFDS's files
+    ds = large.as_dataset(split="train", shuffle_files=True, read_config=read_config)
+    orders = {tuple(rows_of(ds)) for _ in range(3)}
+    assert len(orders) == (1 if reshuffle is False else 3)
+
+
+def test_unseeded_shuffle(large):
+    """Without a seed, two datasets are in different orders."""
+    orders = {tuple(rows_of(large.as_dataset(split="train", shuffle_files=True))) for _ in range(3)}
+    assert len(orders) > 1
+
+
+@by_unit
+def test_shuffle_and_repeat(config, large):
+    """With `repeat_filenames`, a shuffled read has every row once a round, each round in another order."""
+    read_config = config(repeat_filenames=True, shuffle_seed=1)
+    ds = large.as_dataset(split="train", shuffle_files=True, read_config=read_config)
+    rows = rows_of(ds.take(2 * 9001))
+    assert sorted(rows[:9001]) == sorted(rows[9001:]) == list(range(9001))
+    assert rows[:9001] != rows[9001:]
+
+
+# --- what is wrong with the files ------------------------------------------------------------------
+
+
+@kit.both_formats
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_damaged_shard(damage, format, tmp_path):
+    """A shard that is missing or cut off is a DatasetError that names it before the first example."""
+    directory = kit.copy_golden(f"pairs_{format}", tmp_path)
+    builder = tfds_builder.builder_from_directory(directory)
+    shard = directory / builder.manifest.splits["train"].shards[2].data.file
+    if damage == "missing":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(MissingFileError if damage == "missing" else DatasetError, match=shard.name):
+        builder.as_dataset(split="train")
+    assert len(kit.outcome(builder.as_dataset(split="train[:5]"))[2]) == 5
+    assert len(kit.outcome(builder.as_dataset(split="test"))[2]) == 12
+
+
+def train_of(info):
+    """The train split of a dataset_info.json."""
+    return next(split for split in info["splits"] if split["name"] == "train")
+
+
+@kit.both_formats
+@pytest.mark.parametrize("change", [1, 40])
+def test_metadata_that_promises_more_rows(change, format, tmp_path):
+    """A dataset_info.json that gives a shard more rows than the manifest is a DatasetError, not rows made up."""
+    directory = kit.copy_golden(f"pairs_{format}", tmp_path)
+
+    def more(content):
+        lengths = train_of(content)["shardLengths"]
+        lengths[-1] = str(int(lengths[-1]) + change)
+
+    kit.edit_metadata(directory, "dataset_info.json", more)
+    builder = tfds_builder.builder_from_directory(directory)
+    with pytest.raises(DatasetError):
+        kit.outcome(builder.as_dataset(split="train"))
+
+
+@kit.both_formats
+def test_metadata_of_other_files(format, tmp_path):
+    """A dataset_info.json that names files the manifest does not list is a DatasetError that names one."""
+    directory = kit.copy_golden(f"pairs_{format}", tmp_path)
+    kit.edit_metadata(directory, "dataset_info.json", lambda content: train_of(content)["shardLengths"].append("1"))
+    with pytest.raises(DatasetError, match="of-00004"):
+        tfds_builder.builder_from_directory(directory).as_dataset(split="train")

@@ -1,0 +1,84 @@
+"""The walls of the consumer: what importing it loads, and what it may never import."""
+
+import ast
+import pathlib
+
+import pytest
+
+import tfds_builder
+
+PACKAGE = pathlib.Path(tfds_builder.__file__).parent
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+HEAVY = ("torch", "tensorflow", "h5py", "exporters", "jax", "pandas", "sklearn")
+
+
+def imports_of(path):
+    """Every module a file imports anywhere, and whether at module level."""
+    tree = ast.parse(path.read_text("utf-8"))
+    top = {id(node) for node in ast.iter_child_nodes(tree)}
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        yield from ((name, id(node) in top) for name in names)
+
+
+@pytest.mark.parametrize("module", ["__init__", *MODULES])
+def test_imports_nothing_of_the_producer(module):
+    """No module imports exporters, torch or h5py, not even inside a function; only `reading` imports TensorFlow."""
+    found = list(imports_of(PACKAGE / f"{module}.py"))
+    roots = {name.split(".")[0] for name, _ in found}
+    assert not roots & {"exporters", "torch", "h5py"}
+    assert ("tensorflow" in roots) <= (module == "reading")
+
+
+def test_imports_are_light(run_python):
+    """Importing tfds_builder, and then every module of it but `reading`, loads neither TensorFlow nor torch nor h5py."""
+    code = """
+        import importlib, sys
+        for name in sys.argv[1:]:
+            importlib.import_module(name)
+            print(name, *{module.partition(".")[0] for module in sys.modules})
+    """
+    names = ["tfds_builder", *(f"tfds_builder.{name}" for name in MODULES if name != "reading")]
+    lines = run_python(code, *names).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == names
+    for line in lines:
+        name, *loaded = line.split()
+        assert not set(loaded) & set(HEAVY), name
+
+
+def test_public_names(run_python):
+    """Every name in `__all__` is there, and the package alone loads not even TFDS."""
+    code = """
+        import sys, tfds_builder
+        assert "tensorflow_datasets" not in sys.modules and "numpy" not in sys.modules
+        for name in tfds_builder.__all__:
+            assert getattr(tfds_builder, name).__module__.startswith("tfds_builder"), name
+        assert sorted(tfds_builder.__all__) == tfds_builder.__all__
+        assert "tensorflow" not in sys.modules
+        try:
+            tfds_builder.nonsense
+        except AttributeError as error:
+            print(error)
+    """
+    assert "nonsense" in run_python(code).stdout
+
+
+def test_reads_without_torch_or_h5py(tmp_path, run_python):
+    """Both formats are registered, verified and read in a process in which torch, h5py and exporters cannot be imported."""
+    import consumer_kit as kit
+
+    for name in kit.make.names():
+        kit.copy_golden(name, tmp_path / "catalog")
+    code = """
+        import sys
+        for package in ("torch", "h5py", "exporters"):
+            sys.modules[package] = None
+        import tensorflow_datasets as tfds, tfds_builder
+        for name in tfds_builder.register(sys.argv[1]):
+            count = len(list(tfds.load(name, split="train", shuffle_files=True)))
+            print(name, count, tfds_builder.verify(f"{sys.argv[1]}/{name}/1.0.0").problems)
+    """
+    lines = run_python(code, tmp_path / "catalog").stdout.splitlines()
+    assert lines == [f"{name} {kit.make.DATASETS[name.split('_')[0]]['rows']['train']} []" for name in sorted(kit.make.names())]
