@@ -17,7 +17,7 @@ from exporters.names import Options
 from exporters.plan import Plan
 from exporters.progress import Progress
 from exporters.schema import Schema
-from exporters.shard import ShardResult, write_shard
+from exporters.shard import ShardResult, stored_bytes, write_shard
 from exporters.staging import Stage
 from exporters.version import PRODUCER
 from tfds_builder import manifest as manifest_lib
@@ -96,7 +96,7 @@ class Job:
                 self._bar.add_batch(batch.rows, self._size(columns))
 
     def _size(self, columns: Columns) -> int:
-        return schema_lib.stored_bytes(columns, self._columns)
+        return stored_bytes(columns, self._columns)
 
     def _write(self, split: str, number: int, batches: Iterator[Columns]) -> ShardResult:
         context = self._context(split, number)

@@ -390,15 +390,3 @@ def _describe(field: Field, stored_shape: tuple[int, ...]) -> str:
     if field.layout is None:
         return f"{name}: {what}"
     return f"{layout_lib.describe(name, field.layout, stored_shape)}, {what}"
-
-
-def stored_rows(columns: Mapping[str, Array]) -> int:
-    """Number of rows of a batch's stored columns."""
-    return len(next(iter(columns.values())))
-
-
-def stored_bytes(columns: Mapping[str, Array], specs: Sequence[Column]) -> int:
-    """Bytes a batch's columns take on disk, record framing aside."""
-    rows = stored_rows(columns)
-    strings = (columns[spec.name] for spec in specs if spec.encoding == STRINGS)
-    return rows * sum(spec.width for spec in specs) + sum(len(value) for array in strings for value in array.flat)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from exporters.formats import Format, ShardContext
-from exporters.loader import Columns
-from exporters.schema import stored_rows
+from exporters.loader import Array, Columns
 from exporters.staging import StagedFile
-from tfds_builder.manifest import File, Geometry
+from tfds_builder.manifest import STRINGS, Column, File, Geometry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +53,15 @@ def write_shard(
             file.abort()
         raise
     return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, geometry)
+
+
+def stored_rows(columns: Mapping[str, Array]) -> int:
+    """Number of rows of a batch's stored columns."""
+    return len(next(iter(columns.values())))
+
+
+def stored_bytes(columns: Mapping[str, Array], specs: Sequence[Column]) -> int:
+    """Bytes a batch's columns take on disk, record framing aside."""
+    rows = stored_rows(columns)
+    strings = (columns[spec.name] for spec in specs if spec.encoding == STRINGS)
+    return rows * sum(spec.width for spec in specs) + sum(len(value) for array in strings for value in array.flat)

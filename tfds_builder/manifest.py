@@ -17,7 +17,6 @@ import json
 import math
 import os
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +32,6 @@ MAX_BYTES = 256 * 1024 * 1024
 
 FORMATS = ("tfrecord", "hdf5")
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HEAD = b'{"manifest_sha256": "'
 """How a manifest begins; the digest follows, then `",` and the bytes it is the digest of."""
 
@@ -281,7 +279,7 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise ManifestError(f"{where} is not valid JSON: {error}") from error
         content = expect(content, dict, where)
-        _refuse_surrogates(text, content, where)
+        expect_unicode(text, content, where)
         version = expect_natural(expect_field(content, "format_version", where), f"{where} format_version")
         if version > FORMAT_VERSION:
             raise ManifestError(
@@ -338,15 +336,6 @@ class Manifest:
                 raise ManifestError(
                     f"{where}: column {column.name!r} ends at byte {end} of {shard.data.file}, which has {shard.data.bytes}"
                 )
-
-
-def _refuse_surrogates(text: bytes, content: Any, where: str) -> None:
-    """Raises ManifestError where JSON escapes make a string that has no UTF-8."""
-    if _SURROGATE.search(text):  # perhaps only a backslash and letters: the costly look decides
-        try:
-            json.dumps(content, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ManifestError(f"{where} has a string that is not valid Unicode: {error}") from error
 
 
 def _read_fields(content: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -269,8 +269,11 @@ class _Order:
         numbers = tf.data.Dataset.range(self._count)
         if not self._shuffle:
             return numbers.map(self._rows_of)
-        again = self._config.shuffle_reshuffle_each_iteration
-        seeds = tf.data.Dataset.random(self._config.shuffle_seed, rerandomize_each_iteration=again is not False)
+        again, seed = self._config.shuffle_reshuffle_each_iteration is not False, self._config.shuffle_seed
+        if seed is None and not again:  # without a seed, Dataset.random is another one at each iteration all the same
+            with tf.init_scope():
+                seed = int(tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32))
+        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=again)
         return seeds.batch(2, drop_remainder=True).take(1).flat_map(lambda seed: numbers.map(lambda n: self._shuffled(n, seed)))
 
     def _rows_of(self, number: tf.Tensor) -> tf.Tensor:

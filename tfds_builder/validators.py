@@ -7,10 +7,14 @@ tfds_builder.errors.ManifestError: manifest.json rows must be between 0 and 2**6
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tfds_builder.errors import ManifestError
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def expect(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
@@ -55,3 +59,12 @@ def expect_sha256(value: Any, where: str) -> str:
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise ManifestError(f"{where} must be 64 lowercase hexadecimal digits (got {digest!r:.80})")
     return digest
+
+
+def expect_unicode(text: bytes, content: Any, where: str) -> None:
+    """Raises ManifestError where JSON escapes make a string that has no UTF-8."""
+    if _SURROGATE.search(text):  # perhaps only a backslash and letters: the costly look decides
+        try:
+            json.dumps(content, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ManifestError(f"{where} has a string that is not valid Unicode: {error}") from error
