@@ -21,7 +21,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder.errors import ManifestError, MissingFileError
-from tfds_builder.validators import expect, expect_field, expect_file_name, expect_natural, expect_naturals, expect_sha256
+from tfds_builder.validators import (
+    expect,
+    expect_field,
+    expect_file_name,
+    expect_natural,
+    expect_naturals,
+    expect_sha256,
+    expect_unicode,
+)
 
 FORMAT_VERSION = 1
 """Version of the bytes described by docs/format.md; a reader refuses a higher one."""
