@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -235,7 +236,7 @@ def _is_leaf(value: Any) -> bool:
     if isinstance(value, np.ndarray) or _is_tensor(value):
         return True
     is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
-    return is_list and len(value) > 0 and any(_is_scalar(item) for item in value)
+    return is_list and len(value) > 0 and _is_scalar(value[0])
 
 
 def _is_tensor(value: Any) -> bool:
@@ -388,6 +389,7 @@ def _object_array(values: Sequence[Any]) -> Array:
     return out
 
 
+@functools.cache
 def _torch() -> Any:
     try:
         import torch

@@ -34,6 +34,8 @@ class Progress:
             self._bar.write(line, file=sys.stderr)
 
     def add_batch(self, rows: int, size: int) -> None:
+        if self._bar.disable:
+            return
         self._bytes += size
         self._bar.set_postfix(bytes=_human(self._bytes), shards=self._shards, refresh=False)
         self._bar.update(rows)

@@ -16,6 +16,7 @@ import pathlib
 import queue
 import shutil
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from exporters.errors import AlreadyPublishedError, DataDirError
@@ -42,13 +43,13 @@ class StagedFile:
         self._thread = threading.Thread(target=self._work, name=f"write {self.path.name}", daemon=True)
         self._thread.start()
 
-    def write(self, buffer: Any) -> None:
-        """Queues contiguous bytes.
+    def write(self, buffer: Any, release: Callable[[], None] | None = None) -> None:
+        """Queues contiguous bytes; `release()` is called when they are written.
 
         Raises:
           OSError: an earlier write failed.
         """
-        self._queue.put(buffer)
+        self._queue.put((buffer, release))
         self._raise()
 
     def close(self) -> File:
@@ -76,10 +77,13 @@ class StagedFile:
             raise self._error
 
     def _work(self) -> None:
-        while (buffer := self._queue.get()) is not None:
+        while (item := self._queue.get()) is not None:
             if self._error is None:
                 try:
+                    buffer, release = item
                     self._write(buffer)
+                    if release is not None:
+                        release()
                 except BaseException as error:  # handed to the thread that writes
                     self._error = error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from exporters.loader import Array
@@ -13,8 +13,9 @@ from tfds_builder.manifest import Column, Geometry
 class Sink(Protocol):
     """Where bytes go, in order: an open file, or anything that takes them."""
 
-    def write(self, buffer: Any) -> None:
-        """Takes over `buffer` (contiguous bytes), to be written now or later."""
+    def write(self, buffer: Any, release: Callable[[], None] | None = None) -> None:
+        """Takes over `buffer` (contiguous bytes), to be written now or later; `release()` is called
+        once it is written and may be filled again."""
 
 
 @dataclasses.dataclass(frozen=True)
