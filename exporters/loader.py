@@ -254,8 +254,10 @@ def _flatten(value: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
     elif _is_leaf(value):
         yield path, _list_to_numpy(value, path, where)
     else:
+        is_target = not path and position_names(value) == ["0", "1"]
         for name, item in _items(value, path, where):
-            yield from _flatten(item, f"{path}/{name}" if path else name, where)
+            place = f"{where}, label" if is_target and name == "1" else where
+            yield from _flatten(item, f"{path}/{name}" if path else name, place)
 
 
 def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
