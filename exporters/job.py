@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -136,7 +137,7 @@ class Job:
         (self._stage.path / _PLAN).unlink()
         manifest = self._manifest()
         files = tuple(self._stage.describe(name) for name in metadata.write(manifest, self._stage.path))
-        manifest = Manifest(**{**vars(manifest), "metadata": files})
+        manifest = dataclasses.replace(manifest, metadata=files)
         self._stage.write(manifest_lib.FILENAME, manifest.to_json())
         self._stage.publish()
         return manifest

@@ -152,7 +152,7 @@ class Geometry:
         return cls(**parts)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class File:
     """A published file: its plain name, size in bytes and SHA-256."""
 
@@ -173,7 +173,7 @@ class File:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
     """One shard: its file, its rows, the geometry it follows, and its index file if it has one."""
 

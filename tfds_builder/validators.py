@@ -14,6 +14,8 @@ from typing import Any
 
 from tfds_builder.errors import ManifestError
 
+_PLAIN_NAME = re.compile(r"(?!\.\.?\Z)[^/\\\0]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -48,7 +50,7 @@ def expect_field(content: Mapping[str, Any], key: str, where: str) -> Any:
 def expect_file_name(value: Any, where: str) -> str:
     """A plain file name: nothing that could lead out of the directory it is read from."""
     name: str = expect(value, str, where)
-    if not name or name in (".", "..") or any(c in name for c in "/\\\0") or len(name.encode(errors="replace")) > 255:
+    if not _PLAIN_NAME.fullmatch(name) or len(name.encode(errors="replace")) > 255:
         raise ManifestError(f"{where} must be a plain file name inside the version directory (got {name!r:.80})")
     return name
 
@@ -56,7 +58,7 @@ def expect_file_name(value: Any, where: str) -> str:
 def expect_sha256(value: Any, where: str) -> str:
     """A SHA-256 in hexadecimal."""
     digest: str = expect(value, str, where)
-    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+    if not _SHA256.fullmatch(digest):
         raise ManifestError(f"{where} must be 64 lowercase hexadecimal digits (got {digest!r:.80})")
     return digest
 

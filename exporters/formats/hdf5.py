@@ -7,6 +7,7 @@ input gives the same bytes.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -37,7 +38,7 @@ class HDF5Format:
     def columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         """Integers that TFRecord keeps as varints are plain little-endian values here."""
         return tuple(
-            Column(**{**vars(c), "encoding": RAW, "width": c.values * DTYPE_BYTES[c.dtype]}) if c.encoding == VARINT else c
+            dataclasses.replace(c, encoding=RAW, width=c.values * DTYPE_BYTES[c.dtype]) if c.encoding == VARINT else c
             for c in columns
         )
 
