@@ -23,7 +23,7 @@ from exporters.staging import Stage
 from exporters.version import PRODUCER
 from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
-from tfds_builder.manifest import Column, Geometry, Manifest, Shard, Split
+from tfds_builder.manifest import STRINGS, Column, Geometry, Manifest, Shard, Split
 
 _PLAN = "plan.json"
 
@@ -58,7 +58,11 @@ class Job:
         if self._schema is None:
             self._start(first, split, loaders, options, card)
         runs = plan_lib.cut_into_shards(self._encode(raws, split), self._size, self._shard_bytes)
-        results = local.run(runs, lambda number, batches: self._write(split, number, batches))
+        expected = self._expected_rows(loader)
+        results = local.run(
+            runs,
+            lambda number, batches: self._write(split, number, batches, expected[number] if number < len(expected) else None),
+        )
         self._splits[split] = list(results)
         if not sum(result.rows for result in self._splits[split]):
             raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
@@ -99,8 +103,17 @@ class Job:
     def _size(self, columns: Columns) -> int:
         return stored_bytes(columns, self._columns)
 
-    def _write(self, split: str, number: int, batches: Iterator[Columns]) -> ShardResult:
-        context = self._context(split, number)
+    def _expected_rows(self, loader: Any) -> list[int]:
+        """Rows of each shard, if the loader can tell; strings differ in size, and so do then the shards."""
+        batches = loader_lib.expected_batches(loader)
+        if batches is None or any(column.encoding == STRINGS for column in self._columns):
+            return []
+        row_bytes = sum(column.width for column in self._columns)
+        runs = plan_lib.cut_into_shards(batches, lambda rows: rows * row_bytes, self._shard_bytes)
+        return [sum(run) for run in runs]
+
+    def _write(self, split: str, number: int, batches: Iterator[Columns], expected_rows: int | None) -> ShardResult:
+        context = dataclasses.replace(self._context(split, number), expected_rows=expected_rows)
         result = write_shard(self._encoder, context, self._stage.path, f"{split}-{number:05d}", batches)
         self._bar.add_shard()
         return result

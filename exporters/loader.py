@@ -183,6 +183,15 @@ def expected_examples(loader: Any) -> int | None:
     return int(count - count % batches.batch_size if batches.drop_last else count)
 
 
+def expected_batches(loader: Any) -> list[int] | None:
+    """Rows of each batch a loader will give, where it can tell: all alike, but for the last."""
+    total = expected_examples(loader)
+    if total is None:
+        return None
+    whole, rest = divmod(total, loader.batch_sampler.batch_size)
+    return [loader.batch_sampler.batch_size] * whole + [rest] * (rest > 0)
+
+
 def expected_total(loaders: Iterable[Any]) -> int | None:
     """`expected_examples` of several loaders together; None if one of them cannot tell."""
     counts = [expected_examples(loader) for loader in loaders]

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 import pathlib
 import queue
@@ -36,7 +37,10 @@ class StagedFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 (closed by close or abort)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 (closed by close or abort)
         self._digest, self._size = hashlib.sha256(), 0
         self._error: BaseException | None = None
         self._queue: queue.Queue[Any] = queue.Queue(_QUEUE_BUFFERS)
@@ -51,6 +55,21 @@ class StagedFile:
         """
         self._queue.put((buffer, release))
         self._raise()
+
+    def take_back(self) -> memoryview:
+        """Everything written so far, still readable; the file begins anew, empty.
+
+        Raises:
+          OSError: an earlier write failed.
+        """
+        self._stop()
+        self._raise()
+        self._file.close()
+        with open(self.path, "rb") as stream:
+            written = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self._size else b"")
+        self.path.unlink()
+        self._begin()
+        return written
 
     def close(self) -> File:
         """Waits for the last byte to be on disk (fsync); returns name, size and SHA-256."""

@@ -13,6 +13,9 @@ from tfds_builder.manifest import Column, Geometry
 class Sink(Protocol):
     """Where bytes go, in order: an open file, or anything that takes them."""
 
+    def take_back(self) -> memoryview:
+        """Everything written so far (valid as long as it is held); the file begins anew, empty."""
+
     def write(self, buffer: Any, release: Callable[[], None] | None = None) -> None:
         """Takes over `buffer` (contiguous bytes), to be written now or later; `release()` is called
         once it is written and may be filled again."""
@@ -26,6 +29,7 @@ class ShardContext:
       columns: what is stored, in the manifest's order.
       lists: which list of a `tf.train.Feature` TFDS expects each column in: `"bytes_list"`,
         `"float_list"` or `"int64_list"`, by flat name.
+      expected_rows: rows the shard will have if the loader keeps its word; None if it gave none.
       attributes: facts about the whole shard (dataset, version, split).
       column_attributes: facts about each column (feature, layout, class names).
     """
@@ -34,6 +38,7 @@ class ShardContext:
     lists: Mapping[str, str]
     attributes: Mapping[str, Any]
     column_attributes: Mapping[str, Mapping[str, Any]]
+    expected_rows: int | None = None
 
 
 class ShardWriter(Protocol):

@@ -8,6 +8,7 @@ input gives the same bytes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -27,6 +28,9 @@ try:
     import h5py
 except ImportError as error:
     raise MissingDependencyError('format="hdf5" needs h5py: pip install "torch2tfds[hdf5]"') from error
+
+_BLOCK_BYTES = 1024 * 1024
+"""A streamed column is written in blocks of this size, which fit the second-level cache."""
 
 VALUES, ROW_SPLITS = "values", "row_splits"
 """Datasets of the group that a column of strings is: their bytes end to end, and int64 bounds."""
@@ -50,20 +54,39 @@ class HDF5Format:
 
 
 class HDF5Writer:
-    """Gathers the columns of one shard in memory and writes them at its end."""
+    """Gathers the columns of one shard in memory and writes them at its end.
+
+    The first column in the file, which is the widest, goes out as it is drained if the loader says
+    how many rows there will be: what lies before it depends on that number. If there come more or
+    fewer, it is taken back and the shard is written as if nothing had been said.
+    """
 
     def __init__(self, data: Sink, context: ShardContext) -> None:
         self._data, self._context = data, context
+        self._streamed: _Stream | None = None
         self._rows = 0
         self._chunks: dict[str, list[Array]] = {column.name: [] for column in context.columns}
         self._splits: dict[str, list[Array]] = {c.name: [np.zeros(1, "<i8")] for c in context.columns if c.encoding == STRINGS}
         self._string_bytes = dict.fromkeys(self._splits, 0)
+        if context.expected_rows and not self._splits:
+            self._begin_stream(context.expected_rows)
+
+    def _begin_stream(self, rows: int) -> None:
+        """Writes what comes before the first column of a shard of that many rows."""
+        skeleton = _SparseFile()
+        places = self._lay_out(skeleton, rows)
+        column = min((c for c in self._context.columns if c.width), key=lambda c: places[c.name], default=None)
+        if column is not None:
+            self._copy_metadata(skeleton, 0, places[column.name])
+            self._streamed = _Stream(self._data, column, places[column.name])
 
     def append(self, columns: Mapping[str, Array]) -> None:
         for column in self._context.columns:
             values = columns[column.name]
             if column.encoding == STRINGS:
                 self._append_strings(column.name, values)
+            elif self._streamed is not None and column.name == self._streamed.column.name:
+                self._streamed.append(values)
             else:
                 chunk = np.empty(values.shape, to_numpy_dtype(column.dtype))
                 copy_into(chunk, values)
@@ -78,8 +101,12 @@ class HDF5Writer:
         self._chunks[name].append(np.frombuffer(b"".join(strings), np.uint8))
 
     def finish(self) -> Geometry:
+        if self._streamed is not None:
+            self._streamed.flush()
+            if self._rows != self._context.expected_rows:
+                self._take_back(self._streamed)
         skeleton = _SparseFile()
-        places = self._lay_out(skeleton)
+        places = self._lay_out(skeleton, self._rows)
         self._write(skeleton, places)
         columns = self._context.columns
         return Geometry(
@@ -88,22 +115,28 @@ class HDF5Writer:
             row_splits=tuple(places[f"{c.name}/{ROW_SPLITS}"] if c.encoding == STRINGS else 0 for c in columns),
         )
 
-    def _lay_out(self, skeleton: _SparseFile) -> dict[str, int]:
-        """Creates the file's structure with room for the columns; returns where each dataset begins."""
+    def _take_back(self, streamed: _Stream) -> None:
+        """The streamed column as one that was gathered: nothing has been written then."""
+        written = np.frombuffer(self._data.take_back(), np.uint8)
+        self._chunks[streamed.column.name] = [written[streamed.start :]]
+        self._streamed = None
+
+    def _lay_out(self, skeleton: _SparseFile, rows: int) -> dict[str, int]:
+        """Creates the file's structure with room for the columns, the widest first; returns where each dataset begins."""
         with _create_file(skeleton) as file:
             file.attrs.update(_to_attributes(self._context.attributes))
             created = {}
-            for column in self._context.columns:
+            for column in sorted(self._context.columns, key=lambda column: -column.width):
                 if column.encoding == STRINGS:
                     group = _make_groups(file, f"{column.name}/")
                     group.attrs.update(_to_attributes(self._context.column_attributes[column.name]))
                     total = self._string_bytes[column.name]
                     created[f"{column.name}/{VALUES}"] = _create_dataset(group, VALUES, (total,), np.dtype("u1"))
-                    splits = (self._rows * column.values + 1,)
+                    splits = (rows * column.values + 1,)
                     created[f"{column.name}/{ROW_SPLITS}"] = _create_dataset(group, ROW_SPLITS, splits, np.dtype("<i8"))
                 else:
                     group = _make_groups(file, column.name)
-                    shape = (self._rows, *column.shape)
+                    shape = (rows, *column.shape)
                     dataset = _create_dataset(group, column.name.split("/")[-1], shape, _stored_dtype(column.dtype))
                     dataset.attrs.update(_to_attributes(self._context.column_attributes[column.name]))
                     created[column.name] = dataset
@@ -119,6 +152,9 @@ class HDF5Writer:
             else:
                 pieces[column.name] = self._chunks[column.name]
         position = 0
+        if self._streamed is not None:
+            pieces.pop(self._streamed.column.name)
+            position = self._streamed.start + self._rows * self._streamed.column.width
         for name in sorted(pieces, key=lambda name: places[name]):
             chunks = [chunk for chunk in pieces[name] if chunk.nbytes]
             if not chunks:
@@ -132,6 +168,37 @@ class HDF5Writer:
     def _copy_metadata(self, skeleton: _SparseFile, start: int, stop: int) -> None:
         if stop > start:
             self._data.write(skeleton.read_at(start, stop - start))
+
+
+class _Stream:
+    """A column on its way to the file, by blocks that are used again once they are written."""
+
+    def __init__(self, data: Sink, column: Column, start: int) -> None:
+        self.column, self.start = column, start
+        self._data = data
+        self._free: list[Array] = []
+        self._block, self._filled = self._new_block(), 0
+
+    def append(self, values: Array) -> None:
+        done = 0
+        while done < len(values):
+            take = min(len(values) - done, len(self._block) - self._filled)
+            copy_into(self._block[self._filled : self._filled + take], values[done : done + take])
+            done, self._filled = done + take, self._filled + take
+            if self._filled == len(self._block):
+                self.flush()
+
+    def flush(self) -> None:
+        """Hands on what was gathered since the last time."""
+        if self._filled:
+            rows = self._block[: self._filled].reshape(-1).view(np.uint8)
+            self._data.write(rows, functools.partial(self._free.append, self._block))
+            self._block, self._filled = self._new_block(), 0
+
+    def _new_block(self) -> Array:
+        if self._free:
+            return self._free.pop()
+        return np.empty((max(1, _BLOCK_BYTES // self.column.width), *self.column.shape), to_numpy_dtype(self.column.dtype))
 
 
 class _SparseFile(io.RawIOBase):
