@@ -11,20 +11,15 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from exporters.arrays import Array, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
 
-Array = npt.NDArray[Any]
 Columns = dict[str, Array]
-
-_STORABLE = frozenset("?bBhHiIlLqQefdFD")
-"""NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
 
 
 _DEPTH = 20
@@ -71,7 +66,7 @@ def to_batch(raw: Any, split: str, number: int) -> Batch:
     if len(set(sizes.values())) > 1:
         raise SchemaError(
             f"{where}: every feature must have the same number of rows, got "
-            + ", ".join(f"{_shown(name)}: {size}" for name, size in sizes.items())
+            + ", ".join(f"{shown(name)}: {size}" for name, size in sizes.items())
             + "; make collate_fn give one row an example"
         )
     return Batch(columns, next(iter(sizes.values())), number)
@@ -233,19 +228,11 @@ def _unique(items: Iterable[tuple[str, Array]], where: str) -> Columns:
     return columns
 
 
-def _shown(path: str) -> str:
-    return repr(path or "the batch")
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | bytes | numbers.Number | np.generic)
-
-
 def _is_leaf(value: Any) -> bool:
     if isinstance(value, np.ndarray) or _is_tensor(value):
         return True
     is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
-    return is_list and len(value) > 0 and _is_scalar(value[0])
+    return is_list and len(value) > 0 and is_scalar(value[0])
 
 
 def _is_tensor(value: Any) -> bool:
@@ -259,9 +246,9 @@ def _flatten(value: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
     if _is_tensor(value):
         yield path, _with_rows(_tensor_to_numpy(value, path, where), path, where)
     elif isinstance(value, np.ndarray):
-        yield path, _with_rows(_check_array(value, path, where), path, where)
+        yield path, _with_rows(check_array(value, path, where), path, where)
     elif _is_leaf(value):
-        yield path, _list_to_numpy(value, path, where)
+        yield path, list_to_numpy(value, path, where)
     else:
         is_target = not path and position_names(value) == ["0", "1"]
         for name, item in _items(value, path, where):
@@ -272,11 +259,11 @@ def _flatten(value: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
 def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
     """The parts of one level of structure, by name."""
     if isinstance(value, Mapping | list | tuple) and not value:
-        raise LoaderError(f"{where}: {_shown(path)} is an empty {type(value).__name__}; give it at least one feature")
+        raise LoaderError(f"{where}: {shown(path)} is an empty {type(value).__name__}; give it at least one feature")
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise LoaderError(f"{where}: {_shown(path)} has the key {key!r}; keys must be str, they become feature names")
+                raise LoaderError(f"{where}: {shown(path)} has the key {key!r}; keys must be str, they become feature names")
             if "/" in key:
                 raise SchemaError(
                     f"{where}: key {key!r} has a '/', which TFDS keeps for nested features; rename it in collate_fn"
@@ -289,22 +276,22 @@ def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
         for name, item in zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True):
             yield name, item
     elif value is None:
-        raise LoaderError(f"{where}: {_shown(path)} is None; give every example a value, or leave the feature out of collate_fn")
-    elif _is_scalar(value):
+        raise LoaderError(f"{where}: {shown(path)} is None; give every example a value, or leave the feature out of collate_fn")
+    elif is_scalar(value):
         raise LoaderError(
-            f"{where}: {_shown(path)} is a single {type(value).__name__} with no batch axis; "
+            f"{where}: {shown(path)} is a single {type(value).__name__} with no batch axis; "
             "give the DataLoader a batch_size, or make collate_fn return a list or a tensor"
         )
     else:
         raise LoaderError(
-            f"{where}: {_shown(path)} is a {type(value).__name__}; a batch must be built of tensors, NumPy arrays, lists of "
+            f"{where}: {shown(path)} is a {type(value).__name__}; a batch must be built of tensors, NumPy arrays, lists of "
             "str, bytes or numbers, in tuples, lists, dicts or dataclasses: convert it in collate_fn"
         )
 
 
 def _with_rows(array: Array, path: str, where: str) -> Array:
     if array.ndim == 0:
-        raise LoaderError(f"{where}: {_shown(path)} has no batch axis (shape ()); give the DataLoader a batch_size")
+        raise LoaderError(f"{where}: {shown(path)} has no batch axis (shape ()); give the DataLoader a batch_size")
     return array
 
 
@@ -314,7 +301,7 @@ def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
     if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else str(tensor.layout)
         kind = "meta" if tensor.is_meta else kind
-        raise LoaderError(f"{where}: {_shown(path)} is a {kind} tensor; convert it in collate_fn (.to_dense(), .dequantize())")
+        raise LoaderError(f"{where}: {shown(path)} is a {kind} tensor; convert it in collate_fn (.to_dense(), .dequantize())")
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
@@ -325,79 +312,10 @@ def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
         array: Array = tensor.numpy()
     except (TypeError, RuntimeError):
         raise LoaderError(
-            f"{where}: {_shown(path)} has dtype {tensor.dtype}, which TFDS cannot decode; convert it in collate_fn, "
+            f"{where}: {shown(path)} has dtype {tensor.dtype}, which TFDS cannot decode; convert it in collate_fn, "
             "for example .to(torch.float32)"
         ) from None
     return array
-
-
-def _check_array(array: Array, path: str, where: str) -> Array:
-    """A NumPy array of a storable dtype, little-endian, strings as an object array."""
-    import ml_dtypes
-
-    if isinstance(array, np.ma.MaskedArray):
-        raise LoaderError(f"{where}: {_shown(path)} is a masked array; fill it (.filled(value)) in collate_fn")
-    array = np.asarray(array)
-    if array.dtype.kind in "US":
-        return array.astype(object)
-    if array.dtype.kind == "O":
-        if array.ndim == 0:
-            return array
-        _check_strings(array.ravel().tolist(), path, where)
-        return array
-    if array.dtype == ml_dtypes.bfloat16:
-        return array
-    if array.dtype.char not in _STORABLE:
-        raise LoaderError(
-            f"{where}: {_shown(path)} has dtype {array.dtype}, which TFDS cannot store bit-exact; convert it in collate_fn"
-        )
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="))
-
-
-def _list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
-    """A list of str, bytes or numbers, one a row. All ints give int64, any float float64."""
-    if all(isinstance(value, str) for value in values) or all(isinstance(value, bytes) for value in values):
-        return _object_array(values)
-    if any(isinstance(value, str | bytes) for value in values):
-        _check_strings(values, path, where)
-    if not all(isinstance(value, numbers.Number | np.generic) for value in values):
-        odd = next(v for v in values if not isinstance(v, numbers.Number | np.generic))
-        raise LoaderError(
-            f"{where}: {_shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
-        )
-    kinds = {_number_kind(value) for value in values}
-    if len(kinds) > 1 and kinds != {"int", "float"}:
-        raise LoaderError(f"{where}: {_shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
-    if kinds == {"int"} and all(isinstance(value, int) for value in values):
-        try:
-            return np.array(values, dtype=np.int64)
-        except OverflowError:
-            raise LoaderError(f"{where}: {_shown(path)} has an int that does not fit into int64") from None
-    array = _check_array(np.array(values), path, where)
-    if any(converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)):
-        raise LoaderError(f"{where}: {_shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
-    return array
-
-
-def _number_kind(value: Any) -> str:
-    """bool, int, float or complex, NumPy's scalars included."""
-    if isinstance(value, bool | np.bool_):
-        return "bool"
-    return "int" if isinstance(value, numbers.Integral) else "float" if isinstance(value, numbers.Real) else "complex"
-
-
-def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
-    kinds = {type(value) for value in values}
-    if all(issubclass(kind, str) for kind in kinds) or all(issubclass(kind, bytes) for kind in kinds):
-        return
-    shown = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise LoaderError(f"{where}: {_shown(path)} must hold only str or only bytes (got {shown}); convert it in collate_fn")
-
-
-def _object_array(values: Sequence[Any]) -> Array:
-    out = np.empty(len(values), object)
-    out[:] = values
-    return out
 
 
 @functools.cache

@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters import layout as layout_lib
+from exporters.arrays import Array
 from exporters.errors import ArgumentError, SchemaError
 from exporters.layout import Layout
-from exporters.loader import Array, Batch, Columns
+from exporters.loader import Batch, Columns
 from exporters.names import Options, name_columns, pick_supervised_keys
 from tfds_builder import metadata
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column

@@ -6,8 +6,9 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
+from exporters.arrays import Array
 from exporters.formats import Format, ShardContext
-from exporters.loader import Array, Columns
+from exporters.loader import Columns
 from exporters.staging import StagedFile
 from tfds_builder.manifest import STRINGS, Column, File, Geometry
 

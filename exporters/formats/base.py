@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from exporters.loader import Array
+from exporters.arrays import Array
 from tfds_builder.manifest import Column, Geometry
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from exporters.arrays import Array
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
 from exporters.layout import copy_into
-from exporters.loader import Array
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
 from tfds_builder.table import to_numpy_dtype
 

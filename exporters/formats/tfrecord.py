@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import google_crc32c
 import numpy as np
 
+from exporters.arrays import Array
 from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.layout import copy_into
-from exporters.loader import Array
 from tfds_builder.manifest import STRINGS, VARINT, Column, Geometry
 from tfds_builder.verify import MASK_DELTA, masked_crc32c
 

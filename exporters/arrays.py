@@ -1,0 +1,96 @@
+"""NumPy arrays and lists of a batch as arrays of a dtype that can be stored."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters.errors import LoaderError
+
+Array = npt.NDArray[Any]
+
+_STORABLE = frozenset("?bBhHiIlLqQefdFD")
+"""NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
+
+
+def shown(path: str) -> str:
+    """A structural name as an error shows it."""
+    return repr(path or "the batch")
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value of a list is one value of a column."""
+    return isinstance(value, str | bytes | numbers.Number | np.generic)
+
+
+def check_array(array: Array, path: str, where: str) -> Array:
+    """A NumPy array of a storable dtype, little-endian, strings as an object array."""
+    import ml_dtypes
+
+    if isinstance(array, np.ma.MaskedArray):
+        raise LoaderError(f"{where}: {shown(path)} is a masked array; fill it (.filled(value)) in collate_fn")
+    array = np.asarray(array)
+    if array.dtype.kind in "US":
+        return array.astype(object)
+    if array.dtype.kind == "O":
+        if array.ndim == 0:
+            return array
+        _check_strings(array.ravel().tolist(), path, where)
+        return array
+    if array.dtype == ml_dtypes.bfloat16:
+        return array
+    if array.dtype.char not in _STORABLE:
+        raise LoaderError(
+            f"{where}: {shown(path)} has dtype {array.dtype}, which TFDS cannot store bit-exact; convert it in collate_fn"
+        )
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
+    """A list of str, bytes or numbers, one a row. All ints give int64, any float float64."""
+    if all(isinstance(value, str) for value in values) or all(isinstance(value, bytes) for value in values):
+        return _object_array(values)
+    if any(isinstance(value, str | bytes) for value in values):
+        _check_strings(values, path, where)
+    if not all(isinstance(value, numbers.Number | np.generic) for value in values):
+        odd = next(v for v in values if not isinstance(v, numbers.Number | np.generic))
+        raise LoaderError(
+            f"{where}: {shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
+        )
+    kinds = {_number_kind(value) for value in values}
+    if len(kinds) > 1 and kinds != {"int", "float"}:
+        raise LoaderError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
+    if kinds == {"int"} and all(isinstance(value, int) for value in values):
+        try:
+            return np.array(values, dtype=np.int64)
+        except OverflowError:
+            raise LoaderError(f"{where}: {shown(path)} has an int that does not fit into int64") from None
+    array = check_array(np.array(values), path, where)
+    if any(converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)):
+        raise LoaderError(f"{where}: {shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
+    return array
+
+
+def _number_kind(value: Any) -> str:
+    """bool, int, float or complex, NumPy's scalars included."""
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    return "int" if isinstance(value, numbers.Integral) else "float" if isinstance(value, numbers.Real) else "complex"
+
+
+def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
+    kinds = {type(value) for value in values}
+    if all(issubclass(kind, str) for kind in kinds) or all(issubclass(kind, bytes) for kind in kinds):
+        return
+    found = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise LoaderError(f"{where}: {shown(path)} must hold only str or only bytes (got {found}); convert it in collate_fn")
+
+
+def _object_array(values: Sequence[Any]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out
