@@ -8,7 +8,6 @@ input gives the same bytes.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import json
 import os
@@ -20,6 +19,7 @@ import numpy as np
 from exporters.arrays import Array
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
+from exporters.formats.blocks import BLOCK_BYTES, Blocks
 from exporters.layout import copy_into
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
 from tfds_builder.table import to_numpy_dtype
@@ -28,9 +28,6 @@ try:
     import h5py
 except ImportError as error:
     raise MissingDependencyError('format="hdf5" needs h5py: pip install "torch2tfds[hdf5]"') from error
-
-_BLOCK_BYTES = 1024 * 1024
-"""A streamed column is written in blocks of this size, which fit the second-level cache."""
 
 VALUES, ROW_SPLITS = "values", "row_splits"
 """Datasets of the group that a column of strings is: their bytes end to end, and int64 bounds."""
@@ -171,34 +168,17 @@ class HDF5Writer:
 
 
 class _Stream:
-    """A column on its way to the file, by blocks that are used again once they are written."""
+    """A column that goes to the file as it is drained; `start` is where it begins."""
 
     def __init__(self, data: Sink, column: Column, start: int) -> None:
         self.column, self.start = column, start
-        self._data = data
-        self._free: list[Array] = []
-        self._block, self._filled = self._new_block(), 0
+        shape = (max(1, BLOCK_BYTES // column.width), *column.shape)
+        self._blocks = Blocks(data, lambda: np.empty(shape, to_numpy_dtype(column.dtype)))
+        self.flush = self._blocks.flush
 
     def append(self, values: Array) -> None:
-        done = 0
-        while done < len(values):
-            take = min(len(values) - done, len(self._block) - self._filled)
-            copy_into(self._block[self._filled : self._filled + take], values[done : done + take])
-            done, self._filled = done + take, self._filled + take
-            if self._filled == len(self._block):
-                self.flush()
-
-    def flush(self) -> None:
-        """Hands on what was gathered since the last time."""
-        if self._filled:
-            rows = self._block[: self._filled].reshape(-1).view(np.uint8)
-            self._data.write(rows, functools.partial(self._free.append, self._block))
-            self._block, self._filled = self._new_block(), 0
-
-    def _new_block(self) -> Array:
-        if self._free:
-            return self._free.pop()
-        return np.empty((max(1, _BLOCK_BYTES // self.column.width), *self.column.shape), to_numpy_dtype(self.column.dtype))
+        for rows, part in self._blocks.room(len(values)):
+            copy_into(rows, values[part])
 
 
 class _SparseFile(io.RawIOBase):

@@ -23,6 +23,7 @@ import numpy as np
 from exporters.arrays import Array
 from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
+from exporters.formats.blocks import BLOCK_BYTES, Blocks
 from exporters.layout import copy_into
 from tfds_builder.manifest import STRINGS, VARINT, Column, Geometry
 from tfds_builder.verify import MASK_DELTA, masked_crc32c
@@ -31,8 +32,6 @@ _HEADER, _FOOTER = 12, 4
 _MAX_RECORD = 2**31 - 1
 _SMALL_RECORD = 1024
 """Below this many bytes a copy of a record costs less than a NumPy view of it."""
-_BLOCK_BYTES = 1024 * 1024
-"""Records are made and written in blocks of this size, which fit the second-level cache."""
 _LISTS = {"bytes_list": 0x0A, "float_list": 0x12, "int64_list": 0x1A}
 """Tags of the three lists of a Feature (fields 1 to 3, length-delimited). The list is its field 1 again:
 one byte string, or the packed values."""
@@ -80,6 +79,10 @@ class _Template:
             )
         self.row = np.frombuffer(_frame_header(len(self.body)) + self.body + bytes(_FOOTER), np.uint8)
 
+    def make_block(self) -> Array:
+        """Records with nothing but their constant bytes, as many as a block holds."""
+        return np.broadcast_to(self.row, (max(1, BLOCK_BYTES // self.record_bytes), self.record_bytes)).copy()
+
 
 def _entry(name: str, feature: bytes) -> bytes:
     """One entry of Features.feature, a map<string, Feature>."""
@@ -110,44 +113,24 @@ class TFRecordWriter:
     def __init__(self, data: Sink, index: Sink | None, context: ShardContext) -> None:
         self._data, self._index, self._columns = data, index, context.columns
         self._template = _Template(context.columns, context.lists)
-        self._free: list[Array] = []
-        self._block, self._filled = self._new_block(), 0
+        self._blocks = Blocks(data, self._template.make_block, _fill_checksums)
         self._position = 0
 
     def append(self, columns: Mapping[str, Array]) -> None:
-        rows, done = len(next(iter(columns.values()))), 0
-        while done < rows:
-            take = min(rows - done, len(self._block) - self._filled)
-            part = {name: values[done : done + take] for name, values in columns.items()}
-            records = self._block[self._filled : self._filled + take]
-            for column in self._template.fixed:
-                if column.width:
-                    fill(records, self._template.offsets[column.name], column, part[column.name])
-            done, self._filled = done + take, self._filled + take
-            if self._template.strings:
-                self._append_indexed(records, part)
-                self._filled = 0
-            elif self._filled == len(self._block):
-                self._flush()
+        rows = len(next(iter(columns.values())))
+        if self._template.strings:
+            records = np.broadcast_to(self._template.row, (rows, self._template.record_bytes)).copy()
+            self._fill(records, columns, slice(None))
+            self._append_indexed(records, columns)
+            return
+        for records, part in self._blocks.room(rows):
+            self._fill(records, columns, part)
 
-    def _new_block(self) -> Array:
-        """Records whose constant bytes are in place: a block that has been written, or a new one.
-
-        Used again, a block stays in the cache from the copy to the write, and the kernel need not
-        find new pages for every batch.
-        """
-        if self._free:
-            return self._free.pop()
-        block = np.empty((max(1, _BLOCK_BYTES // self._template.record_bytes), self._template.record_bytes), np.uint8)
-        block[:] = self._template.row
-        return block
-
-    def _flush(self) -> None:
-        if self._filled:
-            records = self._block[: self._filled]
-            _fill_checksums(records)
-            self._data.write(records, functools.partial(self._free.append, self._block))
-            self._block, self._filled = self._new_block(), 0
+    def _fill(self, records: Array, columns: Mapping[str, Array], part: slice) -> None:
+        """Writes the fixed columns of some rows into records whose constant bytes are in place."""
+        for column in self._template.fixed:
+            if column.width and len(records):
+                fill(records, self._template.offsets[column.name], column, columns[column.name][part])
 
     def _append_indexed(self, records: Array, columns: Mapping[str, Array]) -> None:
         """Records of different lengths: the fixed part, then the strings; the index says where they went."""
@@ -167,7 +150,7 @@ class TFRecordWriter:
         self._index.write(index)
 
     def finish(self) -> Geometry:
-        self._flush()
+        self._blocks.flush()
         template = self._template
         stride = 0 if template.strings else template.record_bytes
         return Geometry(
