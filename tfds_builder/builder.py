@@ -16,7 +16,8 @@ from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
 from tfds_builder.catalog import catalog
 from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
-from tfds_builder.table import Table, check_file
+from tfds_builder.mapping import check_file
+from tfds_builder.table import Table
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 

@@ -22,12 +22,15 @@ from tfds_builder.errors import DatasetError, UnsupportedReadError
 from tfds_builder.manifest import Manifest
 from tfds_builder.table import Array, Segment, Table
 
-_BLOCK_BYTES = 4 * 1024 * 1024
-_BLOCK_ROWS = 1024
-"""A block is at most this many bytes and rows when no batch size asks for another: large enough
-to leave the cost of a call behind, small enough to stay in the cache."""
-_SHUFFLE_BLOCKS = 64
-"""A split is cut into at least this many blocks to be shuffled by the block, if it has the rows."""
+_CALL_BYTES = 8 * 1024 * 1024
+_CALL_ROWS = 4096
+"""One call of Python reads at most this many bytes and rows, or one batch if that is larger: enough to
+leave the cost of a call behind (0.2 ms), little enough to be there soon."""
+_SHUFFLED_BYTES = 4 * 1024 * 1024
+_SHUFFLED_ROWS = 1024
+"""Neighbouring rows that stay together in a shuffle by the block, at most."""
+_SHUFFLED_BLOCKS = 64
+"""A split is cut into at least this many blocks to be shuffled, if it has the rows."""
 _STRING_BYTES = 256
 """What a string of unknown length counts for in the size of a block."""
 
@@ -97,29 +100,28 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
     table.check_files()
     reader = _BlockReader(table, manifest, request)
     config, rows = request.read_config, len(table)
-    block = _block_rows(reader.row_bytes, rows, request)
-    ds = _Order(rows, block, request).blocks()
+    ds = _Order(rows, reader.cut, request).calls()
     if config.repeat_filenames:
         ds = ds.repeat()
     decodes, keys = reader.decoder.decodes, request.supervised_keys
     ds = ds.map(
         reader.read if decodes or keys is None else lambda rows: pick(reader.read(rows), keys),
         num_parallel_calls=config.num_parallel_calls_for_decode,
-        deterministic=not request.shuffle or config.shuffle_seed is not None or config.options.deterministic is not None,
+        deterministic=True,  # also where options say otherwise: the short batch must come last
     )
-    ds = _decode_and_batch(ds, reader, request, block, exact=rows % block == 0 or not request.shuffle)
+    ds = _decode_and_batch(ds, reader, request)
     if config.assert_cardinality and not config.repeat_filenames and config.input_context is None:
         count = rows if request.batch_size is None else -(-rows // request.batch_size)
         ds = ds.apply(tf.data.experimental.assert_cardinality(count))
     elif config.repeat_filenames:
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     ds = ds.with_options(config.options)
-    single = request.batch_size is None and not decodes  # prefetched by the block, not one by one
+    single = request.batch_size is None and not decodes  # prefetched by the call, not one by one
     return ds if config.skip_prefetch or single else ds.prefetch(tf.data.AUTOTUNE)
 
 
-def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Request, block: int, *, exact: bool) -> tf.data.Dataset:
-    """Blocks of stored columns to what was asked for. `exact`: only the last block may be short."""
+def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Request) -> tf.data.Dataset:
+    """Stored columns, a call at a time, to what was asked for."""
     batch, config = request.batch_size, request.read_config
     if reader.decoder.decodes:
         ds = unbatch(ds).map(
@@ -129,7 +131,23 @@ def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Reques
         return ds if batch is None else ds.padded_batch(batch)
     if batch is None:
         return unbatch(ds if config.skip_prefetch else ds.prefetch(tf.data.AUTOTUNE))
-    return ds if exact and block == batch and not config.repeat_filenames else ds.rebatch(batch)
+    if config.repeat_filenames:  # then a batch may begin in one epoch and end in the next
+        return ds.rebatch(batch)
+    return ds if reader.cut.call == batch else ds.flat_map(lambda *rows: _split(rows[0] if len(rows) == 1 else rows, batch))
+
+
+def _split(rows: Any, batch: int) -> tf.data.Dataset:
+    """The rows of a call as batches, the last one short if need be, without copying them."""
+    count = tf.shape(tf.nest.flatten(rows)[0], tf.int64)[0]
+    whole = count // batch
+
+    def shape(column: tf.Tensor) -> tf.Tensor:
+        sizes = tf.concat([[whole, batch], tf.shape(column, tf.int64)[1:]], 0)
+        return tf.ensure_shape(tf.reshape(column[: whole * batch], sizes), [None, None, *column.shape[1:]])
+
+    rest = tf.data.Dataset.from_tensors(tf.nest.map_structure(lambda column: column[whole * batch :], rows))
+    batches = tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(shape, rows))
+    return batches.concatenate(rest.take(tf.cast(count > whole * batch, tf.int64)))
 
 
 def unbatch(ds: tf.data.Dataset) -> tf.data.Dataset:
@@ -146,12 +164,25 @@ def pick(example: Mapping[str, Any], supervised_keys: Any) -> Any:
     return tf.nest.map_structure(lambda key: example[key], supervised_keys)
 
 
-def _block_rows(row_bytes: int, rows: int, request: Request) -> int:
-    """Rows of a block: those of a batch, or of several small ones; few enough of them to shuffle well."""
-    target = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
-    batch = request.batch_size
-    block = target if batch is None else batch * max(1, target // batch) if batch < target // 2 else batch
-    return min(block, max(1, rows // _SHUFFLE_BLOCKS)) if shuffles_blocks(request) else block
+@dataclasses.dataclass(frozen=True)
+class _Cut:
+    """How a split is cut: rows that one call reads, and rows that stay together in a shuffle (a divisor of it)."""
+
+    call: int
+    block: int
+
+
+def _cut(row_bytes: int, rows: int, request: Request) -> _Cut:
+    """A call is a whole number of batches, if batches are asked for; a block a whole number or a divisor of one."""
+    batch = request.batch_size or 1
+    call = batch * max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, row_bytes)) // batch)
+    if not shuffles_blocks(request):
+        return _Cut(call, call)
+    largest = max(1, min(_SHUFFLED_ROWS, _SHUFFLED_BYTES // max(1, row_bytes), rows // _SHUFFLED_BLOCKS))
+    if largest >= batch:
+        block = largest // batch * batch
+        return _Cut(max(1, call // block) * block, block)
+    return _Cut(call, max(size for size in range(1, largest + 1) if batch % size == 0))
 
 
 def shuffles_blocks(request: Request) -> bool:
@@ -222,14 +253,15 @@ class _BlockReader:
     def __init__(self, table: Table, manifest: Manifest, request: Request) -> None:
         self._table, self.decoder = table, FeatureDecoder(request.features, request.decoders)
         widths = {column.name: column.width or _STRING_BYTES for column in manifest.columns}
-        self.row_bytes = sum(widths[name] for name in self.decoder.names)
+        self.cut = _cut(sum(widths[name] for name in self.decoder.names), len(table), request)
         self._ids = _IdMaker(table) if request.read_config.add_tfds_id else None
         self._specs = dict(self.decoder.specs)
         if self._ids is not None:
             self._specs["tfds_id"] = tf.TensorSpec((), tf.string)
 
     def read(self, rows: tf.Tensor) -> dict[str, Any]:
-        """The rows of those numbers, int64 of shape (n,); each tensor has a leading row axis."""
+        """The rows of those numbers, int64 of shape (n,), or of a call's number of rows from a scalar on; each
+        tensor has a leading row axis."""
         specs = self._specs
         values = tf.numpy_function(self._read, [rows], [spec.dtype for spec in specs.values()], stateful=False)
         for value, spec in zip(values, specs.values(), strict=True):
@@ -238,52 +270,57 @@ class _BlockReader:
 
     def _read(self, rows: Array) -> list[Array]:
         names = self.decoder.names
-        columns = self._table.read(as_slice(rows), names)
+        run = slice(int(rows), int(rows) + self.cut.call) if not rows.ndim else None
+        columns = self._table.read(rows if run is None else run, names)
         values = [self.decoder.serialize(name, columns[name]) for name in names]
-        return values if self._ids is None else [*values, self._ids.make(rows)]
-
-
-def as_slice(rows: Array) -> slice | Array:
-    """Row numbers as a slice if they follow one another: then a column is one strided copy."""
-    if not len(rows):
-        return slice(0, 0)
-    first, last = int(rows[0]), int(rows[-1])
-    return slice(first, last + 1) if last - first == len(rows) - 1 and bool(np.all(np.diff(rows) == 1)) else rows
+        return (
+            values if self._ids is None else [*values, self._ids.make(rows if run is None else np.arange(len(self._table))[run])]
+        )
 
 
 class _Order:
-    """Which rows each block takes, in which order the blocks come.
+    """Which rows each call reads, in which order.
 
     A shuffle is a pseudo-random permutation computed number by number
     (`tf.random.experimental.index_shuffle`), of the blocks or of the rows of the whole split: no
-    buffer, whatever the size of the split; its seed is drawn anew at each epoch.
+    buffer, whatever the size of the split; its seed is drawn anew at each epoch. The rows that are
+    left when a split is cut into blocks come last; where they are cut out is drawn too.
     """
 
-    def __init__(self, rows: int, block: int, request: Request) -> None:
-        self._rows, self._block, self._count = rows, block, -(-rows // block)
+    def __init__(self, rows: int, cut: _Cut, request: Request) -> None:
+        self._rows, self._cut, self._count = rows, cut, -(-rows // cut.call)
         self._config, self._shuffle = request.read_config, request.shuffle
         self._by_row = shuffles_rows(request)
 
-    def blocks(self) -> tf.data.Dataset:
-        """A dataset of row numbers, int64 of shape (rows of the block,)."""
-        numbers = tf.data.Dataset.range(self._count)
+    def calls(self) -> tf.data.Dataset:
+        """A dataset of row numbers: int64 of shape (rows of the call,), or scalar, the first of a run (an operation
+        in the graph costs every iterator milliseconds)."""
         if not self._shuffle:
-            return numbers.map(self._rows_of)
+            return tf.data.Dataset.range(0, self._rows, self._cut.call)
+        numbers = tf.data.Dataset.range(self._count)
         again, seed = self._config.shuffle_reshuffle_each_iteration is not False, self._config.shuffle_seed
         if seed is None and not again:  # without a seed, Dataset.random is another one at each iteration all the same
             with tf.init_scope():
                 seed = int(tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32))
         seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=again)
-        return seeds.batch(2, drop_remainder=True).take(1).flat_map(lambda seed: numbers.map(lambda n: self._shuffled(n, seed)))
+        shuffled = self._shuffled_rows if self._by_row else self._shuffled_blocks
+        return seeds.batch(2, drop_remainder=True).take(1).flat_map(lambda seed: numbers.map(lambda n: shuffled(n, seed)))
 
-    def _rows_of(self, number: tf.Tensor) -> tf.Tensor:
-        return tf.range(number * self._block, tf.minimum((number + 1) * self._block, self._rows))
+    def _shuffled_rows(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        places = tf.range(number * self._cut.call, tf.minimum((number + 1) * self._cut.call, self._rows))
+        return tf.random.experimental.index_shuffle(places, seed, self._rows - 1)
 
-    def _shuffled(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        permute = tf.random.experimental.index_shuffle
-        if self._by_row:
-            return permute(self._rows_of(number), seed, self._rows - 1)
-        return self._rows_of(permute(number, seed, self._count - 1))
+    def _shuffled_blocks(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        block, (blocks, left) = self._cut.block, divmod(self._rows, self._cut.block)
+        cut = tf.random.stateless_uniform([], seed, 0, blocks + 1, tf.int64)  # the block before which `left` rows are cut out
+        per_call = self._cut.call // block
+        first, last = number * per_call, tf.minimum((number + 1) * per_call, tf.constant(blocks, tf.int64))
+        numbers = tf.minimum(tf.range(first, tf.maximum(last, first + 1)), blocks - 1)  # index_shuffle takes no empty range
+        drawn = tf.random.experimental.index_shuffle(numbers, seed, blocks - 1)[: last - first]
+        starts = drawn * block + tf.where(drawn >= cut, tf.constant(left, tf.int64), 0)
+        rows = tf.reshape(starts[:, None] + tf.range(block, dtype=tf.int64), [-1])
+        rest = cut * block + tf.range(tf.where(last < (number + 1) * per_call, tf.constant(left, tf.int64), 0))
+        return tf.concat([rows, rest], 0)
 
 
 class _IdMaker:

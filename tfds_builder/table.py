@@ -11,25 +11,32 @@ only. Per-record CRCs are not checked here; `verify` does that.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import os
 import pathlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tfds_builder import manifest as manifest_lib
-from tfds_builder.errors import DamagedFileError, MissingFileError
-from tfds_builder.manifest import STRINGS, VARINT, Column, Geometry, Manifest, Shard
+from tfds_builder.errors import DamagedFileError
+from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
+from tfds_builder.mapping import ALIGNMENT, Buffers, Files, check_file
 
 Array = npt.NDArray[Any]
+_Piece: TypeAlias = "tuple[range | Array, Segment, slice | Array]"
+"""Which rows go where: (places in the result, segment, rows of the segment's shard)."""
 
-_OPEN_FILES = 256
-"""Files kept mapped at once by one table; the least recently used is closed first."""
+_GATHER_BYTES = 1024 * 1024
+"""Rows taken one by one go through a buffer of this size, which stays in the cache."""
+_LONG_RUN = 8
+"""Row numbers are taken for runs of neighbours if they are so long on average."""
+_WINDOW_BYTES = 1024 * 1024
+"""From this many bytes on mapping costs less than copying."""
+_LARGE_ROW = 16 * 1024
+"""From this many bytes on a row taken by itself is worth a call of its own."""
 
 
 def to_numpy_dtype(name: str) -> np.dtype[Any]:
@@ -57,48 +64,6 @@ class Segment:
     stop: int
 
 
-class _FileCache:
-    """Memory maps of shard files, opened when first read, the least recently used closed."""
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = directory
-        self._maps: collections.OrderedDict[str, Array] = collections.OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, file: manifest_lib.File) -> Array:
-        with self._lock:
-            mapped = self._maps.get(file.file)
-            if mapped is None:
-                mapped = self._open(file)
-                self._maps[file.file] = mapped
-                if len(self._maps) > _OPEN_FILES:
-                    self._maps.popitem(last=False)
-            self._maps.move_to_end(file.file)
-            return mapped
-
-    def _open(self, file: manifest_lib.File) -> Array:
-        check_file(self._directory, file)
-        if not file.bytes:
-            return np.empty(0, np.uint8)
-        return np.memmap(self._directory / file.file, dtype=np.uint8, mode="r")
-
-
-def check_file(directory: str | os.PathLike[str], file: manifest_lib.File) -> None:
-    """Raises unless the file is there and has the size the manifest says.
-
-    Raises:
-      MissingFileError: it is not there.
-      DamagedFileError: it is shorter or longer.
-    """
-    path = pathlib.Path(directory) / file.file
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path} is missing; the manifest lists it with {file.bytes} bytes") from error
-    if size != file.bytes:
-        raise DamagedFileError(f"{path} has {size} bytes, and the manifest says {file.bytes}: it is damaged or truncated")
-
-
 class Table:
     """Rows of one or more shard segments, numbered from 0, readable in any order.
 
@@ -118,7 +83,7 @@ class Table:
         self._segments = [segment for segment in segments if segment.stop > segment.start]
         self._ends = np.cumsum([segment.stop - segment.start for segment in self._segments], dtype=np.int64)
         self._string_slots = _string_slots(manifest.columns)
-        self._files = _FileCache(self._directory)
+        self._files, self._buffers = Files(self._directory), Buffers()
 
     @classmethod
     def of_split(cls, version_dir: str | os.PathLike[str], split: str) -> Table:
@@ -134,7 +99,7 @@ class Table:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        self._files = _FileCache(self._directory)
+        self._files = Files(self._directory)
 
     @property
     def segments(self) -> Sequence[Segment]:
@@ -146,7 +111,7 @@ class Table:
             check_file(self._directory, file)
 
     def read(self, rows: slice | Array, columns: Sequence[str] | None = None) -> dict[str, Array]:
-        """Reads rows, copied out of the files.
+        """Reads rows. The arrays belong to the caller: writing into them changes nothing else.
 
         Args:
           rows: a slice of step 1, or an array of row numbers, shape (n,), any integer dtype.
@@ -167,95 +132,149 @@ class Table:
         count = sum(len(target) for target, _, _ in pieces)
         return {name: self._read_column(name, pieces, count) for name in names}
 
-    def _pieces(self, rows: slice | Array) -> Iterator[tuple[range | Array, Segment, slice | Array]]:
-        """Which rows go where: (places in the result, segment, rows of the segment's shard)."""
+    def _pieces(self, rows: slice | Array) -> Iterator[_Piece]:
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
-            if step != 1:
-                rows = np.arange(start, stop, step)
-        if isinstance(rows, slice):
-            number = int(np.searchsorted(self._ends, start, side="right"))
-            done = 0
-            while start < stop:
-                segment, end = self._segments[number], int(self._ends[number])
-                first = segment.stop - (end - start)
-                take = min(stop, end) - start
-                yield range(done, done + take), segment, slice(first, first + take)
-                start, done, number = start + take, done + take, number + 1
+            if step == 1:
+                yield from self._run_pieces(start, max(start, stop), 0)
+                return
+            rows = np.arange(start, stop, step)
+        rows = np.asarray(rows).astype(np.int64)
+        if not rows.size:
             return
-        rows = np.asarray(rows)
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
+        if not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows must be between 0 and {len(self) - 1} (got {rows.min()} to {rows.max()})")
+        starts = np.flatnonzero(np.diff(rows, prepend=rows[0]) != 1)  # of runs of neighbours; the first row begins one too
+        if len(starts) * _LONG_RUN <= len(rows) or len(starts) == 1:
+            for done, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+                yield from self._run_pieces(int(rows[done]), int(rows[done]) + end - done, done)
+            return
         numbers = np.searchsorted(self._ends, rows, side="right")
         for number in np.unique(numbers):
             segment = self._segments[number]
             places = np.flatnonzero(numbers == number)
             yield places, segment, rows[places] - int(self._ends[number]) + segment.stop
 
-    def _read_column(self, name: str, pieces: Sequence[tuple[range | Array, Segment, slice | Array]], count: int) -> Array:
-        number, column = self._columns[name]
-        out: Array
-        if column.encoding == STRINGS:
-            out = np.empty((count, column.values), object)
-        else:
-            out = np.empty(count, f"V{column.width}") if column.width else np.empty(count, np.uint8)
-        for places, segment, rows in pieces:
-            target = slice(places.start, places.stop) if isinstance(places, range) else places
-            if column.encoding == STRINGS:
-                out[target] = self._read_strings(segment.shard, number, column, rows)
-            elif column.width:
-                out[target] = self._row_view(segment.shard, number, column, rows)
-        if column.encoding == STRINGS:
-            return out.reshape(count, *column.shape)
-        if not column.width:
-            return np.empty((count, *column.shape), to_numpy_dtype(column.dtype))
-        return decode_column(column, out.view(np.uint8).reshape(count, column.width))
+    def _run_pieces(self, start: int, stop: int, done: int) -> Iterator[_Piece]:
+        """Rows `start` to `stop`, whose places begin at `done`, shard by shard."""
+        number = int(np.searchsorted(self._ends, start, side="right"))
+        while start < stop:
+            segment, end = self._segments[number], int(self._ends[number])
+            first = segment.stop - (end - start)
+            take = min(stop, end) - start
+            yield range(done, done + take), segment, slice(first, first + take)
+            start, done, number = start + take, done + take, number + 1
 
-    def _row_view(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> Array:
-        """The asked rows of a fixed-size column, one void item a row."""
+    def _read_column(self, name: str, pieces: Sequence[_Piece], count: int) -> Array:
+        number, column = self._columns[name]
+        if column.encoding == STRINGS:
+            strings = np.empty((count, column.values), object)
+            for places, segment, rows in pieces:
+                strings[_target(places)] = self._read_strings(segment.shard, number, column, rows)
+            return strings.reshape(count, *column.shape)
+        if not column.width or not count:
+            return np.empty((count, *column.shape), to_numpy_dtype(column.dtype))
+        out = self._window(pieces[0], number, column) if len(pieces) == 1 else None
+        if out is None:
+            out = self._buffers.empty(count, column.width)
+            for piece in pieces:
+                self._copy_rows(out, piece, number, column)
+        return decode_column(column, out)
+
+    def _window(self, piece: _Piece, number: int, column: Column) -> Array | None:
+        """Neighbouring rows that lie one after the other, without a copy: uint8, shape (rows, width). None if
+        they do not, if TensorFlow would copy them all the same, or if they are so few that a copy is cheaper."""
+        _, segment, rows = piece
+        geometry = self._geometries[segment.shard.geometry]
+        offset, stride = geometry.offsets[number], geometry.strides[number]
+        if not isinstance(rows, slice) or segment.shard.index is not None or stride != column.width:
+            return None
+        start, size = offset + rows.start * stride, (rows.stop - rows.start) * stride
+        if start % ALIGNMENT or size < _WINDOW_BYTES:
+            return None
+        return self._files.window(segment.shard.data, start, start + size).reshape(-1, stride)
+
+    def _run(self, piece: _Piece, number: int, column: Column) -> Array | None:
+        """Neighbouring rows of a fixed-size column where they lie, one void item a row. None where
+        records differ in length."""
+        _, segment, rows = piece
+        shard = segment.shard
+        if shard.index is not None or not isinstance(rows, slice):
+            return None
         geometry = self._geometries[shard.geometry]
-        data = self._files.get(shard.data)
-        offset, stride, kind = geometry.offsets[number], geometry.strides[number], np.dtype(f"V{column.width}")
+        offset, stride, count = geometry.offsets[number], geometry.strides[number], rows.stop - rows.start
+        start = offset + rows.start * stride
+        data = self._files.view(shard.data, start, start + (count - 1) * stride + column.width)
+        run: Array = np.ndarray((count,), f"V{column.width}", data, 0, (stride,))
+        return run
+
+    def _copy_rows(self, out: Array, piece: _Piece, number: int, column: Column) -> None:
+        """Copies the asked rows of a fixed-size column to their places in `out`, uint8 of shape (n, width)."""
+        places, segment, rows = piece
+        target = out.view(f"V{column.width}")[:, 0]  # a row is one item: NumPy then copies rows, not bytes
+        run = self._run(piece, number, column)
+        if run is not None:
+            target[_target(places)] = run
+            return
+        starts, data = self._starts(segment.shard, number, column, rows)
+        if data is None:  # cannot be mapped: a read a row
+            for place, start in zip(places, starts.tolist(), strict=True):
+                out[place] = self._files.view(segment.shard.data, start, start + column.width)
+        elif column.width >= _LARGE_ROW:
+            for place, start in zip(places, starts.tolist(), strict=True):
+                out[place] = data[start : start + column.width]
+        else:
+            windows: Array = np.ndarray((data.size - column.width + 1,), target.dtype, data, 0, (1,))  # one at every byte
+            step = max(1, _GATHER_BYTES // column.width)
+            for first in range(0, len(starts), step):
+                target[_target(places[first : first + step])] = windows[starts[first : first + step]]
+
+    def _starts(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> tuple[Array, Array | None]:
+        """Where in the file the asked rows of a fixed-size column begin, and the file, if it can be mapped."""
+        geometry = self._geometries[shard.geometry]
         if shard.index is None:
-            view: Array = np.ndarray((shard.rows,), kind, data, offset, (stride,))
-            return view[rows]
-        starts = self._index(shard)[rows, 0] + offset
-        self._check_range(shard, starts, column.width)
-        if not len(starts):
-            return np.empty(0, kind)
-        windows: Array = np.ndarray((shard.data.bytes - column.width + 1,), kind, data, 0, (1,))  # one at every byte
-        found: Array = windows[starts]
-        return found
+            starts = np.asarray(rows, np.int64) * geometry.strides[number] + geometry.offsets[number]
+        else:
+            starts = self._index(shard, rows)[:, 0] + geometry.offsets[number]
+            self._check_range(shard, starts, column.width)
+        if isinstance(rows, slice) and len(starts):
+            self._files.view(shard.data, int(starts[0]), int(starts[-1]) + column.width)  # bring it in
+        return starts, self._files.map(shard.data)
 
     def _read_strings(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> Array:
         """Byte strings of the asked rows, object array of shape (n, values)."""
-        data = self._files.get(shard.data)
         if shard.index is not None:
             slot = self._string_slots[column.name]
-            index = self._index(shard)[rows, slot : slot + 2 * column.values]
+            index = self._index(shard, rows)[:, slot : slot + 2 * column.values]
             starts, lengths = index[:, 0::2], index[:, 1::2]
         else:
-            starts, lengths = self._split_strings(shard, self._geometries[shard.geometry], number, column, rows)
+            starts, lengths = self._split_strings(shard, number, column, rows)
         self._check_range(shard, starts, lengths)
         out = np.empty(starts.shape, object)
+        if not out.size:
+            return out
+        first, last = int(starts.min()), int((starts + lengths).max())
+        data = self._files.view(shard.data, first, last, populate=isinstance(rows, slice))
         flat, view = out.reshape(-1), memoryview(data)  # type: ignore[arg-type]  # ndarray is a buffer
-        for i, (start, length) in enumerate(zip(starts.ravel().tolist(), lengths.ravel().tolist(), strict=True)):
+        for i, (start, length) in enumerate(zip((starts - first).ravel().tolist(), lengths.ravel().tolist(), strict=True)):
             flat[i] = bytes(view[start : start + length])
         return out
 
-    def _split_strings(
-        self, shard: Shard, geometry: Geometry, number: int, column: Column, rows: slice | Array
-    ) -> tuple[Array, Array]:
+    def _split_strings(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> tuple[Array, Array]:
         """Starts and lengths in the file of an HDF5 column's strings, each of shape (n, values)."""
-        data = self._files.get(shard.data)
-        splits: Array = np.ndarray((shard.rows * column.values + 1,), np.dtype("<i8"), data, geometry.row_splits[number], (8,))
+        geometry = self._geometries[shard.geometry]
+        begin, count = geometry.row_splits[number], shard.rows * column.values + 1
+        data = self._files.view(shard.data, begin, begin + 8 * count, populate=False)
+        splits: Array = np.ndarray((count,), np.dtype("<i8"), data)
         first, last = splits[:-1].reshape(shard.rows, -1)[rows], splits[1:].reshape(shard.rows, -1)[rows]
         return first + geometry.offsets[number], last - first
 
-    def _index(self, shard: Shard) -> Array:
-        """A TFRecord shard's index: int64, shape (rows, 1 + 2 * strings a row)."""
+    def _index(self, shard: Shard, rows: slice | Array) -> Array:
+        """Rows of a TFRecord shard's index: int64, shape (n, 1 + 2 * strings a row)."""
         assert shard.index is not None
-        return self._files.get(shard.index).view(np.dtype("<i8")).reshape(shard.rows, -1)
+        data = self._files.view(shard.index, 0, shard.index.bytes, populate=False)
+        index: Array = np.ndarray((shard.rows, shard.index.bytes // 8 // shard.rows), np.dtype("<i8"), data)[rows]
+        return index
 
     def _check_range(self, shard: Shard, starts: Array, lengths: Array | int) -> None:
         """Raises DamagedFileError where an index points outside its file."""
@@ -263,6 +282,11 @@ class Table:
         inside = (starts >= 0) & (starts <= size) & (np.asarray(lengths) >= 0)
         if not np.all(inside & (lengths <= size - starts)):
             raise DamagedFileError(f"the index of {self._directory / shard.data.file} points outside the file")
+
+
+def _target(places: range | Array) -> slice | Array:
+    """Places in the result as NumPy indexes them fastest."""
+    return slice(places.start, places.stop) if isinstance(places, range) else places
 
 
 def _string_slots(columns: Sequence[Column]) -> dict[str, int]:

@@ -1,0 +1,264 @@
+"""Shard files as memory: a run of rows can be handed out without a copy.
+
+Two kinds of mapping. One of the whole file, shared and kept, is what rows are copied from. The
+other is a window: a private, writable mapping of one run of bytes that its holder owns like a copy,
+down to writing into it (the kernel then copies the page; the file never changes). It must be a new
+one each time, because TensorFlow does write into it: an operation may put its result where its
+input was, and a slice of a tensor forgets that the memory came from NumPy (seen with TF 2.21).
+
+Pages are brought in by one call that lets go of the interpreter lock (`MADV_POPULATE_READ`, man 2
+madvise, Linux 5.14), not by faults in the middle of a copy; and what is kept mapped is bounded.
+A file that cannot be mapped (an address space limit, a file system without mmap) is read with
+`preadv` instead.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import errno
+import mmap
+import os
+import pathlib
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tfds_builder.errors import DamagedFileError, MissingFileError
+from tfds_builder.manifest import File
+
+Array = npt.NDArray[Any]
+
+ALIGNMENT = 64
+"""TensorFlow takes an array at a multiple of this address as it is and copies any other, under the
+interpreter lock (EIGEN_MAX_ALIGN_BYTES; tensorflow/python/lib/core/py_func.cc)."""
+_REUSED_FROM, _REUSED_BYTES = 256 * 1024, 1024**3
+"""Arrays of this many bytes and more are made of memory that is used again; so many bytes of it are kept at most."""
+_FILES = 256
+_BYTES = 2 * 1024**3
+"""Files and bytes kept mapped at once; the least recently used is let go first. Mapping a file again
+costs a tenth of copying it."""
+_CHUNK = 1024 * 1024
+"""Pages are brought in, and remembered to be in, by chunks of this size."""
+_MADV_POPULATE_READ = 22
+_REFUSALS = (errno.ENOMEM, errno.ENODEV, errno.EAGAIN, errno.EPERM)
+"""Why a file that can be read may not be mapped (man 2 mmap)."""
+
+
+def check_file(directory: str | os.PathLike[str], file: File) -> None:
+    """Raises unless the file is there and has the size the manifest says.
+
+    Raises:
+      MissingFileError: it is not there.
+      DamagedFileError: it is shorter or longer.
+    """
+    path = pathlib.Path(directory) / file.file
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} is missing; the manifest lists it with {file.bytes} bytes") from error
+    if size != file.bytes:
+        raise DamagedFileError(f"{path} has {size} bytes, and the manifest says {file.bytes}: it is damaged or truncated")
+
+
+class Buffers:
+    """Aligned memory that is used again when the arrays made of it are gone.
+
+    New memory costs as much as copying into it: the kernel has to find and clear its pages. A large
+    array from here gives its memory back when the last view of it is dropped (for a tensor, when
+    TensorFlow lets go of it). Safe to use from several threads; what is pickled is empty.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+        self._bytes = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Buffers, ()
+
+    def empty(self, rows: int, row_bytes: int) -> Array:
+        """Room for rows, not initialised, that belongs to the caller: uint8, shape (rows, row_bytes)."""
+        size = rows * row_bytes
+        if size < _REUSED_FROM:
+            return _aligned(size).reshape(rows, row_bytes)
+        loan = _Loan(self, self._take(size))
+        return np.asarray(loan)[:size].reshape(rows, row_bytes)
+
+    def _take(self, size: int) -> Array:
+        for number, memory in enumerate(self._free):
+            if size <= memory.size <= 2 * size:
+                try:
+                    taken = self._free.pop(number)
+                except IndexError:  # another thread was faster
+                    break
+                if size <= taken.size:
+                    self._bytes -= taken.size
+                    return taken
+        return _anonymous(size)
+
+    def give_back(self, memory: Array) -> None:
+        """Keeps memory for the next one who asks, unless enough is kept already."""
+        if self._bytes + memory.size <= _REUSED_BYTES:
+            self._bytes += memory.size
+            self._free.append(memory)
+
+
+class _Loan:
+    """Owner of the memory of an array; NumPy keeps it as the array's base."""
+
+    def __init__(self, owner: Buffers, memory: Array) -> None:
+        self._owner, self._memory = owner, memory
+        self.__array_interface__ = memory.__array_interface__
+
+    def __del__(self) -> None:
+        self._owner.give_back(self._memory)
+
+
+def _aligned(size: int) -> Array:
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size]
+
+
+def _anonymous(size: int) -> Array:
+    """New memory straight from the kernel. NumPy asks for huge pages for large arrays, and where memory is in pieces
+    the kernel then moves others together first: half a second for 150 MB has been seen."""
+    memory: Array = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    return memory
+
+
+class _Mapping:
+    """A whole file, mapped; and which chunks of it have been brought in."""
+
+    def __init__(self, path: pathlib.Path, size: int) -> None:
+        with open(path, "rb") as stream:
+            self.data: Array = np.frombuffer(mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ), np.uint8)
+        self._path, self._present = path, np.zeros(-(-size // _CHUNK), bool)
+
+    def populate(self, start: int, stop: int) -> None:
+        """Brings in the pages of a range; see `_populate`."""
+        first, last = start // _CHUNK, -(-stop // _CHUNK)
+        if not self._present[first:last].all():
+            _populate(self.data[first * _CHUNK : last * _CHUNK], self._path)
+            self._present[first:last] = True
+
+
+def _populate(pages: Array, path: pathlib.Path) -> None:
+    """Brings in the pages of a mapped range, which begins at a page.
+
+    An older kernel does not know how: then they come when they are touched.
+
+    Raises:
+      DamagedFileError: the file has been truncated since it was mapped, or the disk cannot read it.
+    """
+    if _madvise(ctypes.c_void_p(pages.ctypes.data), ctypes.c_size_t(pages.size), _MADV_POPULATE_READ):
+        code = ctypes.get_errno()
+        if code in (errno.EFAULT, errno.EIO):
+            raise DamagedFileError(f"{path} cannot be read ({os.strerror(code)}): it is damaged or truncated")
+
+
+class Files:
+    """The files of one version directory, as memory. Safe to use from several threads.
+
+    Args:
+      directory: where they are.
+    """
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def view(self, file: File, start: int, stop: int, *, populate: bool = True) -> Array:
+        """Bytes `start` to `stop` of a file to be copied from: uint8.
+
+        Args:
+          populate: whether all of it is about to be used; otherwise pages come when they are touched.
+
+        Raises:
+          MissingFileError, DamagedFileError: the file is not what the manifest says.
+        """
+        if stop <= start:
+            return np.empty(0, np.uint8)
+        mapping = self._get(file)
+        if mapping is None:
+            return self._pread(file, start, stop)
+        if populate:
+            mapping.populate(start, stop)
+        part: Array = mapping.data[start:stop]
+        return part
+
+    def window(self, file: File, start: int, stop: int) -> Array:
+        """Bytes `start` to `stop` of a file that belong to the caller: uint8, writable, aligned if `start` is.
+
+        Raises:
+          MissingFileError, DamagedFileError: the file is not what the manifest says.
+        """
+        check_file(self._directory, file)
+        path, skip = self._directory / file.file, start % mmap.ALLOCATIONGRANULARITY
+        flags, protection = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0), mmap.PROT_READ | mmap.PROT_WRITE
+        try:
+            with open(path, "rb") as stream:
+                mapped = mmap.mmap(stream.fileno(), stop - start + skip, flags, protection, offset=start - skip)
+        except OSError as error:
+            if error.errno not in _REFUSALS:
+                raise
+            return self._pread(file, start, stop)
+        pages: Array = np.frombuffer(mapped, np.uint8)
+        _populate(pages, path)
+        part: Array = pages[skip:]
+        return part
+
+    def map(self, file: File) -> Array | None:
+        """The whole file to be copied from, its pages to come when they are touched: uint8. None if it cannot be mapped."""
+        mapping = self._get(file)
+        return mapping.data if mapping is not None else None
+
+    def _get(self, file: File) -> _Mapping | None:
+        with self._lock:
+            if file.file in self._mappings:
+                self._mappings.move_to_end(file.file)
+                return self._mappings[file.file]
+            check_file(self._directory, file)
+            while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > _BYTES):
+                _, mapping = self._mappings.popitem(last=False)
+                self._bytes -= mapping.data.size if mapping is not None else 0
+            mapping = self._mappings[file.file] = self._map(file)
+            self._bytes += mapping.data.size if mapping is not None else 0
+            return mapping
+
+    def _map(self, file: File) -> _Mapping | None:
+        """The mapping of a file; None if the system refuses it, even after all others are let go."""
+        for _ in range(2):
+            try:
+                return _Mapping(self._directory / file.file, file.bytes)
+            except OSError as error:
+                if error.errno not in _REFUSALS:
+                    raise
+                self._mappings.clear()
+                self._bytes = 0
+        return None
+
+    def _pread(self, file: File, start: int, stop: int) -> Array:
+        room: Any = _aligned(stop - start)
+        done = 0
+        with open(self._directory / file.file, "rb", buffering=0) as stream:
+            while done < len(room):
+                count = os.preadv(stream.fileno(), [memoryview(room)[done:]], start + done)
+                if not count:
+                    raise DamagedFileError(f"{self._directory / file.file} ends at {start + done}: it is damaged or truncated")
+                done += count
+        part: Array = room
+        return part
+
+
+def _load_madvise() -> Any:
+    """`madvise` of the C library; called through ctypes, which lets go of the interpreter lock (mmap.madvise does not)."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
+    return function if function is not None else lambda *_: 0
+
+
+_madvise = _load_madvise()
