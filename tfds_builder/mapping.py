@@ -21,7 +21,8 @@ import mmap
 import os
 import pathlib
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ from tfds_builder.errors import DamagedFileError, MissingFileError
 from tfds_builder.manifest import File
 
 Array = npt.NDArray[Any]
+Made = TypeVar("Made")
 
 ALIGNMENT = 64
 """TensorFlow takes an array at a multiple of this address as it is and copies any other, under the
@@ -68,15 +70,15 @@ class Buffers:
 
     New memory costs as much as copying into it: the kernel has to find and clear its pages. A large
     array from here gives its memory back when the last view of it is dropped (for a tensor, when
-    TensorFlow lets go of it). Safe to use from several threads; what is pickled is empty.
+    TensorFlow lets go of it). Safe to use from several threads.
+
+    Args:
+      relieve: called when there is no memory to be had, before it is asked for once more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, relieve: Callable[[], None] = lambda: None) -> None:
         self._free: list[Array] = []
-        self._bytes = 0
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Buffers, ()
+        self._bytes, self._relieve = 0, relieve
 
     def empty(self, rows: int, row_bytes: int) -> Array:
         """Room for rows, not initialised, that belongs to the caller: uint8, shape (rows, row_bytes)."""
@@ -96,7 +98,13 @@ class Buffers:
                 if size <= taken.size:
                     self._bytes -= taken.size
                     return taken
-        return _anonymous(size)
+        try:
+            return _anonymous(size)
+        except OSError:
+            self._free.clear()
+            self._bytes = 0
+            self._relieve()
+            return _anonymous(size)
 
     def give_back(self, memory: Array) -> None:
         """Keeps memory for the next one who asks, unless enough is kept already."""
@@ -164,13 +172,16 @@ class Files:
 
     Args:
       directory: where they are.
+
+    Attributes:
+      buffers: memory for rows that are copied.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = directory
+        self._directory, self.buffers = directory, Buffers(self.let_go)
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def view(self, file: File, start: int, stop: int, *, populate: bool = True) -> Array:
         """Bytes `start` to `stop` of a file to be copied from: uint8.
@@ -200,12 +211,9 @@ class Files:
         check_file(self._directory, file)
         path, skip = self._directory / file.file, start % mmap.ALLOCATIONGRANULARITY
         flags, protection = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0), mmap.PROT_READ | mmap.PROT_WRITE
-        try:
-            with open(path, "rb") as stream:
-                mapped = mmap.mmap(stream.fileno(), stop - start + skip, flags, protection, offset=start - skip)
-        except OSError as error:
-            if error.errno not in _REFUSALS:
-                raise
+        with open(path, "rb") as stream:
+            mapped = self._insist(lambda: mmap.mmap(stream.fileno(), stop - start + skip, flags, protection, offset=start - skip))
+        if mapped is None:
             return self._pread(file, start, stop)
         pages: Array = np.frombuffer(mapped, np.uint8)
         _populate(pages, path)
@@ -226,24 +234,30 @@ class Files:
             while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > _BYTES):
                 _, mapping = self._mappings.popitem(last=False)
                 self._bytes -= mapping.data.size if mapping is not None else 0
-            mapping = self._mappings[file.file] = self._map(file)
+            path = self._directory / file.file
+            mapping = self._mappings[file.file] = self._insist(lambda: _Mapping(path, file.bytes))
             self._bytes += mapping.data.size if mapping is not None else 0
             return mapping
 
-    def _map(self, file: File) -> _Mapping | None:
-        """The mapping of a file; None if the system refuses it, even after all others are let go."""
+    def _insist(self, make: Callable[[], Made]) -> Made | None:
+        """What `make` maps; None if the system refuses it, even after all that is kept is let go."""
         for _ in range(2):
             try:
-                return _Mapping(self._directory / file.file, file.bytes)
+                return make()
             except OSError as error:
                 if error.errno not in _REFUSALS:
                     raise
-                self._mappings.clear()
-                self._bytes = 0
+                self.let_go()
         return None
 
+    def let_go(self) -> None:
+        """Unmaps every file that nobody reads at the moment; it is mapped again when it is needed."""
+        with self._lock:
+            self._mappings.clear()
+            self._bytes = 0
+
     def _pread(self, file: File, start: int, stop: int) -> Array:
-        room: Any = _aligned(stop - start)
+        room: Any = self.buffers.empty(1, stop - start)[0]
         done = 0
         with open(self._directory / file.file, "rb", buffering=0) as stream:
             while done < len(room):

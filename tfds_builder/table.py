@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
-from tfds_builder.mapping import ALIGNMENT, Buffers, Files, check_file
+from tfds_builder.mapping import ALIGNMENT, Files, check_file
 
 Array = npt.NDArray[Any]
 _Piece: TypeAlias = "tuple[range | Array, Segment, slice | Array]"
@@ -83,7 +83,7 @@ class Table:
         self._segments = [segment for segment in segments if segment.stop > segment.start]
         self._ends = np.cumsum([segment.stop - segment.start for segment in self._segments], dtype=np.int64)
         self._string_slots = _string_slots(manifest.columns)
-        self._files, self._buffers = Files(self._directory), Buffers()
+        self._files = Files(self._directory)
 
     @classmethod
     def of_split(cls, version_dir: str | os.PathLike[str], split: str) -> Table:
@@ -176,7 +176,7 @@ class Table:
             return np.empty((count, *column.shape), to_numpy_dtype(column.dtype))
         out = self._window(pieces[0], number, column) if len(pieces) == 1 else None
         if out is None:
-            out = self._buffers.empty(count, column.width)
+            out = self._files.buffers.empty(count, column.width)
             for piece in pieces:
                 self._copy_rows(out, piece, number, column)
         return decode_column(column, out)

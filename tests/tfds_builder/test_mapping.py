@@ -1,0 +1,189 @@
+"""`tfds_builder.mapping`: shard files as memory, and memory that is used again."""
+
+import errno
+import gc
+import mmap
+import os
+import pathlib
+import subprocess
+import sys
+
+import consumer_kit as kit
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfds_builder
+from tfds_builder import mapping
+from tfds_builder.errors import DamagedFileError
+from tfds_builder.manifest import File
+from tfds_builder.mapping import ALIGNMENT, Buffers, Files
+from tfds_builder.table import Table
+
+ROWS, WIDTH = 1024, 4096
+"""A split of 4 MiB: large enough to be handed out as a window."""
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """Rows large enough for windows, one shard: (version directory, the column)."""
+    values = np.random.default_rng(0).integers(1, 255, (ROWS, WIDTH), np.uint8)
+    directory = kit.write_table(tmp_path_factory.mktemp("wide"), "wide", {"train": {"x": values}}, rows_per_shard=ROWS)
+    return directory, values
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file of three pages and a bit, as the manifest lists it."""
+    content = bytes(range(256)) * 50
+    (tmp_path / "shard").write_bytes(content)
+    return File(file="shard", bytes=len(content), sha256="0" * 64)
+
+
+@pytest.mark.parametrize("read", [Files.view, Files.window])
+@pytest.mark.parametrize(("start", "stop"), [(0, 12800), (1, 2), (4096, 8192), (4095, 4097), (12799, 12800), (64, 12736)])
+def test_bytes(read, start, stop, file, tmp_path):
+    """A view and a window of any run of bytes hold the file's bytes."""
+    content = (tmp_path / "shard").read_bytes()
+    assert read(Files(tmp_path), file, start, stop).tobytes() == content[start:stop]
+
+
+@pytest.mark.parametrize("read", [Files.view, Files.window])
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.ENODEV])
+def test_a_file_that_cannot_be_mapped(read, code, file, tmp_path, monkeypatch):
+    """Where the system refuses to map a file, its bytes are read instead."""
+
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(mapping.mmap, "mmap", refuse)
+    files = Files(tmp_path)
+    assert read(files, file, 100, 9000).tobytes() == (tmp_path / "shard").read_bytes()[100:9000]
+    assert files.map(file) is None
+
+
+def test_window_belongs_to_its_holder(file, tmp_path):
+    """Writing into a window changes neither the file nor another window."""
+    files, before = Files(tmp_path), (tmp_path / "shard").read_bytes()
+    first, second = files.window(file, 0, 9000), files.window(file, 0, 9000)
+    first[:] = 7
+    assert second.tobytes() == files.window(file, 0, 9000).tobytes() == before[:9000]
+    assert (tmp_path / "shard").read_bytes() == before
+
+
+@pytest.mark.parametrize("read", [Files.view, Files.window])
+def test_file_cut_off_while_it_is_mapped(read, tmp_path):
+    """A file that is cut off after it was opened is a DamagedFileError that names it, not the end of the process."""
+    size = 64 * mmap.PAGESIZE
+    (tmp_path / "shard").write_bytes(bytes(size))
+    file, files = File(file="shard", bytes=size, sha256="0" * 64), Files(tmp_path)
+    files.map(file)
+    os.truncate(tmp_path / "shard", mmap.PAGESIZE)
+    with pytest.raises(DamagedFileError, match="shard"):
+        read(files, file, 0, size)
+
+
+def test_mapped_files_are_bounded(tmp_path, monkeypatch):
+    """No more bytes are kept mapped than the limit; a file that was let go is mapped again."""
+    monkeypatch.setattr(mapping, "_BYTES", 3 * mmap.PAGESIZE)
+    files = Files(tmp_path)
+    listed = [File(file=f"shard{i}", bytes=mmap.PAGESIZE, sha256="0" * 64) for i in range(9)]
+    for number, file in enumerate(listed):
+        (tmp_path / file.file).write_bytes(bytes([number]) * mmap.PAGESIZE)
+    for _ in range(2):
+        for number, file in enumerate(listed):
+            assert set(files.view(file, 0, mmap.PAGESIZE).tolist()) == {number}
+            assert len([line for line in pathlib.Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]) <= 3
+
+
+def test_buffers_are_used_again():
+    """Memory is used again when the last view of it is gone, and not before."""
+    buffers = Buffers()
+    first = buffers.empty(1024, 1024)
+    address, view = first.ctypes.data, first.view(np.int64)[5:9]
+    del first
+    second = buffers.empty(1024, 1024)
+    assert second.ctypes.data != address
+    del view
+    gc.collect()
+    assert buffers.empty(1000, 1024).ctypes.data == address
+    assert buffers.empty(1000, 1024).ctypes.data != second.ctypes.data
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (1000, 1), (300, 1000), (5000, 999)])
+def test_buffers_are_aligned(shape):
+    """Every array is at an address that TensorFlow takes without a copy, and can be written."""
+    array = Buffers().empty(*shape)
+    assert array.shape == shape
+    assert array.ctypes.data % ALIGNMENT == 0
+    array[:] = 1
+    assert array.flags.c_contiguous
+
+
+def test_buffers_that_are_kept_are_bounded(monkeypatch):
+    """No more memory is kept for later than the limit."""
+    monkeypatch.setattr(mapping, "_REUSED_BYTES", 3 * 1024**2)
+    buffers = Buffers()
+    arrays = [buffers.empty(1024, 1024) for _ in range(8)]
+    del arrays
+    gc.collect()
+    assert sum(memory.size for memory in buffers._free) <= 3 * 1024**2
+
+
+def negate(x):
+    return 255 - x
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        lambda ds: ds.map(lambda e: negate(e["x"])),
+        lambda ds: ds.unbatch().map(lambda e: negate(e["x"])),
+        lambda ds: ds.flat_map(tf.data.Dataset.from_tensor_slices).shuffle(100, seed=1).map(lambda e: negate(e["x"])),
+        lambda ds: ds.flat_map(tf.data.Dataset.from_tensor_slices).prefetch(50).map(lambda e: negate(e["x"])),
+        lambda ds: ds.rebatch(64).map(lambda e: negate(e["x"])),
+        lambda ds: ds.map(lambda e: negate(negate(e["x"])[0])),
+    ],
+    ids=["map", "unbatch", "slices_shuffled", "slices_prefetched", "rebatch", "slice"],
+)
+@pytest.mark.parametrize("batch_size", [None, 256, ROWS])
+def test_no_operation_changes_what_is_read_next(pipeline, batch_size, wide):
+    """TensorFlow may put the result of an operation where its input was: a later epoch reads the file's values all the same."""
+    directory, values = wide
+    ds = tfds_builder.builder_from_directory(directory).as_dataset(split="train", batch_size=batch_size)
+    used = pipeline(ds if batch_size else ds.batch(128))
+    for _ in range(2):
+        for _ in used:
+            pass
+        read = np.concatenate([e["x"].reshape(-1, WIDTH) for e in ds.as_numpy_iterator()])
+        assert np.array_equal(read, values)
+
+
+def test_windows_are_what_is_tested(wide, monkeypatch):
+    """The rows of these tests are handed out as windows, so that the test above means something."""
+    seen = []
+    window = Files.window
+    monkeypatch.setattr(Files, "window", lambda *args: seen.append(args) or window(*args))
+    Table.of_split(wide[0], "train").read(slice(0, 256))
+    assert len(seen) == 1
+
+
+def test_split_larger_than_the_address_space_left(tmp_path):
+    """A split larger than the memory a process may use is read to its end, in order and shuffled."""
+    values = np.arange(48 * 1024 * 1024 // 8, dtype=np.int64).reshape(-1, 4096)
+    directory = kit.write_table(tmp_path, "big", {"train": {"x": values}}, rows_per_shard=96)
+    script = f"""
+import resource, sys
+import numpy as np
+from tfds_builder.table import Table
+table = Table.of_split({str(directory)!r}, "train")
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 16 * 1024**2,) * 2)
+order = np.random.default_rng(0).permutation(len(table))
+for rows in [slice(i, i + 64) for i in range(0, len(table), 64)] + [order[i:i + 64] for i in range(0, len(table), 64)]:
+    read = table.read(rows)["x"]
+    assert (read[:, 0] // 4096 == np.arange(len(table))[rows]).all()
+print("whole")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "whole\n", done.stderr
