@@ -18,7 +18,7 @@ from exporters.names import Options
 from exporters.plan import Plan
 from exporters.progress import Progress
 from exporters.schema import Schema
-from exporters.shard import ShardResult, stored_bytes, write_shard
+from exporters.shard import ShardResult, stored_bytes, stored_rows, write_shard
 from exporters.staging import Stage
 from exporters.version import PRODUCER
 from tfds_builder import manifest as manifest_lib
@@ -45,6 +45,7 @@ class Job:
         self._name, self._version, self._format, self._shard_bytes = name, version, format, shard_bytes
         self._schema: Schema | None = None
         self._columns: tuple[Column, ...] = ()
+        self._row_bytes: int | None = None  # of every row, if they are all alike
         self._plan: Plan | None = None
         self._splits: dict[str, list[ShardResult]] = {}
 
@@ -75,6 +76,8 @@ class Job:
         for decision in self._schema.decisions:
             self._bar.say(decision)
         self._columns = self._encoder.columns(self._schema.columns)
+        if all(column.encoding != STRINGS for column in self._columns):
+            self._row_bytes = sum(column.width for column in self._columns)
         self._plan = Plan(
             name=self._name,
             version=self._version,
@@ -101,14 +104,16 @@ class Job:
                 self._bar.add_batch(batch.rows, self._size(columns))
 
     def _size(self, columns: Columns) -> int:
+        if self._row_bytes is not None:
+            return stored_rows(columns) * self._row_bytes
         return stored_bytes(columns, self._columns)
 
     def _expected_rows(self, loader: Any) -> list[int]:
         """Rows of each shard, if the loader can tell; strings differ in size, and so do then the shards."""
         batches = loader_lib.expected_batches(loader)
-        if batches is None or any(column.encoding == STRINGS for column in self._columns):
+        row_bytes = self._row_bytes
+        if batches is None or row_bytes is None:
             return []
-        row_bytes = sum(column.width for column in self._columns)
         runs = plan_lib.cut_into_shards(batches, lambda rows: rows * row_bytes, self._shard_bytes)
         return [sum(run) for run in runs]
 

@@ -62,14 +62,15 @@ def to_batch(raw: Any, split: str, number: int) -> Batch:
     columns = _unique(_flatten(raw, "", where), where)
     if not columns:
         raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
-    sizes = {name: len(array) for name, array in columns.items()}
-    if len(set(sizes.values())) > 1:
+    rows = {len(array) for array in columns.values()}
+    if len(rows) > 1:
+        sizes = {name: len(array) for name, array in columns.items()}
         raise SchemaError(
             f"{where}: every feature must have the same number of rows, got "
             + ", ".join(f"{shown(name)}: {size}" for name, size in sizes.items())
             + "; make collate_fn give one row an example"
         )
-    return Batch(columns, next(iter(sizes.values())), number)
+    return Batch(columns, rows.pop(), number)
 
 
 def check_first(raw: Any, batch: Batch, loader: Any, split: str) -> None:
@@ -250,7 +251,7 @@ def _flatten(value: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
     elif _is_leaf(value):
         yield path, list_to_numpy(value, path, where)
     else:
-        is_target = not path and position_names(value) == ["0", "1"]
+        is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
         for name, item in _items(value, path, where):
             place = f"{where}, label" if is_target and name == "1" else where
             yield from _flatten(item, f"{path}/{name}" if path else name, place)
@@ -302,6 +303,9 @@ def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
         kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else str(tensor.layout)
         kind = "meta" if tensor.is_meta else kind
         raise LoaderError(f"{where}: {shown(path)} is a {kind} tensor; convert it in collate_fn (.to_dense(), .dequantize())")
+    if tensor.is_cpu and not (tensor.requires_grad or tensor.is_conj() or tensor.is_neg()) and tensor.dtype in _plain_dtypes():
+        plain: Array = tensor.numpy()  # as it nearly always is: the calls below cost more than a small batch
+        return plain
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
@@ -316,6 +320,14 @@ def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
             "for example .to(torch.float32)"
         ) from None
     return array
+
+
+@functools.cache
+def _plain_dtypes() -> frozenset[Any]:
+    """Dtypes that PyTorch and NumPy share."""
+    torch = _torch()
+    names = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128")
+    return frozenset(getattr(torch, name) for name in names)
 
 
 @functools.cache

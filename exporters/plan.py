@@ -61,10 +61,11 @@ def cut_into_shards(items: Iterable[Item], size: Callable[[Item], int], shard_by
     def run() -> Iterator[Item]:
         taken = 0
         for item in itertools.chain([ahead.pop()], source):
-            if taken and taken + size(item) > shard_bytes:
+            item_bytes = size(item)
+            if taken and taken + item_bytes > shard_bytes:
                 ahead.append(item)
                 return
-            taken += size(item)
+            taken += item_bytes
             yield item
 
     for first in source:

@@ -7,6 +7,7 @@ each of its leaves, how to turn a batch of it into the column that is stored.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,6 +103,10 @@ class Schema:
     def columns(self) -> tuple[Column, ...]:
         return tuple(field.column for field in self.fields)
 
+    @functools.cached_property
+    def _sources(self) -> frozenset[str]:
+        return frozenset(field.source for field in self.fields)
+
     def encode(self, batch: Batch, split: str) -> Columns:
         """The stored columns of a batch, by flat feature name.
 
@@ -109,7 +114,7 @@ class Schema:
           SchemaError: the batch contradicts the schema; names split, batch and feature.
         """
         where = f"split {split!r}, batch {batch.number}"
-        expected = {field.source for field in self.fields}
+        expected = self._sources
         if batch.columns.keys() != expected:
             names = {field.source: field.column.name for field in self.fields}
             missing = sorted(names[source] for source in expected - batch.columns.keys())
@@ -330,9 +335,10 @@ def _varint_bytes(feature: Any, dtype: str) -> int:
 def _check_labels(array: Array, feature: Any, name: str, where: str) -> None:
     if not array.size:
         return
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= feature.num_classes:
-        bad = low if low < 0 else high
+    unsigned = array.view(f"u{array.itemsize}")  # where a negative number is a large one
+    if np.maximum.reduce(unsigned) >= feature.num_classes:
+        low = int(array.min())
+        bad = low if low < 0 else int(array.max())
         row = int(np.flatnonzero(array == bad)[0])
         raise SchemaError(
             f"{where}, feature {name!r}: class label {bad} (row {row}) is not between 0 and {feature.num_classes - 1}; "

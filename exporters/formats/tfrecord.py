@@ -186,6 +186,9 @@ def _row_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 def _fill_varints(target: Array, column: Column, values: Array) -> None:
     size = column.width // column.values
     signed = values.reshape(len(values), column.values)
+    if size == 1:  # every value is below 128
+        np.copyto(target, signed, casting="unsafe")
+        return
     bits = signed if signed.dtype == np.uint64 else signed.astype(np.int64).view(np.uint64)
     for position in range(size):
         more = np.uint8(0x80 if position + 1 < size else 0)
