@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
-from tfds_builder.mapping import ALIGNMENT, Files, check_file
+from tfds_builder.mapping import Files, check_file
 
 Array = npt.NDArray[Any]
 _Piece: TypeAlias = "tuple[range | Array, Segment, slice | Array]"
@@ -33,8 +33,6 @@ _GATHER_BYTES = 1024 * 1024
 """Rows taken one by one go through a buffer of this size, which stays in the cache."""
 _LONG_RUN = 8
 """Row numbers are taken for runs of neighbours if they are so long on average."""
-_WINDOW_BYTES = 1024 * 1024
-"""From this many bytes on mapping costs less than copying."""
 _SMALL_ROW = 1024
 _LARGE_ROW = 16 * 1024
 """Below this many bytes a row is one item to NumPy; from this many on, one taken by itself is worth a call of its own."""
@@ -175,25 +173,10 @@ class Table:
             return strings.reshape(count, *column.shape)
         if not column.width or not count:
             return np.empty((count, *column.shape), to_numpy_dtype(column.dtype))
-        out = self._window(pieces[0], number, column) if len(pieces) == 1 else None
-        if out is None:
-            out = self._files.buffers.empty(count, column.width)
-            for piece in pieces:
-                self._copy_rows(out, piece, number, column)
+        out = self._files.buffers.empty(count, column.width)
+        for piece in pieces:
+            self._copy_rows(out, piece, number, column)
         return decode_column(column, out)
-
-    def _window(self, piece: _Piece, number: int, column: Column) -> Array | None:
-        """Neighbouring rows that lie one after the other, without a copy: uint8, shape (rows, width). None if
-        they do not, if TensorFlow would copy them all the same, or if they are so few that a copy is cheaper."""
-        _, segment, rows = piece
-        geometry = self._geometries[segment.shard.geometry]
-        offset, stride = geometry.offsets[number], geometry.strides[number]
-        if not isinstance(rows, slice) or segment.shard.index is not None or stride != column.width:
-            return None
-        start, size = offset + rows.start * stride, (rows.stop - rows.start) * stride
-        if start % ALIGNMENT or size < _WINDOW_BYTES:
-            return None
-        return self._files.window(segment.shard.data, start, start + size).reshape(-1, stride)
 
     def _run(self, piece: _Piece, number: int, column: Column) -> Array | None:
         """Neighbouring rows of a fixed-size column where they lie, as `_as_rows` shows them. None where

@@ -33,11 +33,6 @@ VALUES, ROW_SPLITS = "values", "row_splits"
 """Datasets of the group that a column of strings is: their bytes end to end, and int64 bounds."""
 
 
-_ALIGNED_FROM, _ALIGNMENT = 1024, 4096
-"""Columns of this many bytes or more begin at a multiple of the page size: a reader that maps the file can hand out
-their rows as they lie."""
-
-
 class HDF5Format:
     """Every column at its native width, one run of bytes; no index beside the file."""
 
@@ -245,7 +240,6 @@ def _create_file(skeleton: _SparseFile) -> Any:
     creation.set_obj_track_times(False)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
-    access.set_alignment(_ALIGNED_FROM, _ALIGNMENT)
     access.set_fileobj_driver(h5py.h5fd.fileobj_driver, skeleton)
     return h5py.File(h5py.h5f.create(repr(skeleton).encode(), h5py.h5f.ACC_TRUNC, creation, access))
 
