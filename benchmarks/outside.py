@@ -1,8 +1,10 @@
 """Peers that cannot be installed beside us: a process of another environment, asked to write.
 
-MosaicML Streaming wants an older NumPy and litdata a torchvision; `benchmarks/peers.txt` lists an
-environment that has both, and `BENCH_PEERS_PYTHON` names its interpreter. The process runs for as
-long as a contest does, makes the same seeded data, and measures each run itself, without its imports.
+MosaicML Streaming wants an older NumPy and litdata a torchvision; peers.txt lists an environment
+that has both, and `BENCH_PEERS_PYTHON` names its interpreter. The process runs for as long as a
+contest does, makes the same seeded data, and measures each run itself, without its imports.
+
+    python benchmarks/outside.py DIRECTORY      # makes that environment, if it is not there yet (2 GB)
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
+import sys
+import venv
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,6 +61,21 @@ def start(workload: Any) -> Iterator[dict[str, Callable[[pathlib.Path], tuple[in
         yield {name: functools.partial(_ask, process, name) for name in names}
 
 
+def make_environment(directory: pathlib.Path) -> None:
+    """A virtual environment with what peers.txt lists; says so if it cannot be made, and the tables do without."""
+    wanted = pathlib.Path(__file__).with_name("peers.txt")
+    done = directory / wanted.name
+    if done.exists() and done.read_bytes() == wanted.read_bytes():
+        return
+    venv.create(directory, clear=True, with_pip=True)
+    command = [directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--requirement", wanted]
+    free = {key: value for key, value in os.environ.items() if key != "PIP_CONSTRAINT"}  # our own versions are not theirs
+    if subprocess.run(command, env=free).returncode:
+        print("the peers of peers.txt could not be installed and are left out", file=sys.stderr)
+    else:
+        shutil.copy(wanted, done)
+
+
 def _python() -> str:
     path = os.environ.get(VARIABLE, "")
     return path if os.path.exists(path) else ""
@@ -69,3 +89,7 @@ def _ask(process: Any, name: str, out: pathlib.Path) -> tuple[int, Run]:
         raise RuntimeError(f"{name}: its process ended; what it said is above")
     content = json.loads(answer)
     return content["rows"], Run(content["seconds"], content["processor"])
+
+
+if __name__ == "__main__":
+    make_environment(pathlib.Path(sys.argv[1]))

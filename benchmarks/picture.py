@@ -47,12 +47,17 @@ def draw(tables: Sequence[Table], path: pathlib.Path) -> None:
 
 def _draw_panel(panel: Any, table: Table) -> None:
     """One workload and side: bars sorted by ratio of medians, on a logarithmic axis through 1."""
+    from matplotlib import ticker
+
     baseline = table.baselines[_BASELINES[table.side]]
     ratios = sorted((table.ratios(name, baseline)[0], name) for name in table.runs)
     colors = [_OURS if name.startswith("ours") else _SELF if name == baseline else _OTHER for _, name in ratios]
     places, values = range(len(ratios)), [ratio for ratio, _ in ratios]
     panel.barh(places, [value - 1 for value in values], left=1, color=colors, height=0.72)
     panel.set_xscale("log")
+    panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_locator(ticker.NullLocator())
     panel.axvline(1, color=_SELF, linewidth=1)
     panel.set_yticks(places, [name for _, name in ratios], fontsize=8)
     panel.set_xlim(min(values) / 1.6, max(values) * 1.9)

@@ -1,8 +1,8 @@
 """What was measured, as Markdown, as JSON, and back from JSON.
 
-    python benchmarks/report.py RESULTS.json... --markdown TABLES.md --picture BARS.svg
-
-prints the tables of saved results again, or draws them.
+python benchmarks/report.py RESULTS.json...                       # prints the tables of saved results again
+python benchmarks/report.py RESULTS.json... --into DOCUMENT.md    # between its two marks
+python benchmarks/report.py RESULTS.json... --picture BARS.svg    # draws them
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,9 @@ _SHOWN = (
     "torch2tfds", "torch", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy", "h5py", "google-crc32c",
     "datasets", "webdataset", "pillow",
 )  # fmt: skip
+
+MARKS = ("<!-- tables of benchmarks/report.py -->", "<!-- end of tables -->")
+"""Lines of a document between which the tables go."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,15 +191,27 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def put_into(document: pathlib.Path, tables: str) -> None:
+    """Replaces what is between the two marks of a Markdown document.
+
+    Raises:
+      ValueError: it does not have each of them once.
+    """
+    parts = re.split("|".join(map(re.escape, MARKS)), document.read_text())
+    if len(parts) != 3:
+        raise ValueError(f"{document} must have the lines {MARKS[0]} and {MARKS[1]}, once each")
+    document.write_text(f"{parts[0]}{MARKS[0]}\n\n{tables}\n{MARKS[1]}{parts[2]}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Prints saved results as Markdown, or draws them.")
     parser.add_argument("results", nargs="+", type=pathlib.Path, help="files that run.py --json wrote")
-    parser.add_argument("--markdown", type=pathlib.Path, help="write the tables here (default: print them)")
+    parser.add_argument("--into", type=pathlib.Path, help=f"put the tables into this document, between {' and '.join(MARKS)}")
     parser.add_argument("--picture", type=pathlib.Path, help="draw the tables of contestants here (.svg, .png)")
     arguments = parser.parse_args()
     files = [json.loads(path.read_text()) for path in arguments.results]
-    if arguments.markdown is not None:
-        arguments.markdown.write_text(to_markdown(files))
+    if arguments.into is not None:
+        put_into(arguments.into, to_markdown(files))
     elif arguments.picture is None:
         sys.stdout.write(to_markdown(files))
     if arguments.picture is not None:
