@@ -113,8 +113,7 @@ def _store(workload: Workload, loader: Any, out: pathlib.Path, *, png: bool) -> 
     features = tfds.features.FeaturesDict({workload.feature: value, "label": tfds.features.ClassLabel(num_classes=CLASSES)})
     pairs = enumerate(iterate_examples(workload, loader))
     examples = ((row, {workload.feature: value, "label": label}) for row, (value, label) in pairs)
+    store = tfds.dataset_builders.store_as_tfds_dataset  # imported here: its logging keeps the stderr it finds
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), contextlib.redirect_stdout(nowhere):
-        builder = tfds.dataset_builders.store_as_tfds_dataset(
-            name="stored", version="1.0.0", features=features, split_datasets={"train": examples}, data_dir=out
-        )
+        builder = store(name="stored", version="1.0.0", features=features, split_datasets={"train": examples}, data_dir=out)
     return int(builder.info.splits["train"].num_examples)
