@@ -109,8 +109,8 @@ def _store(workload: Workload, loader: Any, out: pathlib.Path, *, png: bool) -> 
     import tensorflow_datasets as tfds
 
     shape, dtype = workload.stored_shape, np.dtype(workload.dtype)
-    value = tfds.features.Image(shape=shape) if png else tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
-    features = tfds.features.FeaturesDict({workload.feature: value, "label": tfds.features.ClassLabel(num_classes=CLASSES)})
+    feature = tfds.features.Image(shape=shape) if png else tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+    features = tfds.features.FeaturesDict({workload.feature: feature, "label": tfds.features.ClassLabel(num_classes=CLASSES)})
     pairs = enumerate(iterate_examples(workload, loader))
     examples = ((row, {workload.feature: value, "label": label}) for row, (value, label) in pairs)
     store = tfds.dataset_builders.store_as_tfds_dataset  # imported here: its logging keeps the stderr it finds
