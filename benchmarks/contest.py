@@ -135,10 +135,7 @@ def read_contests(workload: Any, loader: Any, out: pathlib.Path) -> Iterator[lis
     import readers
 
     out.mkdir()
-    contests = []
-    for title, epochs in readers.make_readers(workload, loader, out).items():
-        for name, read in epochs.items():
-            print(f"  warming up: {name}", file=sys.stderr, flush=True)
-            read()
-        contests.append(Contest(title, {name: Contestant(read) for name, read in epochs.items()}, readers.BASELINES))
-    yield contests
+    yield [
+        Contest(title, {name: Contestant(read) for name, read in epochs.items()}, readers.BASELINES)
+        for title, epochs in readers.make_readers(workload, loader, out).items()
+    ]

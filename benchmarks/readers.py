@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,22 +26,36 @@ BASELINES = {"stock": STOCK, "RAM": RAM, "stock shuffled": STOCK_SHUFFLE, "RAM s
 _H5PY, _READINTO = "from_generator over h5py, by the batch", "readinto of the TFRecord files"
 _FORMATS = ("tfrecord", "hdf5")
 _SHUFFLE = 4096
+_WARM_SECONDS = 5.0
 
 
 def make_readers(workload: Workload, loader: Any, out: pathlib.Path) -> dict[str, dict[str, Read]]:
-    """Exports both formats into `out`; returns the epochs of each table, by title and contestant."""
+    """Exports both formats into `out`; returns the epochs of each table, warm, by title and contestant."""
     paths = {format: pathlib.Path(writers.export(loader, out, format).path) for format in _FORMATS}
     tfds_builder.register(out)
     files = sorted(paths["tfrecord"].glob("*.tfrecord*"))
     pipelines = _ours() | _stock(paths["tfrecord"]) | _others(workload, loader, paths["hdf5"])
-    epochs: dict[str, Read] = {name: _epoch(pipeline) for name, pipeline in pipelines.items()}
-    epochs[_READINTO] = _readinto(workload, files, used=False)
-    if importlib.util.find_spec("datasets") is not None:
-        epochs |= {name: _epoch(pipeline) for name, pipeline in _hugging_face(workload, loader, out).items()}
     chosen = {name for name in pipelines if name.startswith("ours") and "4096" not in name} | {*BASELINES.values(), _H5PY}
-    used: dict[str, Read] = {name: _used_epoch(workload, pipeline) for name, pipeline in pipelines.items() if name in chosen}
-    used[_READINTO] = _readinto(workload, files, used=True)
-    return {"read": epochs, "read, and every byte used": used}
+    used = {name: _use_all(workload, pipeline) for name, pipeline in pipelines.items() if name in chosen}
+    if importlib.util.find_spec("datasets") is not None:
+        pipelines |= _hugging_face(workload, loader, out)
+    for name, pipeline in [*pipelines.items(), *used.items()]:
+        print(f"  warming up: {name}", file=sys.stderr, flush=True)
+        _warm_up(pipeline)
+    epochs: dict[str, Read] = {name: _epoch(pipeline) for name, pipeline in pipelines.items()}
+    used_epochs: dict[str, Read] = {name: _used_epoch(pipeline) for name, pipeline in used.items()}
+    for table, is_used in ((epochs, False), (used_epochs, True)):
+        table[_READINTO] = _readinto(workload, files, used=is_used)
+        table[_READINTO]()
+    return {"read": epochs, "read, and every byte used": used_epochs}
+
+
+def _warm_up(pipeline: tf.data.Dataset) -> None:
+    """An epoch, or as much of it as comes in a few seconds."""
+    stop = time.perf_counter() + _WARM_SECONDS
+    for _ in pipeline:
+        if time.perf_counter() > stop:
+            break
 
 
 def _ours() -> dict[str, tf.data.Dataset]:
@@ -119,9 +135,12 @@ def use(workload: Workload, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reduce_sum(words), tf.shape(label)[0]
 
 
-def _used_epoch(workload: Workload, pipeline: tf.data.Dataset) -> Read:
-    used = pipeline.map(lambda *batch: use(workload, batch[0] if len(batch) == 1 else batch))
-    return lambda: sum(int(rows) for _, rows in used)
+def _use_all(workload: Workload, pipeline: tf.data.Dataset) -> tf.data.Dataset:
+    return pipeline.map(lambda *batch: use(workload, batch[0] if len(batch) == 1 else batch))
+
+
+def _used_epoch(pipeline: tf.data.Dataset) -> Read:
+    return lambda: sum(int(rows) for _, rows in pipeline)
 
 
 def _from_generator(workload: Workload, batches: Callable[[], Iterator[Any]]) -> tf.data.Dataset:
