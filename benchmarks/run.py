@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,7 @@ def run_all(option: str, values: str | tuple[str, ...]) -> dict[str, list[Any]]:
 
 def main() -> None:
     arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was written is removed
     facts = report.environment(outside.versions(), peers.left_out() | outside.left_out())
     content = {**facts, "repeat": arguments.repeat, "small": arguments.small}
     if not arguments.part:
