@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pathlib
+import re
 import resource
 import shutil
 from typing import Any
@@ -75,8 +76,8 @@ def _read_limited(path: pathlib.Path, order: str, limit: str, rows: int) -> list
                 samples.append(memory("RssAnon"))
                 marks.pop(0)
     except Exception as error:  # what a limit breaks, and how, is the finding
-        reason = next((line for line in str(error).splitlines() if "Error" in line), type(error).__name__)
-        return [f"{reason:.80} after {seen:,} of {rows:,} examples", *[""] * 5]
+        reason = re.search(r"\w+Error: [^\n]*", str(error))
+        return [f"{reason.group() if reason else type(error).__name__:.80} after {seen:,} of {rows:,} examples", *[""] * 5]
     return ["read to the end", *samples, memory("VmHWM")]
 
 
