@@ -124,9 +124,8 @@ class Sheet:
 
     def to_markdown(self) -> str:
         lines = [f"### {self.title}", "", *([self.note, ""] if self.note else []), _row(self.columns)]
-        numeric = [
-            all(row[place] == "" or not isinstance(row[place], str) for row in self.rows) for place in range(len(self.columns))
-        ]
+        cells = zip(*self.rows, strict=True)
+        numeric = [all(value == "" or not isinstance(value, str) for value in column) for column in cells]
         lines.append("|" + "".join("---:|" if number else "---|" for number in numeric))
         return "\n".join([*lines, *(_row([_cell(value) for value in row]) for row in self.rows), ""])
 
