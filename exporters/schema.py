@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from exporters import encoding
 from exporters import layout as layout_lib
 from exporters.arrays import Array
 from exporters.errors import ArgumentError, SchemaError
@@ -57,14 +58,14 @@ class Field:
         """
         self._check(array, where)
         if not metadata.is_direct(self.feature):
-            return _encode_rows(self, layout_lib.to_stored(array, self.layout), where)
+            return encoding.encode_rows(self.feature, self.column, layout_lib.to_stored(array, self.layout), where)
         if self.column.encoding == STRINGS:
             if array.size and _source_dtype(array) != self.column.source_dtype:
                 raise SchemaError(
                     f"{where}, feature {self.column.name!r}: expected {self.column.source_dtype}, got {_source_dtype(array)}; "
                     "give every batch the same type"
                 )
-            return _to_bytes(layout_lib.to_stored(array, self.layout), self.column.name, where)
+            return encoding.to_bytes(layout_lib.to_stored(array, self.layout), self.column.name, where)
         if isinstance(self.feature, tfds.features.ClassLabel):
             _check_labels(array, self.feature, self.column.name, where)
         return layout_lib.to_stored(array, self.layout)
@@ -174,7 +175,11 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
 
 
 def _flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
-    """`features=` by flat name: nested mappings, a FeaturesDict, or keys with `/`."""
+    """`features=` by flat name: nested mappings, a FeaturesDict, or keys with `/`.
+
+    Raises:
+      ArgumentError: a value is no feature.
+    """
     flat: dict[str, Any] = {}
     for name, value in features.items() if features is not None else ():
         if isinstance(value, Mapping) or type(value) is tfds.features.FeaturesDict:
@@ -340,42 +345,6 @@ def _check_labels(array: Array, feature: Any, name: str, where: str) -> None:
         )
 
 
-def _to_bytes(array: Array, name: str, where: str) -> Array:
-    """Strings as UTF-8 bytes, in an object array of the same shape."""
-    kinds = {type(value) for value in array.flat}
-    if all(issubclass(kind, bytes) for kind in kinds):
-        return array
-    out = np.empty(array.size, object)
-    for number, value in enumerate(array.flat):
-        try:
-            out[number] = value.encode() if isinstance(value, str) else bytes(value)
-        except UnicodeEncodeError as error:
-            row = number // max(1, array[0].size if array.ndim > 1 else 1)
-            raise SchemaError(f"{where}, feature {name!r}: the string of row {row} is not valid Unicode: {error}") from error
-    return out.reshape(array.shape)
-
-
-def _encode_rows(field: Field, array: Array, where: str) -> Array:
-    """A batch through TFDS's own encoder, row by row."""
-    info = field.feature.get_serialized_info()
-    rows = []
-    for number, row in enumerate(array):
-        try:
-            rows.append(field.feature.encode_example(np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row))
-        except ImportError as error:
-            raise SchemaError(
-                f"{where}, feature {field.column.name!r}: TFDS needs TensorFlow to encode {type(field.feature).__name__}: "
-                'pip install "torch2tfds[tensorflow]"'
-            ) from error
-        except Exception as error:  # TFDS's encoders raise whatever they meet
-            raise SchemaError(f"{where}, feature {field.column.name!r}, row {number}: TFDS cannot encode it: {error}") from error
-    if field.column.encoding == STRINGS:
-        out = np.empty((len(rows), *field.column.shape), object)
-        out[:] = rows
-        return _to_bytes(out, field.column.name, where)
-    return np.array(rows, dtype=info.np_dtype).reshape(len(rows), *field.column.shape)
-
-
 def _describe(field: Field, stored_shape: tuple[int, ...]) -> str:
     """What was decided about a feature, in words."""
     name, column = field.column.name, field.column
@@ -387,7 +356,7 @@ def _describe(field: Field, stored_shape: tuple[int, ...]) -> str:
         )
     else:
         lossy = " as JPEG, which loses detail" if getattr(field.feature, "_encoding_format", "") == "jpeg" else ""
-        what = f"{type(field.feature).__name__}, encoded by TFDS{lossy}"
+        what = f"{type(field.feature).__name__}, encoded by {encoding.encoder_name(field.feature)}{lossy}"
     if field.layout is None:
         return f"{name}: {what}"
     return f"{layout_lib.describe(name, field.layout, stored_shape)}, {what}"
