@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from exporters import encoding
 from exporters import layout as layout_lib
-from exporters.arrays import Array
+from exporters.arrays import Array, Encoded
 from exporters.errors import ArgumentError, SchemaError
 from exporters.layout import Layout
 from exporters.loader import Batch, Columns
@@ -70,7 +70,26 @@ class Field:
             _check_labels(array, self.feature, self.column.name, where)
         return layout_lib.to_stored(array, self.layout)
 
-    def _check(self, array: Array, where: str) -> None:
+    def accept(self, encoded: Encoded, where: str) -> Array:
+        """What a worker has encoded, checked as `encode` checks what comes raw.
+
+        Raises:
+          SchemaError: the worker had another dtype or shape, or stores it in another way.
+        """
+        self._check(encoded, where)
+        if encoded.column != self.column:
+            ours, theirs = vars(self.column), vars(encoded.column)
+            differs = [key for key in ours if ours[key] != theirs[key]]
+            raise SchemaError(
+                f"{where}, feature {self.column.name!r}: expected "
+                + ", ".join(f"{key} {ours[key]!r}" for key in differs)
+                + ", got "
+                + ", ".join(f"{key} {theirs[key]!r}" for key in differs)
+                + " from a worker, whose first batch was of another structure; make every batch have the same"
+            )
+        return encoded.values
+
+    def _check(self, array: Array | Encoded, where: str) -> None:
         if array.dtype != self.dtype:
             raise SchemaError(
                 f"{where}, feature {self.column.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
@@ -110,11 +129,11 @@ class Schema:
           SchemaError: the batch contradicts the schema; names split, batch and feature.
         """
         where = f"split {split!r}, batch {batch.number}"
-        expected = {field.source for field in self.fields}
-        if batch.columns.keys() != expected:
+        expected, got = {field.source for field in self.fields}, batch.columns.keys() | batch.encoded.keys()
+        if got != expected:
             names = {field.source: field.column.name for field in self.fields}
-            missing = sorted(names[source] for source in expected - batch.columns.keys())
-            extra = sorted(batch.columns.keys() - expected)
+            missing = sorted(names[source] for source in expected - got)
+            extra = sorted(got - expected)
             raise SchemaError(
                 f"{where}: the structure of the batch changed: "
                 + "; ".join(
@@ -127,7 +146,12 @@ class Schema:
                 )
                 + "; make every batch of every split have the same features"
             )
-        return {field.column.name: field.encode(batch.columns[field.source], where) for field in self.fields}
+        return {
+            field.column.name: field.accept(batch.encoded[field.source], where)
+            if field.source in batch.encoded
+            else field.encode(batch.columns[field.source], where)
+            for field in self.fields
+        }
 
 
 def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None, options: Options) -> Schema:
@@ -143,7 +167,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
       SchemaError, LayoutError, ArgumentError: it cannot be settled, or an option contradicts the data.
     """
     names = name_columns(batch.columns, positions, options)
-    overrides = _flatten_overrides(options.features)
+    overrides = flatten_overrides(options.features)
     layouts = dict(options.layouts or {})
     for option, given in (("features", overrides), ("layouts", layouts)):
         unknown = sorted(set(given) - set(names.values()))
@@ -174,7 +198,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
 # --- features ------------------------------------------------------------------------------------
 
 
-def _flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
+def flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
     """`features=` by flat name: nested mappings, a FeaturesDict, or keys with `/`.
 
     Raises:
@@ -183,7 +207,7 @@ def _flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in features.items() if features is not None else ():
         if isinstance(value, Mapping) or type(value) is tfds.features.FeaturesDict:
-            flat.update(_flatten_overrides(value, f"{prefix}{name}/"))
+            flat.update(flatten_overrides(value, f"{prefix}{name}/"))
         else:
             try:
                 flat[f"{prefix}{name}"] = tfds.features.FeaturesDict({"feature": value})["feature"]
