@@ -9,6 +9,7 @@ from typing import Any
 from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
+from exporters import workers
 from exporters.card import Card
 from exporters.engines import local
 from exporters.errors import SchemaError
@@ -55,7 +56,7 @@ class Job:
         Raises:
           ExportError: the loader is empty, or its batches contradict the schema.
         """
-        first, raws = loader_lib.peek(loader, split)
+        first, raws = loader_lib.peek(workers.encoding_loader(loader, _classes(loaders), options), split)
         if self._schema is None:
             self._start(first, split, loaders, options, card)
         runs = plan_lib.cut_into_shards(self._encode(raws, split), self._size, self._shard_bytes)

@@ -11,12 +11,12 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array, check_array, is_scalar, list_to_numpy, shown
+from exporters.arrays import Array, Encoded, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
 
 Columns = dict[str, Array]
@@ -27,12 +27,23 @@ _DEPTH = 20
 
 
 @dataclasses.dataclass(frozen=True)
+class PartlyEncoded:
+    """A raw batch taken apart in a worker: (structural name, place for errors, leaf); a leaf is as it came, or `Encoded`."""
+
+    leaves: tuple[tuple[str, str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch: flat columns that all have `rows` rows, and its number in the split, from 0."""
+    """One batch: flat columns that all have `rows` rows, and its number in the split, from 0.
+
+    Those of `encoded` come from a worker in their stored form; no name is in both.
+    """
 
     columns: Columns
     rows: int
     number: int
+    encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
 
 
 def check_loader(loader: Any, split: str) -> None:
@@ -59,18 +70,43 @@ def to_batch(raw: Any, split: str, number: int) -> Batch:
       SchemaError: its columns have different numbers of rows.
     """
     where = f"split {split!r}, batch {number}"
-    columns = _unique(_flatten(raw, "", where), where)
-    if not columns:
+    parts = _unique(_flatten(raw, where), where)
+    if not parts:
         raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
-    rows = {len(array) for array in columns.values()}
+    rows = {len(part) for part in parts.values()}
     if len(rows) > 1:
-        sizes = {name: len(array) for name, array in columns.items()}
+        sizes = {name: len(part) for name, part in parts.items()}
         raise SchemaError(
             f"{where}: every feature must have the same number of rows, got "
             + ", ".join(f"{shown(name)}: {size}" for name, size in sizes.items())
             + "; make collate_fn give one row an example"
         )
-    return Batch(columns, rows.pop(), number)
+    columns = {name: part for name, part in parts.items() if not isinstance(part, Encoded)}
+    encoded = {name: part for name, part in parts.items() if isinstance(part, Encoded)}
+    return Batch(columns, rows.pop(), number, encoded)
+
+
+def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array], Encoded]]) -> PartlyEncoded:
+    """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
+    return PartlyEncoded(
+        tuple(
+            (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
+            for path, place, leaf in _leaves(raw, "", "")
+        )
+    )
+
+
+def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
+    """A loader like this one, sharing everything with it, but for its `collate_fn`, which goes through `wrap`.
+
+    The loader given is not touched, so nothing has to be put back. None where such a loader would not give
+    the same batches from its own workers: a subclass iterates in its own way, or persistent workers run already.
+    """
+    if type(loader).__iter__ is not _torch().utils.data.DataLoader.__iter__ or loader._iterator is not None:
+        return None
+    twin = object.__new__(type(loader))
+    vars(twin).update(vars(loader), collate_fn=wrap(loader.collate_fn))
+    return twin
 
 
 def check_first(raw: Any, batch: Batch, loader: Any, split: str) -> None:
@@ -220,13 +256,13 @@ def _find_classes(dataset: Any) -> Sequence[Any] | None:
     return None
 
 
-def _unique(items: Iterable[tuple[str, Array]], where: str) -> Columns:
-    columns: Columns = {}
-    for name, array in items:
-        if name in columns:
+def _unique(items: Iterable[tuple[str, Array | Encoded]], where: str) -> dict[str, Array | Encoded]:
+    parts: dict[str, Array | Encoded] = {}
+    for name, part in items:
+        if name in parts:
             raise LoaderError(f"{where}: two parts of the batch are both called {name!r}; rename one in collate_fn")
-        columns[name] = array
-    return columns
+        parts[name] = part
+    return parts
 
 
 def _is_leaf(value: Any) -> bool:
@@ -240,21 +276,36 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, _torch().Tensor)
 
 
-def _flatten(value: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
+def _flatten(raw: Any, where: str) -> Iterator[tuple[str, Array | Encoded]]:
     """The leaves of a batch as (structural name, array)."""
+    if isinstance(raw, PartlyEncoded):
+        leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
+    else:
+        leaves = _leaves(raw, "", where)
+    for path, place, leaf in leaves:
+        yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
+
+
+def _leaves(value: Any, path: str, where: str) -> Iterator[tuple[str, str, Any]]:
+    """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
     if path.count("/") > _DEPTH:
         raise LoaderError(f"{where}: the batch is nested more than {_DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
-    if _is_tensor(value):
-        yield path, _with_rows(_tensor_to_numpy(value, path, where), path, where)
-    elif isinstance(value, np.ndarray):
-        yield path, _with_rows(check_array(value, path, where), path, where)
-    elif _is_leaf(value):
-        yield path, list_to_numpy(value, path, where)
+    if _is_leaf(value):
+        yield path, where, value
     else:
         is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
         for name, item in _items(value, path, where):
             place = f"{where}, label" if is_target and name == "1" else where
-            yield from _flatten(item, f"{path}/{name}" if path else name, place)
+            yield from _leaves(item, f"{path}/{name}" if path else name, place)
+
+
+def _to_array(leaf: Any, path: str, where: str) -> Array:
+    """A leaf as an array with a batch axis."""
+    if _is_tensor(leaf):
+        return _with_rows(_tensor_to_numpy(leaf, path, where), path, where)
+    if isinstance(leaf, np.ndarray):
+        return _with_rows(check_array(leaf, path, where), path, where)
+    return list_to_numpy(leaf, path, where)
 
 
 def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
