@@ -13,6 +13,7 @@ from exporters.errors import (
     LayoutError,
     LoaderError,
     MissingDependencyError,
+    ResumeError,
     SchemaError,
 )
 from exporters.export import Export, export
@@ -29,6 +30,7 @@ __all__ = [
     "LayoutError",
     "LoaderError",
     "MissingDependencyError",
+    "ResumeError",
     "SchemaError",
     "__version__",
     "export",

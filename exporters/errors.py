@@ -29,6 +29,10 @@ class AlreadyPublishedError(ExportError, FileExistsError):
     """The version is published already; pass `overwrite=True` or a higher version."""
 
 
+class ResumeError(ExportError, ValueError):
+    """An export cannot go on where one of the same version stopped: another plan, or other data."""
+
+
 class DataDirError(ExportError, OSError):
     """The data_dir cannot be written, or another export is writing the same version."""
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters.card import Card
-from exporters.errors import ArgumentError
+from exporters.errors import ArgumentError, ResumeError
 
 SHARD_BYTES = 256 * 1024 * 1024
 
@@ -115,11 +115,20 @@ def export(
         loader.check_loader(item, split)
     encoder = formats.find(format)
     options = names_lib.Options(names, features, layouts, supervised_keys)
+    plan = {"name": name, "version": version, "format": format, "shard_bytes": shard_bytes, "card": dict(vars(card or Card()))}
     with Stage(data_dir, name, version, overwrite=overwrite) as stage:
-        with Progress(progress, loader.expected_total(splits.values()), name) as bar:
-            job = Job(stage, encoder, bar, name=name, version=version, format=format, shard_bytes=shard_bytes)
-            for split, item in splits.items():
-                job.write_split(split, item, splits, options, card or Card())
+        for _ in range(2):
+            with Progress(progress, loader.expected_total(splits.values()), name) as bar:
+                job = Job(stage, encoder, bar, plan)
+                try:
+                    job.begin(splits, options)
+                    for split in splits:
+                        job.write_split(split)
+                    break
+                except ResumeError:
+                    if not overwrite:
+                        raise
+                    stage.clear()  # what is there belongs to another plan
         manifest = job.publish()
     try:
         module = generate(stage.target)

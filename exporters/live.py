@@ -48,7 +48,7 @@ def in_memory(
 
     tf = _tensorflow()
     loader_lib.check_loader(loader, "train")
-    first, raws = loader_lib.peek(loader, "train")
+    first, raws = loader_lib.peek(iter(loader), "train")
     source = _Source(loader, first, names, features, layouts, as_supervised)
     columns = source.concatenate(source.encode(raws))
     return source.finish(tf.data.Dataset.from_tensor_slices(source.nest(columns)))

@@ -10,14 +10,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from exporters.arrays import Array, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
+from exporters.order import Order, Source, record
 
 Columns = dict[str, Array]
 
@@ -109,13 +112,103 @@ def position_names(raw: Any) -> list[str]:
     return [str(i) for i in range(len(raw))] if is_plain else []
 
 
-def peek(loader: Any, split: str) -> tuple[Any, Iterator[Any]]:
-    """The first raw batch of a loader, and an iterator over all of them, the first included.
+def describe(loader: Any) -> Source:
+    """What the loader draws from; decides how an export that was stopped goes on."""
+    data = _torch().utils.data
+    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    source = Source(
+        kind="stream", examples=_length(loader.dataset), batch_size=loader.batch_size, drop_last=bool(loader.drop_last),
+        batched=loader.batch_sampler is not None, sampler=type(getattr(sampler, "sampler", sampler)).__name__,
+    )  # fmt: skip
+    if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
+        return dataclasses.replace(source, kind="state")
+    if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
+        return source
+    if _length(sampler) is None:
+        return source
+    plain = type(sampler) is data.BatchSampler and type(sampler.sampler) is data.SequentialSampler
+    return dataclasses.replace(source, kind="range" if plain and source.examples is not None else "indices")
+
+
+def _length(value: Any) -> int | None:
+    """`len()`, where there is one; datasets and samplers fail in whatever way where there is none."""
+    try:
+        return len(value)
+    except Exception:
+        return None
+
+
+def record_order(loader: Any, path: pathlib.Path) -> bool:
+    """Draws all batches of indices of a loader and writes them to a file; False if they are no integers.
+
+    Its generators move on as in an iteration: a seed for the workers is drawn first
+    (torch/utils/data/dataloader.py, `_BaseDataLoaderIter.__init__`). If nothing can be recorded, they are as before.
+    """
+    torch = _torch()
+    with _random_state_kept(loader) as put_back:
+        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+        recorded = record(iter(loader.batch_sampler if loader.batch_sampler is not None else loader.sampler), path)
+        if recorded:
+            put_back.clear()
+    return recorded
+
+
+def to_bytes(state: Any) -> bytes:
+    """The `state_dict` of a loader, as bytes."""
+    stream = io.BytesIO()
+    _torch().save(state, stream)
+    return stream.getvalue()
+
+
+def restore_state(loader: Any, content: bytes) -> None:
+    """Puts a loader into a state that `to_bytes` wrote; runs no code found in it."""
+    loader.load_state_dict(_torch().load(io.BytesIO(content), weights_only=True))
+
+
+class _Drawn:
+    """A sampler of batches that are drawn already, from one of them on."""
+
+    def __init__(self, order: Order, start: int) -> None:
+        self._order, self._start = order, start
+
+    def __len__(self) -> int:
+        return len(self._order) - self._start
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._order[number] for number in range(self._start, len(self._order)))
+
+
+def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[Any, None, None]:
+    """The raw batches of a loader; if its order is known, from batch number `start` on, and none before is loaded.
+
+    The loader's sampler is another one meanwhile (`DataLoader.__setattr__` does not allow that, so it
+    is gone around), and its own again at the end.
+    """
+    if order is None:
+        yield from loader
+        return
+    place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
+    kept = {name: getattr(loader, name) for name in (place, "_iterator")}
+    generators = [g for g in (loader.generator, getattr(loader.sampler, "generator", None)) if g is not None]
+    states = [generator.get_state() for generator in generators]
+    try:
+        object.__setattr__(loader, place, _Drawn(order, start))
+        object.__setattr__(loader, "_iterator", None)  # persistent workers hold the sampler they began with
+        batches = iter(loader)
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)  # the seed of the workers has been drawn before the order was
+        yield from batches
+    finally:
+        for name, value in kept.items():
+            object.__setattr__(loader, name, value)
+
+
+def peek(batches: Iterator[Any], split: str) -> tuple[Any, Iterator[Any]]:
+    """The first of some raw batches, and an iterator over all of them, the first included.
 
     Raises:
-      SchemaError: the loader yields nothing.
+      SchemaError: there is none.
     """
-    batches = iter(loader)
     try:
         first = next(batches)
     except StopIteration:
@@ -133,7 +226,7 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
     """
     data = _torch().utils.data
     if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
-        return peek(loader, split)
+        return peek(iter(loader), split)
     with _random_state_kept(loader):
         sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
         index = next(iter(sampler), None)
@@ -147,23 +240,24 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
 
 
 @contextlib.contextmanager
-def _random_state_kept(loader: Any) -> Iterator[None]:
-    """Puts back the state of every generator that drawing a batch could have moved on."""
+def _random_state_kept(loader: Any) -> Iterator[list[Any]]:
+    """Puts back the state of every generator that drawing a batch could have moved on, unless the list it gives is cleared."""
     import random
 
     torch = _torch()
     owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
     generators = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None}
-    states = [(generator, generator.get_state()) for generator in generators.values()]
-    python, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    put_back = [functools.partial(generator.set_state, generator.get_state()) for generator in generators.values()]
+    put_back += [
+        functools.partial(random.setstate, random.getstate()),
+        functools.partial(np.random.set_state, np.random.get_state()),
+    ]
+    put_back.append(functools.partial(torch.set_rng_state, torch.get_rng_state()))
     try:
-        yield
+        yield put_back
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        torch.set_rng_state(torch_state)
-        for generator, state in states:
-            generator.set_state(state)
+        for restore in put_back:
+            restore()
 
 
 def expected_examples(loader: Any) -> int | None:
