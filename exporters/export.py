@@ -8,10 +8,14 @@ Everything heavy is imported when it is called, so that `import exporters` costs
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import signal
+import sys
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from exporters.card import Card
@@ -116,7 +120,7 @@ def export(
     encoder = formats.find(format)
     options = names_lib.Options(names, features, layouts, supervised_keys)
     plan = {"name": name, "version": version, "format": format, "shard_bytes": shard_bytes, "card": dict(vars(card or Card()))}
-    with Stage(data_dir, name, version, overwrite=overwrite) as stage:
+    with _sigterm_as_exit(), Stage(data_dir, name, version, overwrite=overwrite) as stage:
         for _ in range(2):
             with Progress(progress, loader.expected_total(splits.values()), name) as bar:
                 job = Job(stage, encoder, bar, plan)
@@ -146,3 +150,21 @@ def export(
         bytes=sum(file.bytes for file in manifest.files),
         decisions=tuple(manifest.decisions),
     )
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM ends the export as Ctrl-C does, by an exception (`SystemExit`), unless the program handles it itself."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -167,7 +167,7 @@ class Stage:
                 self.clear()
                 self.note(_STAGE_NOTE, str(self.path.stat().st_ino).encode())
         except OSError as error:
-            self._release()
+            self.__exit__()
             if isinstance(error, DataDirError):
                 raise
             raise DataDirError(
@@ -175,13 +175,15 @@ class Stage:
             ) from error
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object = None, error: BaseException | None = None, __: object = None) -> None:
         if self._lock is None:
             return
+        if error is not None and not self._published and (count := len(self._shard_notes())):
+            error.add_note(f"{count} finished shards are kept in {self.path}: run the same export again to go on after them")
         try:
             if self._published or not self.has_finished_shards():
-                shutil.rmtree(self.path, ignore_errors=True)
                 shutil.rmtree(self.notes, ignore_errors=True)
+                shutil.rmtree(self.path, ignore_errors=True)
         finally:
             self._release()
         for path in self._made:
@@ -191,8 +193,8 @@ class Stage:
     def clear(self) -> None:
         """Removes what an export before left behind."""
         for directory in (self.path, self.notes):
-            for entry in os.scandir(directory):
-                shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+            for path in list(directory.iterdir()):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _noted_inode(self) -> int:
         """Which directory the notes are about: after a swap with a published one, another has its name."""
@@ -202,7 +204,10 @@ class Stage:
 
     def has_finished_shards(self) -> bool:
         """Whether there is something to go on with."""
-        return self.notes.is_dir() and any(entry.name.endswith(_SHARD_NOTE) for entry in os.scandir(self.notes))
+        return bool(self._shard_notes())
+
+    def _shard_notes(self) -> list[str]:
+        return [name for name in os.listdir(self.notes) if name.endswith(_SHARD_NOTE)] if self.notes.is_dir() else []
 
     def has_note(self, name: str) -> bool:
         return (self.notes / name).is_file()
@@ -303,6 +308,7 @@ class Stage:
         for parent in (self.target.parent, *(path.parent for path in self._made)):
             sync_directory(parent)
         self._published = True
+        shutil.rmtree(self.notes, ignore_errors=True)
         return self.target
 
 
