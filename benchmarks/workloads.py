@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 BATCH = 256
 CLASSES = 10
+SHARD_BYTES = 256 * 1024 * 1024
+"""Size of a shard of those who write several: ours by default, and the peers told so."""
 _RANDOM_BYTES = 64 * 1024 * 1024
 
 
@@ -56,8 +58,12 @@ class Workload:
         return (*self.shape[1:], self.shape[0]) if self.is_image else self.shape
 
     @property
+    def row_values(self) -> int:
+        return math.prod(self.shape)
+
+    @property
     def row_bytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        return self.row_values * np.dtype(self.dtype).itemsize
 
     @property
     def title(self) -> str:
@@ -68,7 +74,11 @@ class Workload:
 
     def shrink(self) -> Workload:
         """The same dataset with a twenty-fifth of the rows, for a smoke test."""
-        return dataclasses.replace(self, rows=max(self.rows // 25, 2 * BATCH))
+        return self.with_rows(max(self.rows // 25, 2 * BATCH))
+
+    def with_rows(self, rows: int) -> Workload:
+        """The same dataset with another number of rows."""
+        return dataclasses.replace(self, rows=rows)
 
 
 WORKLOADS = {
@@ -139,6 +149,17 @@ def make_arrays(workload: Workload) -> tuple[np.ndarray[Any, Any], np.ndarray[An
         values = rng.integers(0, 256, (drawn, *workload.shape), np.uint8)
     labels = rng.integers(0, CLASSES, workload.rows)
     return np.resize(values, (workload.rows, *workload.shape)), labels
+
+
+def channels_last(workload: Workload, values: torch.Tensor) -> np.ndarray[Any, Any]:
+    """A batch for a peer, permuted the fastest way that is one expression."""
+    return (values.permute(0, 2, 3, 1).contiguous() if workload.is_image else values).numpy()
+
+
+def iterate_examples(workload: Workload, loader: Any) -> Iterator[tuple[np.ndarray[Any, Any], int]]:
+    """The examples of a loader one by one, for peers that take them so."""
+    for values, labels in loader:
+        yield from zip(channels_last(workload, values), labels.tolist(), strict=True)
 
 
 def make_loader(workload: Workload) -> Any:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from workloads import CLASSES, Workload
+import peers
+from peers import Write
+from workloads import CLASSES, Workload, channels_last, iterate_examples
 
 import exporters
-
-Write = Callable[[Any, pathlib.Path], int]
 
 BARE, RAW, STORE = "bare loop over the DataLoader", "bare loop + raw write", "TFDS store_as_tfds_dataset (raw tensor)"
 SYNCED = f"{RAW} + fsync"
@@ -32,7 +31,10 @@ def make_writers(workload: Workload) -> dict[str, Write]:
     }
     if not workload.jpeg:
         writers["tf.train.Example + TFRecordWriter"] = lambda loader, out: _write_examples(workload, loader, out)
-        writers[STORE] = lambda loader, out: _store(workload, loader, out)
+        writers[STORE] = lambda loader, out: _store(workload, loader, out, png=False)
+        writers |= peers.make_writers(workload)
+        if workload.is_image and workload.dtype == "uint8":
+            writers["TFDS store_as_tfds_dataset (PNG)"] = lambda loader, out: _store(workload, loader, out, png=True)
     return writers
 
 
@@ -73,11 +75,6 @@ def _write_raw(workload: Workload, loader: Any, out: pathlib.Path, *, sync: bool
     return rows
 
 
-def _channels_last(workload: Workload, values: Any) -> np.ndarray[Any, Any]:
-    """A peer's batch, permuted the fastest way that is one expression."""
-    return (values.permute(0, 2, 3, 1).contiguous() if workload.is_image else values).numpy()
-
-
 def _write_h5py(workload: Workload, loader: Any, out: pathlib.Path) -> int:
     import h5py
 
@@ -87,15 +84,10 @@ def _write_h5py(workload: Workload, loader: Any, out: pathlib.Path) -> int:
         rows = 0
         for values, labels in loader:
             stop = rows + len(labels)
-            values_out[rows:stop] = _channels_last(workload, values)
+            values_out[rows:stop] = channels_last(workload, values)
             labels_out[rows:stop] = labels.numpy()
             rows = stop
     return rows
-
-
-def _examples(workload: Workload, loader: Any) -> Iterator[tuple[np.ndarray[Any, Any], int]]:
-    for values, labels in loader:
-        yield from zip(_channels_last(workload, values), labels.tolist(), strict=True)
 
 
 def _write_examples(workload: Workload, loader: Any, out: pathlib.Path) -> int:
@@ -103,7 +95,7 @@ def _write_examples(workload: Workload, loader: Any, out: pathlib.Path) -> int:
 
     rows = 0
     with tf.io.TFRecordWriter(os.fspath(out / "data.tfrecord")) as writer:
-        for value, label in _examples(workload, loader):
+        for value, label in iterate_examples(workload, loader):
             features = {
                 workload.feature: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.tobytes()])),
                 "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
@@ -113,14 +105,15 @@ def _write_examples(workload: Workload, loader: Any, out: pathlib.Path) -> int:
     return rows
 
 
-def _store(workload: Workload, loader: Any, out: pathlib.Path) -> int:
+def _store(workload: Workload, loader: Any, out: pathlib.Path, *, png: bool) -> int:
     import tensorflow_datasets as tfds
 
-    value = tfds.features.Tensor(shape=workload.stored_shape, dtype=np.dtype(workload.dtype), encoding="bytes")
-    features = tfds.features.FeaturesDict({workload.feature: value, "label": tfds.features.ClassLabel(num_classes=CLASSES)})
-    examples = ((row, {workload.feature: x, "label": y}) for row, (x, y) in enumerate(_examples(workload, loader)))
+    shape, dtype = workload.stored_shape, np.dtype(workload.dtype)
+    feature = tfds.features.Image(shape=shape) if png else tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+    features = tfds.features.FeaturesDict({workload.feature: feature, "label": tfds.features.ClassLabel(num_classes=CLASSES)})
+    pairs = enumerate(iterate_examples(workload, loader))
+    examples = ((row, {workload.feature: value, "label": label}) for row, (value, label) in pairs)
+    store = tfds.dataset_builders.store_as_tfds_dataset  # imported here: its logging keeps the stderr it finds
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), contextlib.redirect_stdout(nowhere):
-        builder = tfds.dataset_builders.store_as_tfds_dataset(
-            name="stored", version="1.0.0", features=features, split_datasets={"train": examples}, data_dir=out
-        )
+        builder = store(name="stored", version="1.0.0", features=features, split_datasets={"train": examples}, data_dir=out)
     return int(builder.info.splits["train"].num_examples)

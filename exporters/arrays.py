@@ -1,7 +1,8 @@
-"""NumPy arrays and lists of a batch as arrays of a dtype that can be stored."""
+"""NumPy arrays and lists of a batch as arrays of a dtype that can be stored, and what stands for one that is encoded."""
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,31 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.errors import LoaderError
+from tfds_builder.manifest import Column
 
 Array = npt.NDArray[Any]
 
 _STORABLE = frozenset("?bBhHiIlLqQefdFD")
 """NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A column that a worker of the DataLoader has encoded already.
+
+    Attributes:
+      values: as they are stored.
+      column: how the worker stores it.
+      dtype, shape: of the array it was, batch axis included.
+    """
+
+    values: Array
+    column: Column
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 def shown(path: str) -> str:

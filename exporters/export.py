@@ -86,7 +86,8 @@ def export(
       format: `"tfrecord"` or `"hdf5"`.
       names: new names: a sequence for the parts of a tuple, or a mapping of old name to new.
       features: TFDS features that replace the inferred ones, by name
-        (`{"label": tfds.features.ClassLabel(names=[...])}`).
+        (`{"label": tfds.features.ClassLabel(names=[...])}`). PNG, JPEG and zlib encodings run in the
+        loader's workers, if it has any.
       layouts: layout of the batches as the loader gives them, by name (`{"image": "NCHW"}`); what
         has a `C` is stored channels-last.
       supervised_keys: feature names of input and target for `as_supervised=True`; set by itself

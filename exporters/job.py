@@ -10,14 +10,16 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from exporters import batches as batches_lib
 from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
+from exporters import workers
+from exporters.batches import Columns
 from exporters.engines import local
 from exporters.errors import ResumeError, SchemaError
 from exporters.formats import Format, ShardContext
 from exporters.ledger import Ledger
-from exporters.loader import Columns
 from exporters.names import Options
 from exporters.progress import Progress
 from exporters.schema import Schema
@@ -78,7 +80,8 @@ class Job:
         first, start = (len(finished), finished[-1].stop) if begins_after else (0, 0)
         if order is not None and 0 < start == len(order):
             return
-        with contextlib.closing(loader_lib.drain(loader, order, start)) as batches:
+        encoding = workers.encoding_loader(loader, _classes(self._loaders), self._options)
+        with contextlib.closing(loader_lib.drain(encoding, order, start)) as batches:
             raw, raws = loader_lib.peek(batches, split)
             if self._schema is None:
                 self._start(raw, split)
@@ -95,9 +98,9 @@ class Job:
         Raises:
           ResumeError: what is finished belongs to another plan.
         """
-        batch = loader_lib.to_batch(first, split, 0)
-        loader_lib.check_first(first, batch, self._loaders[split], split)
-        self._schema = schema_lib.infer(batch, loader_lib.position_names(first), _classes(self._loaders), self._options)
+        batch = batches_lib.to_batch(first, split, 0)
+        batches_lib.check_first(first, batch, self._loaders[split], split)
+        self._schema = schema_lib.infer(batch, batches_lib.position_names(first), _classes(self._loaders), self._options)
         for decision in self._schema.decisions:
             self._bar.say(decision)
         self._columns = self._encoder.columns(self._schema.columns)
@@ -115,7 +118,7 @@ class Job:
         """Raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
         for number, raw in enumerate(raws, start):
-            batch = loader_lib.to_batch(raw, split, number)
+            batch = batches_lib.to_batch(raw, split, number)
             columns = self._schema.encode(batch, split)
             if batch.rows:
                 yield number, columns

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from exporters import encoding
 from exporters import layout as layout_lib
-from exporters.arrays import Array
+from exporters.arrays import Array, Encoded
+from exporters.batches import Batch, Columns
 from exporters.errors import ArgumentError, SchemaError
 from exporters.layout import Layout
-from exporters.loader import Batch, Columns
 from exporters.names import Options, name_columns, pick_supervised_keys
 from tfds_builder import metadata
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
@@ -58,19 +59,38 @@ class Field:
         """
         self._check(array, where)
         if not metadata.is_direct(self.feature):
-            return _encode_rows(self, layout_lib.to_stored(array, self.layout), where)
+            return encoding.encode_rows(self.feature, self.column, layout_lib.to_stored(array, self.layout), where)
         if self.column.encoding == STRINGS:
             if array.size and _source_dtype(array) != self.column.source_dtype:
                 raise SchemaError(
                     f"{where}, feature {self.column.name!r}: expected {self.column.source_dtype}, got {_source_dtype(array)}; "
                     "give every batch the same type"
                 )
-            return _to_bytes(layout_lib.to_stored(array, self.layout), self.column.name, where)
+            return encoding.to_bytes(layout_lib.to_stored(array, self.layout), self.column.name, where)
         if isinstance(self.feature, tfds.features.ClassLabel):
             _check_labels(array, self.feature, self.column.name, where)
         return layout_lib.to_stored(array, self.layout)
 
-    def _check(self, array: Array, where: str) -> None:
+    def accept(self, encoded: Encoded, where: str) -> Array:
+        """What a worker has encoded, checked as `encode` checks what comes raw.
+
+        Raises:
+          SchemaError: the worker had another dtype or shape, or stores it in another way.
+        """
+        self._check(encoded, where)
+        if encoded.column != self.column:
+            ours, theirs = vars(self.column), vars(encoded.column)
+            differs = [key for key in ours if ours[key] != theirs[key]]
+            raise SchemaError(
+                f"{where}, feature {self.column.name!r}: expected "
+                + ", ".join(f"{key} {ours[key]!r}" for key in differs)
+                + ", got "
+                + ", ".join(f"{key} {theirs[key]!r}" for key in differs)
+                + " from a worker, whose first batch was of another structure; make every batch have the same"
+            )
+        return encoded.values
+
+    def _check(self, array: Array | Encoded, where: str) -> None:
         if array.dtype != self.dtype:
             raise SchemaError(
                 f"{where}, feature {self.column.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
@@ -114,11 +134,11 @@ class Schema:
           SchemaError: the batch contradicts the schema; names split, batch and feature.
         """
         where = f"split {split!r}, batch {batch.number}"
-        expected = self._sources
-        if batch.columns.keys() != expected:
+        expected, got = self._sources, batch.columns.keys() | batch.encoded.keys()
+        if got != expected:
             names = {field.source: field.column.name for field in self.fields}
-            missing = sorted(names[source] for source in expected - batch.columns.keys())
-            extra = sorted(batch.columns.keys() - expected)
+            missing = sorted(names[source] for source in expected - got)
+            extra = sorted(got - expected)
             raise SchemaError(
                 f"{where}: the structure of the batch changed: "
                 + "; ".join(
@@ -131,7 +151,12 @@ class Schema:
                 )
                 + "; make every batch of every split have the same features"
             )
-        return {field.column.name: field.encode(batch.columns[field.source], where) for field in self.fields}
+        return {
+            field.column.name: field.accept(batch.encoded[field.source], where)
+            if field.source in batch.encoded
+            else field.encode(batch.columns[field.source], where)
+            for field in self.fields
+        }
 
 
 def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None, options: Options) -> Schema:
@@ -139,7 +164,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
 
     Args:
       batch: the first batch of the first split.
-      positions: `loader.position_names` of the raw batch.
+      positions: `batches.position_names` of the raw batch.
       classes: `dataset.classes`, or None.
       options: what the caller said.
 
@@ -147,7 +172,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
       SchemaError, LayoutError, ArgumentError: it cannot be settled, or an option contradicts the data.
     """
     names = name_columns(batch.columns, positions, options)
-    overrides = _flatten_overrides(options.features)
+    overrides = flatten_overrides(options.features)
     layouts = dict(options.layouts or {})
     for option, given in (("features", overrides), ("layouts", layouts)):
         unknown = sorted(set(given) - set(names.values()))
@@ -178,12 +203,16 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
 # --- features ------------------------------------------------------------------------------------
 
 
-def _flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
-    """`features=` by flat name: nested mappings, a FeaturesDict, or keys with `/`."""
+def flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
+    """`features=` by flat name: nested mappings, a FeaturesDict, or keys with `/`.
+
+    Raises:
+      ArgumentError: a value is no feature.
+    """
     flat: dict[str, Any] = {}
     for name, value in features.items() if features is not None else ():
         if isinstance(value, Mapping) or type(value) is tfds.features.FeaturesDict:
-            flat.update(_flatten_overrides(value, f"{prefix}{name}/"))
+            flat.update(flatten_overrides(value, f"{prefix}{name}/"))
         else:
             try:
                 flat[f"{prefix}{name}"] = tfds.features.FeaturesDict({"feature": value})["feature"]
@@ -346,42 +375,6 @@ def _check_labels(array: Array, feature: Any, name: str, where: str) -> None:
         )
 
 
-def _to_bytes(array: Array, name: str, where: str) -> Array:
-    """Strings as UTF-8 bytes, in an object array of the same shape."""
-    kinds = {type(value) for value in array.flat}
-    if all(issubclass(kind, bytes) for kind in kinds):
-        return array
-    out = np.empty(array.size, object)
-    for number, value in enumerate(array.flat):
-        try:
-            out[number] = value.encode() if isinstance(value, str) else bytes(value)
-        except UnicodeEncodeError as error:
-            row = number // max(1, array[0].size if array.ndim > 1 else 1)
-            raise SchemaError(f"{where}, feature {name!r}: the string of row {row} is not valid Unicode: {error}") from error
-    return out.reshape(array.shape)
-
-
-def _encode_rows(field: Field, array: Array, where: str) -> Array:
-    """A batch through TFDS's own encoder, row by row."""
-    info = field.feature.get_serialized_info()
-    rows = []
-    for number, row in enumerate(array):
-        try:
-            rows.append(field.feature.encode_example(np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row))
-        except ImportError as error:
-            raise SchemaError(
-                f"{where}, feature {field.column.name!r}: TFDS needs TensorFlow to encode {type(field.feature).__name__}: "
-                'pip install "torch2tfds[tensorflow]"'
-            ) from error
-        except Exception as error:  # TFDS's encoders raise whatever they meet
-            raise SchemaError(f"{where}, feature {field.column.name!r}, row {number}: TFDS cannot encode it: {error}") from error
-    if field.column.encoding == STRINGS:
-        out = np.empty((len(rows), *field.column.shape), object)
-        out[:] = rows
-        return _to_bytes(out, field.column.name, where)
-    return np.array(rows, dtype=info.np_dtype).reshape(len(rows), *field.column.shape)
-
-
 def _describe(field: Field, stored_shape: tuple[int, ...]) -> str:
     """What was decided about a feature, in words."""
     name, column = field.column.name, field.column
@@ -393,7 +386,7 @@ def _describe(field: Field, stored_shape: tuple[int, ...]) -> str:
         )
     else:
         lossy = " as JPEG, which loses detail" if getattr(field.feature, "_encoding_format", "") == "jpeg" else ""
-        what = f"{type(field.feature).__name__}, encoded by TFDS{lossy}"
+        what = f"{type(field.feature).__name__}, encoded by {encoding.encoder_name(field.feature)}{lossy}"
     if field.layout is None:
         return f"{name}: {what}"
     return f"{layout_lib.describe(name, field.layout, stored_shape)}, {what}"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from exporters.arrays import Array
+from exporters.batches import Columns
 from exporters.formats import Format, ShardContext
-from exporters.loader import Columns
 from exporters.staging import StagedFile
 from tfds_builder.manifest import STRINGS, Column, File, Geometry
 

@@ -1,15 +1,14 @@
-"""Shard files as memory: a run of rows can be handed out without a copy.
+"""Shard files as memory to copy from, and memory to copy to.
 
-Two kinds of mapping. One of the whole file, shared and kept, is what rows are copied from. The
-other is a window: a private, writable mapping of one run of bytes that its holder owns like a copy,
-down to writing into it (the kernel then copies the page; the file never changes). It must be a new
-one each time, because TensorFlow does write into it: an operation may put its result where its
-input was, and a slice of a tensor forgets that the memory came from NumPy (seen with TF 2.21).
+Files are mapped, whole and read-only. Pages are brought in by one call that lets go of the
+interpreter lock (`MADV_POPULATE_READ`, man 2 madvise, Linux 5.14), not by faults in the middle of a
+copy; and what is kept mapped is bounded. A file that cannot be mapped (an address space limit, a
+file system without mmap) is read with `preadv` instead.
 
-Pages are brought in by one call that lets go of the interpreter lock (`MADV_POPULATE_READ`, man 2
-madvise, Linux 5.14), not by faults in the middle of a copy; and what is kept mapped is bounded.
-A file that cannot be mapped (an address space limit, a file system without mmap) is read with
-`preadv` instead.
+Rows are always copied out. TensorFlow would take them as they lie in the file, but it also writes
+into what it is given: an operation may put its result where its input was, and a slice of a tensor
+forgets that the memory came from NumPy (seen with TF 2.21). A private mapping made anew for each
+block would be safe, and was measured: slower than a copy into memory that is used again.
 """
 
 from __future__ import annotations
@@ -200,24 +199,6 @@ class Files:
         if populate:
             mapping.populate(start, stop)
         part: Array = mapping.data[start:stop]
-        return part
-
-    def window(self, file: File, start: int, stop: int) -> Array:
-        """Bytes `start` to `stop` of a file that belong to the caller: uint8, writable, aligned if `start` is.
-
-        Raises:
-          MissingFileError, DamagedFileError: the file is not what the manifest says.
-        """
-        check_file(self._directory, file)
-        path, skip = self._directory / file.file, start % mmap.ALLOCATIONGRANULARITY
-        flags, protection = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0), mmap.PROT_READ | mmap.PROT_WRITE
-        with open(path, "rb") as stream:
-            mapped = self._insist(lambda: mmap.mmap(stream.fileno(), stop - start + skip, flags, protection, offset=start - skip))
-        if mapped is None:
-            return self._pread(file, start, stop)
-        pages: Array = np.frombuffer(mapped, np.uint8)
-        _populate(pages, path)
-        part: Array = pages[skip:]
         return part
 
     def map(self, file: File) -> Array | None:

@@ -18,8 +18,8 @@ class ReadConfig(tfds.ReadConfig):
     `shuffle_reshuffle_each_iteration=False`, and reproducibly if `shuffle_seed` is given.
 
     Attributes:
-      shuffle_unit: `"block"` (as with a plain `tfds.ReadConfig`): runs of neighbouring rows, a
-        batch or up to 1,024 rows each, come in random order; sequential reads, best on a disk.
+      shuffle_unit: `"block"` (as with a plain `tfds.ReadConfig`): runs of neighbouring rows, up
+        to 256 rows and 256 KiB each, come in random order; what a disk reads at its speed.
         `"row"`: every single row, a permutation of the whole split without a buffer; best when
         the files are in the page cache or on a fast SSD.
 

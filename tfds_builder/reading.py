@@ -26,10 +26,13 @@ _CALL_BYTES = 16 * 1024 * 1024
 _CALL_ROWS = 4096
 """One call of Python reads at most this many bytes and rows of batches, or one batch if that is larger: enough to
 leave the cost of a call behind (0.2 ms), little enough to be there soon."""
-_BLOCK_BYTES = 4 * 1024 * 1024
-_BLOCK_ROWS = 1024
-"""The same for single examples, which are copied once more while they are in the cache; and neighbouring rows that
-stay together in a shuffle by the block, at most."""
+_SINGLE_BYTES = 4 * 1024 * 1024
+_SINGLE_ROWS = 1024
+"""The same for single examples, which are copied once more while they are in the cache."""
+_BLOCK_BYTES = 256 * 1024
+_BLOCK_ROWS = 256
+"""Neighbouring rows that stay together in a shuffle by the block, at most: few enough to mix well, enough for a disk to
+read them at the speed it reads anything."""
 _SHUFFLED_BLOCKS = 64
 """A split is cut into at least this many blocks to be shuffled, if it has the rows."""
 _STRING_BYTES = 256
@@ -176,12 +179,12 @@ class _Cut:
 def _cut(row_bytes: int, rows: int, request: Request) -> _Cut:
     """A call is a whole number of batches, if batches are asked for; a block a whole number or a divisor of one."""
     batch = request.batch_size or 1
-    small = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
+    small = max(1, min(_SINGLE_ROWS, _SINGLE_BYTES // max(1, row_bytes)))
     large = max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, row_bytes)))
     call = small if request.batch_size is None else batch * max(1, large // batch)
     if not shuffles_blocks(request):
         return _Cut(call, call)
-    largest = max(1, min(small, rows // _SHUFFLED_BLOCKS))
+    largest = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes), rows // _SHUFFLED_BLOCKS))
     if largest >= batch:
         block = largest // batch * batch
         return _Cut(max(1, call // block) * block, block)

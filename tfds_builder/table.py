@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
-from tfds_builder.mapping import ALIGNMENT, Files, check_file
+from tfds_builder.mapping import Files, check_file
 
 Array = npt.NDArray[Any]
 _Piece: TypeAlias = "tuple[range | Array, Segment, slice | Array]"
@@ -33,10 +33,9 @@ _GATHER_BYTES = 1024 * 1024
 """Rows taken one by one go through a buffer of this size, which stays in the cache."""
 _LONG_RUN = 8
 """Row numbers are taken for runs of neighbours if they are so long on average."""
-_WINDOW_BYTES = 1024 * 1024
-"""From this many bytes on mapping costs less than copying."""
+_SMALL_ROW = 1024
 _LARGE_ROW = 16 * 1024
-"""From this many bytes on a row taken by itself is worth a call of its own."""
+"""Below this many bytes a row is one item to NumPy; from this many on, one taken by itself is worth a call of its own."""
 
 
 def to_numpy_dtype(name: str) -> np.dtype[Any]:
@@ -174,28 +173,13 @@ class Table:
             return strings.reshape(count, *column.shape)
         if not column.width or not count:
             return np.empty((count, *column.shape), to_numpy_dtype(column.dtype))
-        out = self._window(pieces[0], number, column) if len(pieces) == 1 else None
-        if out is None:
-            out = self._files.buffers.empty(count, column.width)
-            for piece in pieces:
-                self._copy_rows(out, piece, number, column)
+        out = self._files.buffers.empty(count, column.width)
+        for piece in pieces:
+            self._copy_rows(out, piece, number, column)
         return decode_column(column, out)
 
-    def _window(self, piece: _Piece, number: int, column: Column) -> Array | None:
-        """Neighbouring rows that lie one after the other, without a copy: uint8, shape (rows, width). None if
-        they do not, if TensorFlow would copy them all the same, or if they are so few that a copy is cheaper."""
-        _, segment, rows = piece
-        geometry = self._geometries[segment.shard.geometry]
-        offset, stride = geometry.offsets[number], geometry.strides[number]
-        if not isinstance(rows, slice) or segment.shard.index is not None or stride != column.width:
-            return None
-        start, size = offset + rows.start * stride, (rows.stop - rows.start) * stride
-        if start % ALIGNMENT or size < _WINDOW_BYTES:
-            return None
-        return self._files.window(segment.shard.data, start, start + size).reshape(-1, stride)
-
     def _run(self, piece: _Piece, number: int, column: Column) -> Array | None:
-        """Neighbouring rows of a fixed-size column where they lie, one void item a row. None where
+        """Neighbouring rows of a fixed-size column where they lie, as `_as_rows` shows them. None where
         records differ in length."""
         _, segment, rows = piece
         shard = segment.shard
@@ -205,13 +189,12 @@ class Table:
         offset, stride, count = geometry.offsets[number], geometry.strides[number], rows.stop - rows.start
         start = offset + rows.start * stride
         data = self._files.view(shard.data, start, start + (count - 1) * stride + column.width)
-        run: Array = np.ndarray((count,), f"V{column.width}", data, 0, (stride,))
-        return run
+        return _as_rows(data, count, column.width, stride)
 
     def _copy_rows(self, out: Array, piece: _Piece, number: int, column: Column) -> None:
         """Copies the asked rows of a fixed-size column to their places in `out`, uint8 of shape (n, width)."""
         places, segment, rows = piece
-        target = out.view(f"V{column.width}")[:, 0]  # a row is one item: NumPy then copies rows, not bytes
+        target = _as_rows(out, len(out), column.width, column.width)
         run = self._run(piece, number, column)
         if run is not None:
             target[_target(places)] = run
@@ -224,7 +207,7 @@ class Table:
             for place, start in zip(places, starts.tolist(), strict=True):
                 out[place] = data[start : start + column.width]
         else:
-            windows: Array = np.ndarray((data.size - column.width + 1,), target.dtype, data, 0, (1,))  # one at every byte
+            windows = _as_rows(data, data.size - column.width + 1, column.width, 1)  # one at every byte
             step = max(1, _GATHER_BYTES // column.width)
             for first in range(0, len(starts), step):
                 target[_target(places[first : first + step])] = windows[starts[first : first + step]]
@@ -282,6 +265,17 @@ class Table:
         inside = (starts >= 0) & (starts <= size) & (np.asarray(lengths) >= 0)
         if not np.all(inside & (lengths <= size - starts)):
             raise DamagedFileError(f"the index of {self._directory / shard.data.file} points outside the file")
+
+
+def _as_rows(data: Array, count: int, width: int, stride: int) -> Array:
+    """Rows of bytes, a stride apart. Small ones as one void item each: NumPy copies those twice as fast, but
+    holds the interpreter lock; larger ones as uint8 of shape (count, width), which it copies without the lock."""
+    rows: Array
+    if width < _SMALL_ROW:
+        rows = np.ndarray((count,), f"V{width}", data, 0, (stride,))
+    else:
+        rows = np.ndarray((count, width), np.uint8, data, 0, (stride, 1))
+    return rows
 
 
 def _target(places: range | Array) -> slice | Array:

@@ -33,11 +33,6 @@ VALUES, ROW_SPLITS = "values", "row_splits"
 """Datasets of the group that a column of strings is: their bytes end to end, and int64 bounds."""
 
 
-_ALIGNED_FROM, _ALIGNMENT = 1024, 4096
-"""Columns of this many bytes or more begin at a multiple of the page size: a reader that maps the file can hand out
-their rows as they lie."""
-
-
 class HDF5Format:
     """Every column at its native width, one run of bytes; no index beside the file."""
 
@@ -66,6 +61,7 @@ class HDF5Writer:
     def __init__(self, data: Sink, context: ShardContext) -> None:
         self._data, self._context = data, context
         self._streamed: _Stream | None = None
+        self._skeleton: tuple[_SparseFile, dict[str, int]] | None = None  # of the rows that were expected
         self._rows = 0
         self._chunks: dict[str, list[Array]] = {column.name: [] for column in context.columns}
         self._splits: dict[str, list[Array]] = {c.name: [np.zeros(1, "<i8")] for c in context.columns if c.encoding == STRINGS}
@@ -75,8 +71,7 @@ class HDF5Writer:
 
     def _begin_stream(self, rows: int) -> None:
         """Writes what comes before the first column of a shard of that many rows."""
-        skeleton = _SparseFile()
-        places = self._lay_out(skeleton, rows)
+        skeleton, places = self._skeleton = self._lay_out(rows)
         column = min((c for c in self._context.columns if c.width), key=lambda c: places[c.name], default=None)
         if column is not None:
             self._copy_metadata(skeleton, 0, places[column.name])
@@ -105,10 +100,11 @@ class HDF5Writer:
     def finish(self) -> Geometry:
         if self._streamed is not None:
             self._streamed.flush()
-            if self._rows != self._context.expected_rows:
+        if self._skeleton is not None and self._rows != self._context.expected_rows:
+            self._skeleton = None
+            if self._streamed is not None:
                 self._take_back(self._streamed)
-        skeleton = _SparseFile()
-        places = self._lay_out(skeleton, self._rows)
+        skeleton, places = self._skeleton or self._lay_out(self._rows)
         self._write(skeleton, places)
         columns = self._context.columns
         return Geometry(
@@ -123,8 +119,9 @@ class HDF5Writer:
         self._chunks[streamed.column.name] = [written[streamed.start :]]
         self._streamed = None
 
-    def _lay_out(self, skeleton: _SparseFile, rows: int) -> dict[str, int]:
-        """Creates the file's structure with room for the columns, the widest first; returns where each dataset begins."""
+    def _lay_out(self, rows: int) -> tuple[_SparseFile, dict[str, int]]:
+        """A file's structure with room for the columns, the widest first; and where each dataset begins."""
+        skeleton = _SparseFile()
         with _create_file(skeleton) as file:
             file.attrs.update(_to_attributes(self._context.attributes))
             created = {}
@@ -142,7 +139,7 @@ class HDF5Writer:
                     dataset = _create_dataset(group, column.name.split("/")[-1], shape, _stored_dtype(column.dtype))
                     dataset.attrs.update(_to_attributes(self._context.column_attributes[column.name]))
                     created[column.name] = dataset
-            return {name: dataset.id.get_offset() or 0 for name, dataset in created.items()}
+            return skeleton, {name: dataset.id.get_offset() or 0 for name, dataset in created.items()}
 
     def _write(self, skeleton: _SparseFile, places: Mapping[str, int]) -> None:
         """The whole file in order: h5py's metadata with our columns in the gaps it left."""
@@ -243,7 +240,6 @@ def _create_file(skeleton: _SparseFile) -> Any:
     creation.set_obj_track_times(False)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
-    access.set_alignment(_ALIGNED_FROM, _ALIGNMENT)
     access.set_fileobj_driver(h5py.h5fd.fileobj_driver, skeleton)
     return h5py.File(h5py.h5f.create(repr(skeleton).encode(), h5py.h5f.ACC_TRUNC, creation, access))
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from exporters import LoaderError, SchemaError, loader
+from exporters import LoaderError, SchemaError, batches, loader
 
 
 class Pair(NamedTuple):
@@ -239,7 +239,7 @@ def test_bad_parts(case, loader_of, refuses):
     error = refuses({"test": loader_of(GOOD, GOOD, batch)}, LoaderError, "split 'test'", "batch 2", "'y", word)
     assert str(error).count("\n") == 0
     with pytest.raises(LoaderError, match="split 'test', batch 0: 'y"):
-        loader.to_batch(batch, "test", 0)
+        batches.to_batch(batch, "test", 0)
 
 
 @pytest.mark.parametrize("empty", [(), [], {}])

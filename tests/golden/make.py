@@ -37,7 +37,7 @@ DATASETS: dict[str, dict[str, Any]] = {
 }
 """Rows by split, rows a batch, and the shard size that cuts each train split into several shards of different length."""
 EXACT = ("pairs", "kinds", "text")
-"""Datasets whose bytes are ours alone; those of `coded` also depend on the versions of zlib and libpng."""
+"""Datasets whose bytes are ours alone; those of `coded` also depend on zlib, libpng and Pillow, if it is there."""
 
 
 def _bits(random: np.random.RandomState, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -18,15 +18,14 @@ from tfds_builder import mapping
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.manifest import File
 from tfds_builder.mapping import ALIGNMENT, Buffers, Files
-from tfds_builder.table import Table
 
 ROWS, WIDTH = 1024, 4096
-"""A split of 4 MiB: large enough to be handed out as a window."""
+"""A split of 4 MiB: large enough for memory that is used again."""
 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
-    """Rows large enough for windows, one shard: (version directory, the column)."""
+    """A split of one shard: (version directory, the column)."""
     values = np.random.default_rng(0).integers(1, 255, (ROWS, WIDTH), np.uint8)
     directory = kit.write_table(tmp_path_factory.mktemp("wide"), "wide", {"train": {"x": values}}, rows_per_shard=ROWS)
     return directory, values
@@ -40,17 +39,15 @@ def file(tmp_path):
     return File(file="shard", bytes=len(content), sha256="0" * 64)
 
 
-@pytest.mark.parametrize("read", [Files.view, Files.window])
 @pytest.mark.parametrize(("start", "stop"), [(0, 12800), (1, 2), (4096, 8192), (4095, 4097), (12799, 12800), (64, 12736)])
-def test_bytes(read, start, stop, file, tmp_path):
-    """A view and a window of any run of bytes hold the file's bytes."""
+def test_bytes(start, stop, file, tmp_path):
+    """A view of any run of bytes holds the file's bytes."""
     content = (tmp_path / "shard").read_bytes()
-    assert read(Files(tmp_path), file, start, stop).tobytes() == content[start:stop]
+    assert Files(tmp_path).view(file, start, stop).tobytes() == content[start:stop]
 
 
-@pytest.mark.parametrize("read", [Files.view, Files.window])
 @pytest.mark.parametrize("code", [errno.ENOMEM, errno.ENODEV])
-def test_a_file_that_cannot_be_mapped(read, code, file, tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_mapped(code, file, tmp_path, monkeypatch):
     """Where the system refuses to map a file, its bytes are read instead."""
 
     def refuse(*_, **__):
@@ -58,21 +55,11 @@ def test_a_file_that_cannot_be_mapped(read, code, file, tmp_path, monkeypatch):
 
     monkeypatch.setattr(mapping.mmap, "mmap", refuse)
     files = Files(tmp_path)
-    assert read(files, file, 100, 9000).tobytes() == (tmp_path / "shard").read_bytes()[100:9000]
+    assert files.view(file, 100, 9000).tobytes() == (tmp_path / "shard").read_bytes()[100:9000]
     assert files.map(file) is None
 
 
-def test_window_belongs_to_its_holder(file, tmp_path):
-    """Writing into a window changes neither the file nor another window."""
-    files, before = Files(tmp_path), (tmp_path / "shard").read_bytes()
-    first, second = files.window(file, 0, 9000), files.window(file, 0, 9000)
-    first[:] = 7
-    assert second.tobytes() == files.window(file, 0, 9000).tobytes() == before[:9000]
-    assert (tmp_path / "shard").read_bytes() == before
-
-
-@pytest.mark.parametrize("read", [Files.view, Files.window])
-def test_file_cut_off_while_it_is_mapped(read, tmp_path):
+def test_file_cut_off_while_it_is_mapped(tmp_path):
     """A file that is cut off after it was opened is a DamagedFileError that names it, not the end of the process."""
     size = 64 * mmap.PAGESIZE
     (tmp_path / "shard").write_bytes(bytes(size))
@@ -80,7 +67,7 @@ def test_file_cut_off_while_it_is_mapped(read, tmp_path):
     files.map(file)
     os.truncate(tmp_path / "shard", mmap.PAGESIZE)
     with pytest.raises(DamagedFileError, match="shard"):
-        read(files, file, 0, size)
+        files.view(file, 0, size)
 
 
 def test_mapped_files_are_bounded(tmp_path, monkeypatch):
@@ -157,15 +144,6 @@ def test_no_operation_changes_what_is_read_next(pipeline, batch_size, wide):
             pass
         read = np.concatenate([e["x"].reshape(-1, WIDTH) for e in ds.as_numpy_iterator()])
         assert np.array_equal(read, values)
-
-
-def test_windows_are_what_is_tested(wide, monkeypatch):
-    """The rows of these tests are handed out as windows, so that the test above means something."""
-    seen = []
-    window = Files.window
-    monkeypatch.setattr(Files, "window", lambda *args: seen.append(args) or window(*args))
-    Table.of_split(wide[0], "train").read(slice(0, 256))
-    assert len(seen) == 1
 
 
 def test_split_larger_than_the_address_space_left(tmp_path):

@@ -1,0 +1,128 @@
+"""Values that are stored in an encoded form: Pillow encodes images, TFDS everything else; strings become UTF-8.
+
+TFDS's own `Image` encoder runs TensorFlow, which the exporting machine need not have and which hangs in
+a forked process whose parent has used it. So Pillow does it wherever it is installed and knows the kind of image.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from exporters.arrays import Array
+from exporters.errors import SchemaError
+from tfds_builder import metadata
+from tfds_builder.manifest import STRINGS, Column
+
+_PILLOW = {("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)}
+"""(dtype, channels) of the images that Pillow encodes."""
+
+
+def encode_rows(feature: Any, column: Column, array: Array, where: str) -> Array:
+    """A batch through the feature's encoder, row by row.
+
+    Args:
+      feature: a feature that is not direct (`metadata.is_direct`).
+      column: what is stored of it.
+      array: rows in the stored layout, of the feature's dtype and shape.
+      where: split and batch, for errors.
+
+    Returns:
+      Object array of bytes where the column holds strings, else an array of the serialized dtype.
+
+    Raises:
+      SchemaError: the encoder refuses a row, or needs a package that is not installed.
+    """
+    encode, rows = _pillow_encoder(feature) or feature.encode_example, []
+    for number, row in enumerate(array):
+        try:
+            rows.append(encode(np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row))
+        except ImportError as error:
+            extra = "image" if _suits_pillow(feature) else "tensorflow"
+            raise SchemaError(
+                f"{where}, feature {column.name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: "
+                f'pip install "torch2tfds[{extra}]"'
+            ) from error
+        except Exception as error:  # encoders raise whatever they meet
+            raise SchemaError(
+                f"{where}, feature {column.name!r}, row {number}: {encoder_name(feature)} cannot encode it: {error}"
+            ) from error
+    if column.encoding == STRINGS:
+        out = np.empty((len(rows), *column.shape), object)
+        out[:] = rows
+        return to_bytes(out, column.name, where)
+    return np.array(rows, dtype=feature.get_serialized_info().np_dtype).reshape(len(rows), *column.shape)
+
+
+def encoder_name(feature: Any) -> str:
+    """Who encodes a feature that is not direct, in words."""
+    return "TFDS" if _pillow_encoder(feature) is None else "Pillow"
+
+
+def runs_in_worker(feature: Any) -> bool:
+    """Whether a feature's encoder may run in a worker process of a DataLoader: it is worth it, and needs no TensorFlow.
+
+    Of TFDS's own encoders only that of `Tensor` is known to need none; one that is not known stays in the main process.
+    """
+    if metadata.is_direct(feature):
+        return False
+    return _pillow_encoder(feature) is not None or type(feature).encode_example is tfds.features.Tensor.encode_example
+
+
+def to_bytes(array: Array, name: str, where: str) -> Array:
+    """Strings as UTF-8 bytes, in an object array of the same shape."""
+    kinds = {type(value) for value in array.flat}
+    if all(issubclass(kind, bytes) for kind in kinds):
+        return array
+    out = np.empty(array.size, object)
+    for number, value in enumerate(array.flat):
+        try:
+            out[number] = value.encode() if isinstance(value, str) else bytes(value)
+        except UnicodeEncodeError as error:
+            row = number // max(1, array[0].size if array.ndim > 1 else 1)
+            raise SchemaError(f"{where}, feature {name!r}: the string of row {row} is not valid Unicode: {error}") from error
+    return out.reshape(array.shape)
+
+
+def _suits_pillow(feature: Any) -> bool:
+    if type(feature).encode_example is not tfds.features.Image.encode_example:
+        return False
+    return (np.dtype(feature.np_dtype).name, feature.shape[-1]) in _PILLOW
+
+
+def _pillow_encoder(feature: Any) -> Callable[[Array], bytes] | None:
+    """Pillow's encoder for the rows of a feature; None where it is not installed, or TFDS's own must do it."""
+    if not _suits_pillow(feature) or _pillow() is None:
+        return None
+    return _to_jpeg if feature.encoding_format == "jpeg" else _to_png
+
+
+def _to_png(image: Array) -> bytes:
+    return _save(image, format="PNG")
+
+
+def _to_jpeg(image: Array) -> bytes:
+    """As `tf.io.encode_jpeg` does it by default, which TFDS uses: quality 95, colour at half the resolution."""
+    return _save(image, format="JPEG", quality=95, subsampling="4:2:0")
+
+
+def _save(image: Array, **options: Any) -> bytes:
+    """An (H, W, C) image as a file; Pillow knows one channel as (H, W)."""
+    file, pillow = io.BytesIO(), _pillow()
+    pillow.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, **options)
+    return file.getvalue()
+
+
+@functools.cache
+def _pillow() -> Any:
+    """`PIL.Image`, or None."""
+    try:
+        import PIL.Image
+    except ImportError:
+        return None
+    return PIL.Image

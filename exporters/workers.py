@@ -1,0 +1,85 @@
+"""Expensive encodings in the DataLoader's own workers, so that they scale with `num_workers`.
+
+    worker:  dataset -> collate_fn -> encode what is not direct -> main process:  check -> shard
+
+The first batch of each worker comes raw: the main process tells the features from the first of them,
+as without workers, and the worker tells them from its own. Both do the same with the same options, and the main
+process checks that they agree. Where a worker cannot encode a batch, it comes raw as well, and the main process finds
+the same fault again, which it alone can place.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from exporters import batches as batches_lib
+from exporters import encoding
+from exporters import loader as loader_lib
+from exporters import schema as schema_lib
+from exporters.arrays import Array, Encoded
+from exporters.names import Options
+from exporters.schema import Field
+
+
+def encoding_loader(loader: Any, classes: Sequence[str] | None, options: Options) -> Any:
+    """A loader that gives the same batches, some of them encoded already by its workers where that is possible.
+
+    Args:
+      loader: a DataLoader; it is not changed.
+      classes: `dataset.classes`, or None.
+      options: what the caller of `export` said.
+
+    Returns:
+      The loader itself where there is nothing to encode, no worker, or no safe way to make its workers do it:
+      then the main process encodes.
+
+    Raises:
+      ArgumentError: `features=` holds something that is no feature.
+    """
+    if not loader.num_workers or not any(map(encoding.runs_in_worker, schema_lib.flatten_overrides(options.features).values())):
+        return loader
+    if not _reaches_workers((classes, options), loader.multiprocessing_context):
+        return loader
+    twin = loader_lib.with_collate(loader, lambda collate: _Collate(collate, classes, options))
+    return loader if twin is None else twin
+
+
+def _reaches_workers(value: Any, context: Any) -> bool:
+    """Whether a value can be given to worker processes: forked ones have it, others must unpickle it."""
+    if (context or multiprocessing).get_start_method() == "fork":
+        return True
+    try:
+        ForkingPickler.dumps(value)
+    except Exception:  # classes raise whatever they like when they are pickled
+        return False
+    return True
+
+
+class _Collate:
+    """A `collate_fn` that encodes what the user's own one gave; each worker has one of its own."""
+
+    def __init__(self, collate: Callable[[Any], Any], classes: Sequence[str] | None, options: Options) -> None:
+        self._collate, self._classes, self._options = collate, classes, options
+        self._encoders: Mapping[str, Callable[[Array], Encoded]] | None = None
+
+    def __call__(self, examples: Any) -> Any:
+        raw = self._collate(examples)
+        try:
+            if self._encoders is not None:
+                return batches_lib.encode_parts(raw, self._encoders)
+            batch = batches_lib.to_batch(raw, "", 0)
+            if batch.rows:
+                schema = schema_lib.infer(batch, batches_lib.position_names(raw), self._classes, self._options)
+                self._encoders = {
+                    field.source: _encoder(field) for field in schema.fields if encoding.runs_in_worker(field.feature)
+                }
+        except Exception:  # the main process will meet it again, and can say in which batch
+            return raw
+        return raw
+
+
+def _encoder(field: Field) -> Callable[[Array], Encoded]:
+    return lambda array: Encoded(field.encode(array, ""), field.column, array.dtype, array.shape)
