@@ -59,6 +59,13 @@ def export(
     rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
     shard_mib: Annotated[float, typer.Option(help="Target size of a shard, MiB.")] = 256.0,
     overwrite: Annotated[bool, typer.Option(help="Replace the version if it is published already.")] = False,
+    on_hazard: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[HAZARD=]ACTION",
+            help="error, warn or ignore what loses, repeats or freezes data; or one hazard; repeatable.",
+        ),
+    ] = None,
     description: Annotated[str, typer.Option(help="What the dataset is.")] = "",
     homepage: Annotated[str, typer.Option(help="A URL.")] = "",
     citation: Annotated[str, typer.Option(help="BibTeX.")] = "",
@@ -80,6 +87,7 @@ def export(
         names=_pairs(rename, "--rename") or None,
         shard_bytes=_to_bytes(shard_mib),
         overwrite=overwrite,
+        on_hazard=_pairs([text if "=" in text else f"default={text}" for text in on_hazard or ()], "--on-hazard"),
         card=Card(description=description, homepage=homepage, citation=citation, license=license),
     )
     if as_json:

@@ -13,8 +13,10 @@ from exporters.card import Card
 from exporters.engines import local
 from exporters.errors import SchemaError
 from exporters.formats import Format, ShardContext
+from exporters.hazards import Watch
 from exporters.loader import Columns
 from exporters.names import Options
+from exporters.observation import Observer
 from exporters.plan import Plan
 from exporters.progress import Progress
 from exporters.schema import Schema
@@ -48,24 +50,30 @@ class Job:
         self._plan: Plan | None = None
         self._splits: dict[str, list[ShardResult]] = {}
 
-    def write_split(self, split: str, loader: Any, loaders: Mapping[str, Any], options: Options, card: Card) -> None:
+    def write_split(
+        self, split: str, loader: Any, loaders: Mapping[str, Any], options: Options, card: Card, watch: Watch
+    ) -> None:
         """Drains one split into staged shards. The first split's first batch settles the schema.
 
         Raises:
-          ExportError: the loader is empty, or its batches contradict the schema.
+          ExportError: the loader is empty, its batches contradict the schema, or it has a hazard that is an error.
         """
         first, raws = loader_lib.peek(loader, split)
         if self._schema is None:
             self._start(first, split, loaders, options, card)
-        runs = plan_lib.cut_into_shards(self._encode(raws, split), self._size, self._shard_bytes)
+        assert self._schema is not None
+        observer = Observer(watch, split, loader, self._schema)
+        runs = plan_lib.cut_into_shards(self._encode(raws, split, observer), self._size, self._shard_bytes)
         expected = self._expected_rows(loader)
         results = local.run(
             runs,
             lambda number, batches: self._write(split, number, batches, expected[number] if number < len(expected) else None),
         )
         self._splits[split] = list(results)
-        if not sum(result.rows for result in self._splits[split]):
+        written = sum(result.rows for result in self._splits[split])
+        if not written:
             raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
+        self._bar.say(observer.finish(written))
 
     def _start(self, first: Any, split: str, loaders: Mapping[str, Any], options: Options, card: Card) -> None:
         """Settles schema and plan from the first batch, says what was decided, writes the plan."""
@@ -90,13 +98,14 @@ class Job:
         )
         self._stage.write(_PLAN, self._plan.to_json())
 
-    def _encode(self, raws: Iterator[Any], split: str) -> Iterator[Columns]:
+    def _encode(self, raws: Iterator[Any], split: str, observer: Observer) -> Iterator[Columns]:
         """Raw batches to stored columns; batches without rows are passed over."""
         assert self._schema is not None
         for number, raw in enumerate(raws):
             batch = loader_lib.to_batch(raw, split, number)
             columns = self._schema.encode(batch, split)
             if batch.rows:
+                observer.add(columns, batch.number)
                 yield columns
                 self._bar.add_batch(batch.rows, self._size(columns))
 
