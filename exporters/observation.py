@@ -220,8 +220,10 @@ def _levels(field: Field, array: Array) -> int:
         levels = np.unique(values)
         if not 1 < len(levels) <= 256 or not np.isfinite(levels).all() or len(values) < 4 * len(levels):
             return 0
-        steps = (levels - levels[0]) / np.diff(levels).min()
-        if steps[-1] > 255.5 or np.abs(steps - np.round(steps)).max() > 0.25:
+        gaps = np.diff(levels)
+        steps = np.concatenate([[0], np.cumsum(np.round(gaps / gaps.min()))])
+        unit = (levels[-1] - levels[0]) / steps[-1]
+        if steps[-1] > 255 or np.abs(levels - levels[0] - steps * unit).max() > unit / 4:  # float16 is that coarse
             return 0
         most = max(most, len(levels))
     return most if most >= 16 else 0
