@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -10,6 +11,7 @@ import math
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -59,6 +61,13 @@ def export(
     rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
     shard_mib: Annotated[float, typer.Option(help="Target size of a shard, MiB.")] = 256.0,
     overwrite: Annotated[bool, typer.Option(help="Replace the version if it is published already.")] = False,
+    on_hazard: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[HAZARD=]ACTION",
+            help="error, warn or ignore what loses, repeats or freezes data; or one hazard; repeatable.",
+        ),
+    ] = None,
     description: Annotated[str, typer.Option(help="What the dataset is.")] = "",
     homepage: Annotated[str, typer.Option(help="A URL.")] = "",
     citation: Annotated[str, typer.Option(help="BibTeX.")] = "",
@@ -70,18 +79,20 @@ def export(
     from exporters.card import Card
     from exporters.export import export as run
 
-    result = run(
-        load_factory(factory, app_dir),
-        data_dir,
-        name=name,
-        version=version,
-        format=format,
-        layouts=_pairs(layout, "--layout"),
-        names=_pairs(rename, "--rename") or None,
-        shard_bytes=_to_bytes(shard_mib),
-        overwrite=overwrite,
-        card=Card(description=description, homepage=homepage, citation=citation, license=license),
-    )
+    with _warnings_in_a_line():
+        result = run(
+            load_factory(factory, app_dir),
+            data_dir,
+            name=name,
+            version=version,
+            format=format,
+            layouts=_pairs(layout, "--layout"),
+            names=_pairs(rename, "--rename") or None,
+            shard_bytes=_to_bytes(shard_mib),
+            overwrite=overwrite,
+            on_hazard=_pairs([text if "=" in text else f"default={text}" for text in on_hazard or ()], "--on-hazard"),
+            card=Card(description=description, homepage=homepage, citation=citation, license=license),
+        )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
         return
@@ -180,6 +191,27 @@ def demo(
     from exporters.demo import run
 
     raise typer.Exit(run(out))
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Our own warnings as a line on stderr each, every time; those of others as they were."""
+    import warnings
+
+    from exporters.errors import HazardWarning
+
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_in_a_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, HazardWarning):
+                typer.echo(f"torch2tfds: warning: {message}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_in_a_line
+        warnings.simplefilter("always", HazardWarning)
+        yield
 
 
 def load_factory(text: str, app_dir: pathlib.Path) -> Any:

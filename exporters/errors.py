@@ -39,3 +39,11 @@ class DataDirError(ExportError, OSError):
 
 class MissingDependencyError(ExportError, ImportError):
     """A package is missing; the message names the extra that brings it."""
+
+
+class HazardError(ExportError, ValueError):
+    """The loader does something to the data that `on_hazard` says to refuse; docs/hazards.md has them all."""
+
+
+class HazardWarning(UserWarning):
+    """The loader loses, repeats or freezes data; docs/hazards.md has every such hazard, `on_hazard` what to do about it."""

@@ -19,8 +19,11 @@ from exporters.batches import Columns
 from exporters.engines import local
 from exporters.errors import ResumeError, SchemaError
 from exporters.formats import Format, ShardContext
+from exporters.hazards import Counts, Watch
+from exporters.inspection import expected_examples
 from exporters.ledger import Ledger
 from exporters.names import Options
+from exporters.observation import Observer
 from exporters.progress import Progress
 from exporters.schema import Schema
 from exporters.shard import ShardResult, stored_bytes, stored_rows, write_shard
@@ -38,11 +41,13 @@ class Job:
       stage: the entered stage.
       encoder: the format.
       bar: what the user sees.
+      watch: what it is warned of.
       plan: `name`, `version`, `format`, `shard_bytes` and `card` as in the plan.
     """
 
-    def __init__(self, stage: Stage, encoder: Format, bar: Progress, plan: Mapping[str, Any]) -> None:
-        self._stage, self._encoder, self._bar, self._known = stage, encoder, bar, {**plan, "producer": PRODUCER}
+    def __init__(self, stage: Stage, encoder: Format, bar: Progress, watch: Watch, plan: Mapping[str, Any]) -> None:
+        self._stage, self._encoder, self._bar, self._watch = stage, encoder, bar, watch
+        self._known = {**plan, "producer": PRODUCER}
         self._schema: Schema | None = None
         self._columns: tuple[Column, ...] = ()
         self._row_bytes: int | None = None  # of every row, if they are all alike
@@ -64,33 +69,43 @@ class Job:
         """Drains what is pending of one split into staged shards. The first batch drained settles the schema.
 
         Raises:
-          ExportError: the loader is empty, or its batches contradict the schema.
+          ExportError: the loader is empty, its batches contradict the schema, or it has a hazard that is an error.
         """
+        observer = None
         if not self._ledger.is_finished(split):
-            self._drain(split)
+            observer = self._drain(split)
             self._ledger.finish_split(split)
         self._splits[split] = self._ledger.finished(split)
-        if not sum(result.rows for result in self._splits[split]):
+        written = sum(result.rows for result in self._splits[split])
+        if not written:
             raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
+        if observer is None:  # all of it was drained before
+            expected = expected_examples(self._loaders[split])
+            self._bar.say(self._watch.finish(split, Counts(expected, written, written)))
+        else:
+            self._bar.say(observer.finish(written))
 
-    def _drain(self, split: str) -> None:
-        """Writes the pending shards of a split."""
+    def _drain(self, split: str) -> Observer | None:
+        """Writes the pending shards of a split; what was seen of its examples, or None if there was none pending."""
         loader, order, finished = self._loaders[split], self._ledger.order(split), self._ledger.finished(split)
         begins_after = finished and (order is not None or self._ledger.restore(split, loader))
         first, start = (len(finished), finished[-1].stop) if begins_after else (0, 0)
         if order is not None and 0 < start == len(order):
-            return
+            return None
         encoding = workers.encoding_loader(loader, _classes(self._loaders), self._options)
         with contextlib.closing(loader_lib.drain(encoding, order, start)) as batches:
             raw, raws = loader_lib.peek(batches, split)
             if self._schema is None:
                 self._start(raw, split)
-            runs = plan_lib.cut_into_shards(
-                self._encode(raws, split, start), lambda item: self._size(item[1]), self._known["shard_bytes"]
-            )
+            assert self._schema is not None
+            done = sum(shard.rows for shard in finished) if begins_after else 0
+            observer = Observer(self._watch, split, loader, self._schema, done)
+            items = self._encode(raws, split, start, observer)
+            runs = plan_lib.cut_into_shards(items, lambda item: self._size(item[1]), self._known["shard_bytes"])
             expected = self._expected_rows(loader)
             for _ in local.run(runs, functools.partial(self._write, split, finished, expected), first):
                 self._bar.add_shard()
+            return observer
 
     def _start(self, first: Any, split: str) -> None:
         """Settles schema and plan from the first batch and says what was decided.
@@ -114,13 +129,14 @@ class Job:
             decisions=self._schema.decisions,
         )
 
-    def _encode(self, raws: Iterator[Any], split: str, start: int) -> Iterator[tuple[int, Columns]]:
+    def _encode(self, raws: Iterator[Any], split: str, start: int, observer: Observer) -> Iterator[tuple[int, Columns]]:
         """Raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
         for number, raw in enumerate(raws, start):
             batch = batches_lib.to_batch(raw, split, number)
             columns = self._schema.encode(batch, split)
             if batch.rows:
+                observer.add(columns, number)
                 yield number, columns
                 self._bar.add_batch(batch.rows, self._size(columns))
 

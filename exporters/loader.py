@@ -11,7 +11,7 @@ import functools
 import io
 import itertools
 import pathlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,6 +190,55 @@ def _random_state_kept(loader: Any) -> Iterator[list[Any]]:
     finally:
         for restore in put_back:
             restore()
+
+
+def is_iterable(loader: Any) -> bool:
+    """Whether the dataset is a stream: every worker iterates over a copy of its own."""
+    return isinstance(loader.dataset, torch_module().utils.data.IterableDataset)
+
+
+def sampler_of(loader: Any) -> Any:
+    """What draws the indices of a map-style dataset; None if that is a batch_sampler of the user's own, or nothing."""
+    if is_iterable(loader):
+        return None
+    batches = loader.batch_sampler
+    if batches is None:
+        return loader.sampler
+    return batches.sampler if type(batches) is torch_module().utils.data.BatchSampler else None
+
+
+def reads_differ(loader: Any) -> bool:
+    """Whether `dataset[0]`, read twice, differs bit for bit; the state of every random generator is put back.
+
+    False as well where it is not read: with workers, because what the dataset opens here would be shared with them;
+    a stream; a DataLoader that iterates in its own way; a dataset that has no item 0.
+    """
+    data = torch_module().utils.data
+    if is_iterable(loader) or loader.num_workers or type(loader).__iter__ is not data.DataLoader.__iter__:
+        return False
+    with _random_state_kept(loader):
+        try:
+            return not _is_same(loader.dataset[0], loader.dataset[0])
+        except Exception:  # whatever it is, the drain will meet it too, and raise it
+            return False
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two items are the same bit for bit; what cannot be compared counts as the same."""
+    if one is other or type(one) is not type(other):
+        return one is other
+    if isinstance(one, torch_module().Tensor):
+        bits = [item.detach().cpu().contiguous().reshape(-1).view(torch_module().uint8) for item in (one, other)]
+        return one.shape == other.shape and bool(torch_module().equal(*bits))
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if dataclasses.is_dataclass(one):
+        return _is_same(vars(one), vars(other))
+    if hasattr(one, "tobytes"):  # NumPy, PIL
+        return bool(one.tobytes() == other.tobytes())
+    return not isinstance(one, str | bytes | int | float | complex) or one == other or one != one
 
 
 def expected_examples(loader: Any) -> int | None:

@@ -59,7 +59,9 @@ class Stream(IterableDataset):
 
 def run(data_dir, loaders, format="tfrecord", **options):
     return exporters.export(
-        loaders, data_dir, **{"name": "ds", "format": format, "shard_bytes": 1200, "progress": False, **options}
+        loaders,
+        data_dir,
+        **{"name": "ds", "format": format, "shard_bytes": 1200, "progress": False, "on_hazard": "ignore", **options},
     )
 
 
@@ -94,8 +96,8 @@ def collate(batch):
 class Batches(Recorder):
     """A dataset that is asked for a whole batch at once."""
 
-    def __getitem__(self, index):
-        images, labels = zip(*[super(Batches, self).__getitem__(i) for i in index], strict=True)
+    def __getitem__(self, indices):
+        images, labels = zip(*[super(Batches, self).__getitem__(index) for index in indices], strict=True)
         return torch.stack(images), torch.tensor(labels)
 
 
@@ -108,12 +110,12 @@ def test_goes_on_where_it_stopped(name, format, tmp_path, tree):
     """Stopped at any example and run again, an export gives the same files, and loads nothing again that was done."""
     make = SAMPLERS[name]
     run(tmp_path / "whole", {"train": make(dataset_of(name)), "test": make(dataset_of(name))}, format)
-    workers = make(Recorder()).num_workers
+    workers = make(dataset_of(name)).num_workers
     for stop_at in (1, 2, 14, 29) if not workers else (3, 12):
         data_dir = tmp_path / f"stopped_at_{stop_at}"
         with pytest.raises(Stop):
             run(data_dir, {"train": make(dataset_of(name, stop_at=stop_at)), "test": make(dataset_of(name))}, format)
-        assert tfds_builder.register(data_dir) == []
+        assert not data_dir.exists() or tfds_builder.register(data_dir) == []
         notes = [json.loads(note.read_bytes()) for note in data_dir.glob("ds/1.0.0.resume/*.shard.json")]
         done = sum(note["rows"] for note in notes)
         again = {"train": dataset_of(name), "test": dataset_of(name)}
@@ -121,7 +123,8 @@ def test_goes_on_where_it_stopped(name, format, tmp_path, tree):
         assert tree(data_dir) == tree(tmp_path / "whole")
         assert tfds_builder.verify(result.path).problems == []
         if not workers:
-            assert len(again["train"].asked) == result.examples["train"] - done
+            asked = sum(1 if isinstance(index, int) else len(index) for index in again["train"].asked)
+            assert asked == result.examples["train"] - done
             assert done or stop_at < 29
 
 
