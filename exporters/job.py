@@ -222,10 +222,10 @@ class Job:
     def publish(self) -> Manifest:
         """Final names, TFDS metadata, manifest, then the one rename."""
         manifest = self._manifest()
+        self._stage.keep_only(file.file for file in manifest.files)
         files = tuple(self._stage.describe(name) for name in metadata.write(manifest, self._stage.path))
         manifest = dataclasses.replace(manifest, metadata=files)
         self._stage.write(manifest_lib.FILENAME, manifest.to_json())
-        self._stage.keep_only([manifest_lib.FILENAME, *(file.file for file in manifest.files)])
         self._stage.publish()
         return manifest
 

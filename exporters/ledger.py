@@ -93,7 +93,7 @@ class Ledger:
         """The batches of a split, if they can be drawn by number."""
         source: Source = self.sources[split]
         if source.kind == "indices":
-            return Order.load(self._stage.notes / _order_note(split), batched=source.batched)
+            return Order.load(self._stage.notes / _order_note(split))
         if source.kind == "range":
             return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
         return None

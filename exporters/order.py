@@ -25,7 +25,7 @@ class Source:
         with `state_dict`) or `"stream"` (nothing but iteration).
       examples: length of the dataset, or None.
       batch_size, drop_last: of the loader; None if batches are the sampler's own.
-      batched: whether the loader collates batches of indices (False: an index is a batch).
+      batched: whether the loader collates batches of indices.
       sampler: name of the sampler's class.
     """
 
@@ -55,11 +55,11 @@ class Order(Sequence[Any]):
         return cls(range(examples), range(batch_size, batch_size * (count + 1), batch_size))
 
     @classmethod
-    def load(cls, path: pathlib.Path, *, batched: bool) -> Order:
+    def load(cls, path: pathlib.Path) -> Order:
         """The batches that `record` wrote."""
         content: Array = np.memmap(path, "<i8", mode="r")
-        count = int(content[-1])
-        return cls(content[: -count - 1], content[-count - 1 : -1], batched=batched)
+        count, batched = int(content[-2]), bool(content[-1])
+        return cls(content[: -count - 2], content[-count - 2 : -2], batched=batched)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -78,16 +78,17 @@ def record(batches: Iterator[Any], path: pathlib.Path) -> bool:
     """Writes batches of indices (or indices) to a file; whether all were integers.
 
     int64, little-endian: the indices of all batches; for each batch how many there are up to its
-    end; the number of batches.
+    end; the number of batches; 0 if they were single indices, not in a list, else 1.
     """
-    ends, total = [], 0
+    ends, total, batched = [], 0, True
     with open(path, "wb") as stream:
         for batch in batches:
-            indices = batch if isinstance(batch, list | tuple) else [batch]
+            batched = isinstance(batch, list | tuple)
+            indices = batch if batched else [batch]
             if not all(isinstance(index, int | np.integer) and not isinstance(index, bool) for index in indices):
                 return False
             stream.write(np.array(indices, "<i8").tobytes())
             total += len(indices)
             ends.append(total)
-        stream.write(np.array([*ends, len(ends)], "<i8").tobytes())
+        stream.write(np.array([*ends, len(ends), batched], "<i8").tobytes())
     return True

@@ -251,10 +251,12 @@ class Stage:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(lock), os.stat(self.path)):
                     return lock
+            _HELD.discard(lock)
             os.close(lock)  # its holder removed it between our open and our lock: make a new one
 
     def _release(self) -> None:
         if self._lock is not None:
+            _HELD.discard(self._lock)
             os.close(self._lock)
             self._lock = None
 
@@ -267,7 +269,7 @@ class Stage:
         return File(file=name, bytes=file.bytes, sha256=file.sha256)
 
     def keep_only(self, names: Iterable[str]) -> None:
-        """Removes what else lies in the stage: the shard an interrupted export was writing."""
+        """Removes what else lies in the stage: the shard, or the metadata, that an interrupted export was writing."""
         for name in set(os.listdir(self.path)) - set(names):
             os.unlink(self.path / name)
 
@@ -331,7 +333,20 @@ def _lock_directory(path: pathlib.Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise DataDirError(errno.EBUSY, f"another export is writing {path}; wait for it, or export another version") from error
+    _HELD.add(descriptor)
     return descriptor
+
+
+_HELD: set[int] = set()
+"""Descriptors that hold a lock. A forked child (a worker of a DataLoader) shares it, and would keep it alive."""
+
+
+def _drop_held() -> None:
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+os.register_at_fork(after_in_child=_drop_held)
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

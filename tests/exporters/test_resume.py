@@ -227,7 +227,7 @@ def test_order_of_integers_only(tmp_path):
     """Batches of indices come back as they were recorded; what is no integer is not recorded."""
     batches = [[3, 1], [], [4], list(range(100))]
     assert order.record(iter(batches), tmp_path / "order")
-    assert list(order.Order.load(tmp_path / "order", batched=True)) == batches
+    assert list(order.Order.load(tmp_path / "order")) == batches
     assert not order.record(iter([[1], ["a"]]), tmp_path / "other")
     assert list(order.Order.of_range(7, 3, drop_last=True)) == [[0, 1, 2], [3, 4, 5]]
 
@@ -286,7 +286,8 @@ def check_state(data_dir, whole, tree):
     version = data_dir / "ds" / "1.0.0"
     if version.exists():
         assert tree(version) == tree(whole / "ds" / "1.0.0")
-    assert tfds_builder.register(data_dir) == (["ds"] if version.exists() else [])
+    if data_dir.exists():
+        assert tfds_builder.register(data_dir) == (["ds"] if version.exists() else [])
 
 
 def export_to(data_dir, format, **options):
