@@ -121,10 +121,11 @@ def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[
     # workers that persist hold the sampler they began with, so others are begun
     twin = _twin(loader, **{place: _Drawn(order, start), "_iterator": None})
     generators = [g for g in (loader.generator, getattr(loader.sampler, "generator", None)) if g is not None]
-    states = [generator.get_state() for generator in generators]
+    states, state_of_all = [generator.get_state() for generator in generators], torch_module().get_rng_state()
     batches = iter(twin)
+    torch_module().set_rng_state(state_of_all)  # the seed of the workers was drawn already, before the order
     for generator, state in zip(generators, states, strict=True):
-        generator.set_state(state)  # the seed of the workers has been drawn before the order was
+        generator.set_state(state)
     yield from batches
 
 

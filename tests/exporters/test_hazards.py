@@ -396,11 +396,12 @@ def test_an_error_before_the_first_byte(refuses):
 
 def test_an_error_leaves_the_published_version(publish, tmp_path, tree):
     """An export that a hazard ends leaves the version it was to replace as it was."""
+    version = tmp_path / "ds" / "1.0.0"
     publish(batches(CLEAN), data_dir=tmp_path)
-    before = tree(tmp_path)
+    before = tree(version)
     with pytest.raises(HazardError, match="duplicates"):
         publish(batches(TWICE), data_dir=tmp_path, overwrite=True, on_hazard="error")
-    assert tree(tmp_path) == before
+    assert tree(version) == before
 
 
 def test_not_finite_ends_at_once(refuses):
