@@ -104,6 +104,8 @@ def features_of(manifest: Manifest) -> Any:
         features = tfds.features.FeaturesDict.from_json(manifest.features)
         leaves = dict(flatten_features(features))
         for name, names in manifest.labels.items():
+            if not isinstance(leaves[name], tfds.features.ClassLabel):
+                raise ManifestError(f"labels of {show(name)}, which is no ClassLabel")
             leaves[name].names = list(names)
     except Exception as error:  # TFDS raises whatever its parsers raise
         raise ManifestError(f"{manifest.name}: the manifest's features are not TFDS features: {error!s:.300}") from error
