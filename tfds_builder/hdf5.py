@@ -39,8 +39,11 @@ def check_structure(stream: BinaryIO, columns: Sequence[Column], geometry: Geome
       rows: how many rows.
     """
     try:
-        expected = dict(_expect(columns, geometry, rows))
-        _Reader(stream).check(expected)
+        reader = _Reader(stream)
+        shapes = reader.check(dict(_expect(columns, geometry, rows)))
+        for column, splits in zip(columns, geometry.row_splits, strict=True):
+            if column.encoding == STRINGS:
+                reader.check_splits(column.name, splits, rows * column.values, *shapes[f"{column.name}/values"])
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise DamagedFileError(f"is not laid out as HDF5: {error}") from error
 
@@ -62,7 +65,8 @@ class _Reader:
         self._file, self._size = stream.fileno(), os.fstat(stream.fileno()).st_size
         self._read_bytes = 0
 
-    def check(self, expected: Mapping[str, tuple[str, tuple[int, ...], int]]) -> None:
+    def check(self, expected: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, tuple[int, ...]]:
+        """Raises DamagedFileError unless the file has these datasets and no other; returns their shapes."""
         found = dict(self._walk(self._root(), "", set()))
         for name in sorted({*expected, *found}):
             if name not in found:
@@ -70,6 +74,13 @@ class _Reader:
             if name not in expected:
                 raise DamagedFileError(f"has a dataset {show(name)} that is no column")
             self._check_dataset(name, found[name], *expected[name])
+        return {name: _parse_shape(kinds[_DATASPACE]) for name, kinds in found.items()}
+
+    def check_splits(self, name: str, place: int, count: int, length: int) -> None:
+        """Raises DamagedFileError unless the bounds of so many strings go from 0 to the length of their values."""
+        first, last = (struct.unpack("<q", self._at(place + 8 * number, 8))[0] for number in (0, count))
+        if (first, last) != (0, length):
+            raise DamagedFileError(f"column {show(name)} has strings from {first} to {last} in {length} bytes")
 
     def _at(self, start: int, count: int) -> bytes:
         """Bytes of the file. All that is asked for together is bounded: a file cannot send us round in circles."""

@@ -82,10 +82,21 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
         manifest = manifest_lib.read(directory)
     except (ManifestError, MissingFileError) as error:
         return Report(os.fspath(path), 1, 0, 0, [Problem(manifest_lib.FILENAME, str(error))], deep)
+    problems, total = _check_files(directory, manifest, on_bytes)
+    not_decoded: list[str] = []
+    if deep and not problems:  # of what is damaged already, nothing is learnt by decoding it
+        from tfds_builder import deep as deep_lib
+
+        problems, not_decoded = deep_lib.check(directory, manifest)
+    records = sum(split.examples for split in manifest.splits.values()) if manifest.format == "tfrecord" else 0
+    return Report(os.fspath(path), len(manifest.files) + 1, total, records, problems, deep, not_decoded)
+
+
+def _check_files(directory: pathlib.Path, manifest: Manifest, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
+    """What is wrong with the directory and its files, and how many bytes were read to find it out."""
     problems = list(_check_directory(directory, manifest))
     total = sum(file.bytes for file in manifest.metadata)
     on_bytes(total)
-    records = 0
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         for file, shard in _shard_files(manifest):
             reader = _FileReader(directory, file, on_bytes, thread)
@@ -93,14 +104,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
             if shard is not None and manifest.format == "hdf5":
                 problems += _check_structure(directory, manifest, shard)
             total += reader.size
-            records += shard.rows if shard is not None and manifest.format == "tfrecord" else 0
-    not_decoded: list[str] = []
-    if deep and not problems:  # of what is damaged already, nothing is learnt by decoding it
-        from tfds_builder import deep as deep_lib
-
-        found, not_decoded = deep_lib.check(directory, manifest)
-        problems += found
-    return Report(os.fspath(path), len(manifest.files) + 1, total, records, problems, deep, not_decoded)
+    return problems, total
 
 
 def _shard_files(manifest: Manifest) -> Iterator[tuple[File, Shard | None]]:
