@@ -101,19 +101,26 @@ def export(
 
 
 @app.command()
-def verify(path: VersionDir, as_json: Json = False) -> None:
+def verify(
+    path: VersionDir,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every value too.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check every file, size, SHA-256 and record CRC of a published version. Exits 1 if it is damaged."""
     from tqdm import tqdm
 
+    from tfds_builder.validators import printable
     from tfds_builder.verify import verify as run
 
     with tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc="verify", disable=None) as bar:
-        report = run(path, bar.update)
+        report = run(path, bar.update, deep=deep)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
     else:
         for problem in report.problems:
-            typer.echo(str(problem))
+            typer.echo(printable(str(problem)))
+        if report.not_decoded:
+            typer.echo(printable(f"not decoded, which takes TensorFlow: {', '.join(report.not_decoded)}"))
         verdict = f"{len(report.problems)} problems" if report.problems else "whole"
         typer.echo(f"{path}: {verdict} ({report.files:,} files, {report.bytes:,} bytes, {report.records:,} records)")
     raise typer.Exit(1 if report.problems else 0)
@@ -127,6 +134,7 @@ def list_datasets(
     """List every dataset and version published under DATA_DIR."""
     from tfds_builder import manifest as manifest_lib
     from tfds_builder.registration import scan
+    from tfds_builder.validators import printable
 
     rows: list[dict[str, Any]] = []
     for entry in scan(data_dir):
@@ -139,7 +147,7 @@ def list_datasets(
         return
     for row in rows:
         if "problem" in row:
-            typer.echo(f"{row['name']}:{row['version']}  damaged: {row['problem']}")
+            typer.echo(printable(f"{row['name']}:{row['version']}  damaged: {row['problem']}"))
             continue
         counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
         typer.echo(f"{row['name']}:{row['version']}  {row['format']}  {row['bytes']:,} bytes  {counts}")
@@ -151,6 +159,7 @@ def list_datasets(
 def info(path: VersionDir, as_json: Json = False) -> None:
     """Show what a published version holds: features, layouts, splits, shards."""
     from tfds_builder import manifest as manifest_lib
+    from tfds_builder.validators import printable
 
     manifest = manifest_lib.read(path)
     columns = [column.to_json() for column in manifest.columns]
@@ -160,9 +169,9 @@ def info(path: VersionDir, as_json: Json = False) -> None:
         return
     typer.echo(f"{manifest.name}:{manifest.version}  {manifest.format}  {os.fspath(path)}")
     for text in filter(None, manifest.card.values()):
-        typer.echo(f"  {text}")
+        typer.echo("\n".join(f"  {printable(line)}" for line in text.split("\n")))
     for decision in manifest.decisions:
-        typer.echo(f"  {decision}")
+        typer.echo(f"  {printable(decision)}")
     for split, content in manifest.splits.items():
         typer.echo(f"  {split}: {content.examples:,} examples in {len(content.shards)} shards, {content.bytes:,} bytes")
 
@@ -289,7 +298,9 @@ def main() -> None:
     try:
         app()
     except (ExportError, DatasetError) as error:
-        typer.echo(f"torch2tfds: {error}", err=True)
+        from tfds_builder.validators import printable
+
+        typer.echo("torch2tfds: " + "\n".join(map(printable, str(error).split("\n"))), err=True)
         sys.exit(2)
 
 

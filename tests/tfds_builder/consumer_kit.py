@@ -88,7 +88,12 @@ def numbers(rows, start=0):
 
 def seal(content):
     """A manifest's JSON, whatever it holds, as bytes that carry their own SHA-256 as a manifest does."""
-    body = json.dumps({key: value for key, value in content.items() if key != "manifest_sha256"}).encode()[1:]
+    return seal_text(json.dumps({key: value for key, value in content.items() if key != "manifest_sha256"}))
+
+
+def seal_text(text, start=b""):
+    """The same for JSON as text or bytes, right or wrong, that begins with a brace."""
+    body = (start + (text.encode() if isinstance(text, str) else text))[1:]
     return b'{"manifest_sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'",' + body
 
 
