@@ -87,7 +87,8 @@ def expect_sha256(value: Any, where: str) -> str:
 
 
 def parse_json(text: bytes, limit: int, where: str) -> Any:
-    """What JSON says, if it has at most so many values, no key twice in one object, and no number JSON does not have.
+    """What JSON says, if it is strict UTF-8 (`json.loads` lets surrogates in bytes pass), has at most so many values, no key
+    twice in one object, and no number JSON does not have.
 
     The limit is what keeps memory in bounds: three bytes (`[],`) can become a hundred in memory.
 
@@ -98,7 +99,7 @@ def parse_json(text: bytes, limit: int, where: str) -> Any:
     if values > limit:
         raise ManifestError(f"{where} has up to {values:,} values; more than {limit:,} are refused")
     try:
-        return json.loads(text, object_pairs_hook=_to_object, parse_constant=_refuse_constant)
+        return json.loads(text.decode(), object_pairs_hook=_to_object, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where} is not valid JSON: {str(error) or type(error).__name__:.200}") from error
 

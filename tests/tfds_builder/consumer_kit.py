@@ -91,6 +91,10 @@ def seal(content):
     return seal_text(json.dumps({key: value for key, value in content.items() if key != "manifest_sha256"}))
 
 
+HEAD_BYTES = len('{"manifest_sha256": "') + 64 + len('",')
+"""A manifest's checksum of itself; what follows is what it is the checksum of, less a brace."""
+
+
 def seal_text(text, start=b""):
     """The same for JSON as text or bytes, right or wrong, that begins with a brace."""
     body = (start + (text.encode() if isinstance(text, str) else text))[1:]

@@ -311,10 +311,12 @@ def test_hostile_json(text, place, tmp_path):
 def test_invalid_utf8(data, tmp_path):
     """Bytes that are no UTF-8, and escapes that make strings without UTF-8, are a ManifestError, in any text field."""
     whole = (kit.GOLDEN / "pairs_hdf5" / "1.0.0" / "manifest.json").read_bytes()
-    for text in (b"CC0", b"dog house", b"Noise", b"torch2tfds "):
-        if text in whole:
-            with pytest.raises(ManifestError):
-                manifest_lib.Manifest.from_json(kit.seal_text(whole[90:].replace(text, data), start=b"{"))
+    body = whole[kit.HEAD_BYTES :]
+    assert manifest_lib.Manifest.from_json(kit.seal_text(body, start=b"{")).name == "pairs_hdf5"
+    for text in (b"CC0", b"dog house", b"Golden", b"torch2tfds ", b"Tensor uint8"):
+        assert text in body
+        with pytest.raises(ManifestError, match=r"valid JSON|valid Unicode"):
+            manifest_lib.Manifest.from_json(kit.seal_text(body.replace(text, data), start=b"{"))
 
 
 # --- nothing is imported because a directory says so -----------------------------------------------
