@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -10,6 +11,7 @@ import math
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -59,6 +61,13 @@ def export(
     rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
     shard_mib: Annotated[float, typer.Option(help="Target size of a shard, MiB.")] = 256.0,
     overwrite: Annotated[bool, typer.Option(help="Replace the version if it is published already.")] = False,
+    on_hazard: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[HAZARD=]ACTION",
+            help="error, warn or ignore what loses, repeats or freezes data; or one hazard; repeatable.",
+        ),
+    ] = None,
     description: Annotated[str, typer.Option(help="What the dataset is.")] = "",
     homepage: Annotated[str, typer.Option(help="A URL.")] = "",
     citation: Annotated[str, typer.Option(help="BibTeX.")] = "",
@@ -70,18 +79,20 @@ def export(
     from exporters.card import Card
     from exporters.export import export as run
 
-    result = run(
-        load_factory(factory, app_dir),
-        data_dir,
-        name=name,
-        version=version,
-        format=format,
-        layouts=_pairs(layout, "--layout"),
-        names=_pairs(rename, "--rename") or None,
-        shard_bytes=_to_bytes(shard_mib),
-        overwrite=overwrite,
-        card=Card(description=description, homepage=homepage, citation=citation, license=license),
-    )
+    with _warnings_in_a_line():
+        result = run(
+            load_factory(factory, app_dir),
+            data_dir,
+            name=name,
+            version=version,
+            format=format,
+            layouts=_pairs(layout, "--layout"),
+            names=_pairs(rename, "--rename") or None,
+            shard_bytes=_to_bytes(shard_mib),
+            overwrite=overwrite,
+            on_hazard=_pairs([text if "=" in text else f"default={text}" for text in on_hazard or ()], "--on-hazard"),
+            card=Card(description=description, homepage=homepage, citation=citation, license=license),
+        )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
         return
@@ -90,19 +101,26 @@ def export(
 
 
 @app.command()
-def verify(path: VersionDir, as_json: Json = False) -> None:
+def verify(
+    path: VersionDir,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every value too.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check every file, size, SHA-256 and record CRC of a published version. Exits 1 if it is damaged."""
     from tqdm import tqdm
 
+    from tfds_builder.validators import printable
     from tfds_builder.verify import verify as run
 
     with tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc="verify", disable=None) as bar:
-        report = run(path, bar.update)
+        report = run(path, bar.update, deep=deep)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
     else:
         for problem in report.problems:
-            typer.echo(str(problem))
+            typer.echo(printable(str(problem)))
+        if report.not_decoded:
+            typer.echo(printable(f"not decoded, which takes TensorFlow: {', '.join(report.not_decoded)}"))
         verdict = f"{len(report.problems)} problems" if report.problems else "whole"
         typer.echo(f"{path}: {verdict} ({report.files:,} files, {report.bytes:,} bytes, {report.records:,} records)")
     raise typer.Exit(1 if report.problems else 0)
@@ -116,6 +134,7 @@ def list_datasets(
     """List every dataset and version published under DATA_DIR."""
     from tfds_builder import manifest as manifest_lib
     from tfds_builder.registration import scan
+    from tfds_builder.validators import printable
 
     rows: list[dict[str, Any]] = []
     for entry in scan(data_dir):
@@ -128,7 +147,7 @@ def list_datasets(
         return
     for row in rows:
         if "problem" in row:
-            typer.echo(f"{row['name']}:{row['version']}  damaged: {row['problem']}")
+            typer.echo(printable(f"{row['name']}:{row['version']}  damaged: {row['problem']}"))
             continue
         counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
         typer.echo(f"{row['name']}:{row['version']}  {row['format']}  {row['bytes']:,} bytes  {counts}")
@@ -140,6 +159,7 @@ def list_datasets(
 def info(path: VersionDir, as_json: Json = False) -> None:
     """Show what a published version holds: features, layouts, splits, shards."""
     from tfds_builder import manifest as manifest_lib
+    from tfds_builder.validators import printable
 
     manifest = manifest_lib.read(path)
     columns = [column.to_json() for column in manifest.columns]
@@ -149,9 +169,9 @@ def info(path: VersionDir, as_json: Json = False) -> None:
         return
     typer.echo(f"{manifest.name}:{manifest.version}  {manifest.format}  {os.fspath(path)}")
     for text in filter(None, manifest.card.values()):
-        typer.echo(f"  {text}")
+        typer.echo("\n".join(f"  {printable(line)}" for line in text.split("\n")))
     for decision in manifest.decisions:
-        typer.echo(f"  {decision}")
+        typer.echo(f"  {printable(decision)}")
     for split, content in manifest.splits.items():
         typer.echo(f"  {split}: {content.examples:,} examples in {len(content.shards)} shards, {content.bytes:,} bytes")
 
@@ -180,6 +200,27 @@ def demo(
     from exporters.demo import run
 
     raise typer.Exit(run(out))
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Our own warnings as a line on stderr each, every time; those of others as they were."""
+    import warnings
+
+    from exporters.errors import HazardWarning
+
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_in_a_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, HazardWarning):
+                typer.echo(f"torch2tfds: warning: {message}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_in_a_line
+        warnings.simplefilter("always", HazardWarning)
+        yield
 
 
 def load_factory(text: str, app_dir: pathlib.Path) -> Any:
@@ -257,7 +298,9 @@ def main() -> None:
     try:
         app()
     except (ExportError, DatasetError) as error:
-        typer.echo(f"torch2tfds: {error}", err=True)
+        from tfds_builder.validators import printable
+
+        typer.echo("torch2tfds: " + "\n".join(map(printable, str(error).split("\n"))), err=True)
         sys.exit(2)
 
 

@@ -29,9 +29,21 @@ class AlreadyPublishedError(ExportError, FileExistsError):
     """The version is published already; pass `overwrite=True` or a higher version."""
 
 
+class ResumeError(ExportError, ValueError):
+    """An export cannot go on where one of the same version stopped: another plan, or other data."""
+
+
 class DataDirError(ExportError, OSError):
     """The data_dir cannot be written, or another export is writing the same version."""
 
 
 class MissingDependencyError(ExportError, ImportError):
     """A package is missing; the message names the extra that brings it."""
+
+
+class HazardError(ExportError, ValueError):
+    """The loader does something to the data that `on_hazard` says to refuse; docs/hazards.md has them all."""
+
+
+class HazardWarning(UserWarning):
+    """The loader loses, repeats or freezes data; docs/hazards.md has every such hazard, `on_hazard` what to do about it."""

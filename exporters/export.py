@@ -8,14 +8,21 @@ Everything heavy is imported when it is called, so that `import exporters` costs
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import signal
+import sys
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from exporters.card import Card
-from exporters.errors import ArgumentError
+from exporters.errors import ArgumentError, ResumeError
+
+if TYPE_CHECKING:
+    from exporters.hazards import Counts, Hazard
 
 SHARD_BYTES = 256 * 1024 * 1024
 
@@ -32,6 +39,8 @@ class Export:
       shards: number of shards by split.
       bytes: size of all published files.
       decisions: what was decided about each feature, in words.
+      hazards: what the loaders do to the data, those ignored left out; docs/hazards.md has them all.
+      counts: examples expected, read and written, by split.
     """
 
     path: str
@@ -43,6 +52,8 @@ class Export:
     shards: Mapping[str, int]
     bytes: int
     decisions: Sequence[str]
+    hazards: Sequence[Hazard]
+    counts: Mapping[str, Counts]
 
 
 def export(
@@ -59,6 +70,7 @@ def export(
     card: Card | None = None,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
+    on_hazard: str | Mapping[str, str] = "warn",
     progress: bool | None = None,
 ) -> Export:
     """Drains PyTorch DataLoaders once and publishes a dataset that `tfds.load` reads.
@@ -91,6 +103,9 @@ def export(
       card: description, homepage, citation, license.
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
       overwrite: replace the version if it is published already, in one step.
+      on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or
+        "ignore", or a mapping of hazard to one of these (`{"drop_last": "ignore"}`; the others are
+        warned of, or treated as the key "default" says). docs/hazards.md has every hazard.
       progress: True shows a bar, None shows one if stderr is a terminal, False says nothing.
 
     Returns:
@@ -98,10 +113,12 @@ def export(
 
     Raises:
       ExportError: its subclasses say what is wrong and what would mend it. Nothing was published.
+      HazardError: of these, a hazard that `on_hazard` says to refuse.
       Exception: whatever the loader raised, as it raised it. Nothing was published.
     """
     from exporters import formats, loader
     from exporters import names as names_lib
+    from exporters.hazards import Watch
     from exporters.job import Job
     from exporters.progress import Progress
     from exporters.staging import Stage
@@ -116,11 +133,22 @@ def export(
         loader.check_loader(item, split)
     encoder = formats.find(format)
     options = names_lib.Options(names, features, layouts, supervised_keys)
-    with Stage(data_dir, name, version, overwrite=overwrite) as stage:
-        with Progress(progress, loader.expected_total(splits.values()), name) as bar:
-            job = Job(stage, encoder, bar, name=name, version=version, format=format, shard_bytes=shard_bytes)
-            for split, item in splits.items():
-                job.write_split(split, item, splits, options, card or Card())
+    watch = Watch(splits, on_hazard)
+    plan = {"name": name, "version": version, "format": format, "shard_bytes": shard_bytes, "card": dict(vars(card or Card()))}
+    with _sigterm_as_exit(), Stage(data_dir, name, version, overwrite=overwrite) as stage:
+        watch.inspect(reads=not stage.has_finished_shards())
+        for _ in range(2):
+            with Progress(progress, loader.expected_total(splits.values()), name) as bar:
+                job = Job(stage, encoder, bar, watch, plan)
+                try:
+                    job.begin(splits, options)
+                    for split in splits:
+                        job.write_split(split)
+                    break
+                except ResumeError:
+                    if not overwrite:
+                        raise
+                    stage.clear()  # what is there belongs to another plan
         manifest = job.publish()
     try:
         module = generate(stage.target)
@@ -137,4 +165,24 @@ def export(
         shards={split: len(content.shards) for split, content in manifest.splits.items()},
         bytes=sum(file.bytes for file in manifest.files),
         decisions=tuple(manifest.decisions),
+        hazards=tuple(watch.found),
+        counts=watch.counts,
     )
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM ends the export as Ctrl-C does, by an exception (`SystemExit`), unless the program handles it itself."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from exporters import batches as batches_lib
 from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
 from exporters import workers
-from exporters.card import Card
+from exporters.batches import Columns
 from exporters.engines import local
-from exporters.errors import SchemaError
+from exporters.errors import ResumeError, SchemaError
 from exporters.formats import Format, ShardContext
-from exporters.loader import Columns
+from exporters.hazards import Counts, Watch
+from exporters.inspection import expected_examples
+from exporters.ledger import Ledger
 from exporters.names import Options
-from exporters.plan import Plan
+from exporters.observation import Observer
 from exporters.progress import Progress
 from exporters.schema import Schema
 from exporters.shard import ShardResult, stored_bytes, stored_rows, write_shard
@@ -26,8 +33,6 @@ from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
 from tfds_builder.manifest import STRINGS, Column, Geometry, Manifest, Shard, Split
 
-_PLAN = "plan.json"
-
 
 class Job:
     """Writes splits into a stage and publishes them.
@@ -36,72 +41,103 @@ class Job:
       stage: the entered stage.
       encoder: the format.
       bar: what the user sees.
-      name, version, format, shard_bytes: as given to `export`.
+      watch: what it is warned of.
+      plan: `name`, `version`, `format`, `shard_bytes` and `card` as in the plan.
     """
 
-    def __init__(
-        self, stage: Stage, encoder: Format, bar: Progress, *, name: str, version: str, format: str, shard_bytes: int
-    ) -> None:
-        self._stage, self._encoder, self._bar = stage, encoder, bar
-        self._name, self._version, self._format, self._shard_bytes = name, version, format, shard_bytes
+    def __init__(self, stage: Stage, encoder: Format, bar: Progress, watch: Watch, plan: Mapping[str, Any]) -> None:
+        self._stage, self._encoder, self._bar, self._watch = stage, encoder, bar, watch
+        self._known = {**plan, "producer": PRODUCER}
         self._schema: Schema | None = None
         self._columns: tuple[Column, ...] = ()
         self._row_bytes: int | None = None  # of every row, if they are all alike
-        self._plan: Plan | None = None
         self._splits: dict[str, list[ShardResult]] = {}
 
-    def write_split(self, split: str, loader: Any, loaders: Mapping[str, Any], options: Options, card: Card) -> None:
-        """Drains one split into staged shards. The first split's first batch settles the schema.
+    def begin(self, loaders: Mapping[str, Any], options: Options) -> None:
+        """Takes up what an export before has finished, or draws and records the order of examples.
 
         Raises:
-          ExportError: the loader is empty, or its batches contradict the schema.
+          ResumeError: what is finished belongs to another plan.
         """
-        first, raws = loader_lib.peek(workers.encoding_loader(loader, _classes(loaders), options), split)
-        if self._schema is None:
-            self._start(first, split, loaders, options, card)
-        runs = plan_lib.cut_into_shards(self._encode(raws, split), self._size, self._shard_bytes)
-        expected = self._expected_rows(loader)
-        results = local.run(
-            runs,
-            lambda number, batches: self._write(split, number, batches, expected[number] if number < len(expected) else None),
-        )
-        self._splits[split] = list(results)
-        if not sum(result.rows for result in self._splits[split]):
-            raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
+        self._loaders, self._options = loaders, options
+        self._ledger = Ledger(self._stage, loaders, self._known)
+        if self._ledger.plan is not None:
+            self._columns = tuple(Column.from_json(column) for column in self._ledger.plan.columns)
+            self._bar.say(f"going on after {sum(len(self._ledger.finished(split)) for split in loaders)} finished shards")
 
-    def _start(self, first: Any, split: str, loaders: Mapping[str, Any], options: Options, card: Card) -> None:
-        """Settles schema and plan from the first batch, says what was decided, writes the plan."""
-        batch = loader_lib.to_batch(first, split, 0)
-        loader_lib.check_first(first, batch, loaders[split], split)
-        self._schema = schema_lib.infer(batch, loader_lib.position_names(first), _classes(loaders), options)
+    def write_split(self, split: str) -> None:
+        """Drains what is pending of one split into staged shards. The first batch drained settles the schema.
+
+        Raises:
+          ExportError: the loader is empty, its batches contradict the schema, or it has a hazard that is an error.
+        """
+        observer = None
+        if not self._ledger.is_finished(split):
+            observer = self._drain(split)
+            self._ledger.finish_split(split)
+        self._splits[split] = self._ledger.finished(split)
+        written = sum(result.rows for result in self._splits[split])
+        if not written:
+            raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
+        if observer is None:  # all of it was drained before
+            expected = expected_examples(self._loaders[split])
+            self._bar.say(self._watch.finish(split, Counts(expected, written, written)))
+        else:
+            self._bar.say(observer.finish(written))
+
+    def _drain(self, split: str) -> Observer | None:
+        """Writes the pending shards of a split; what was seen of its examples, or None if there was none pending."""
+        loader, order, finished = self._loaders[split], self._ledger.order(split), self._ledger.finished(split)
+        begins_after = finished and (order is not None or self._ledger.restore(split, loader))
+        first, start = (len(finished), finished[-1].stop) if begins_after else (0, 0)
+        if order is not None and 0 < start == len(order):
+            return None
+        encoding = workers.encoding_loader(loader, _classes(self._loaders), self._options)
+        with contextlib.closing(loader_lib.drain(encoding, order, start)) as batches:
+            raw, raws = loader_lib.peek(batches, split)
+            if self._schema is None:
+                self._start(raw, split)
+            assert self._schema is not None
+            done = sum(shard.rows for shard in finished) if begins_after else 0
+            observer = Observer(self._watch, split, loader, self._schema, done)
+            items = self._encode(raws, split, start, observer)
+            runs = plan_lib.cut_into_shards(items, lambda item: self._size(item[1]), self._known["shard_bytes"])
+            expected = self._expected_rows(loader)
+            for _ in local.run(runs, functools.partial(self._write, split, finished, expected), first):
+                self._bar.add_shard()
+            return observer
+
+    def _start(self, first: Any, split: str) -> None:
+        """Settles schema and plan from the first batch and says what was decided.
+
+        Raises:
+          ResumeError: what is finished belongs to another plan.
+        """
+        batch = batches_lib.to_batch(first, split, 0)
+        batches_lib.check_first(first, batch, self._loaders[split], split)
+        self._schema = schema_lib.infer(batch, batches_lib.position_names(first), _classes(self._loaders), self._options)
         for decision in self._schema.decisions:
             self._bar.say(decision)
         self._columns = self._encoder.columns(self._schema.columns)
         if all(column.encoding != STRINGS for column in self._columns):
             self._row_bytes = sum(column.width for column in self._columns)
-        self._plan = Plan(
-            name=self._name,
-            version=self._version,
-            format=self._format,
-            shard_bytes=self._shard_bytes,
-            splits=tuple(loaders),
+        self._ledger.settle(
             features=metadata.features_to_json(self._schema.features),
             columns=tuple(column.to_json() for column in self._columns),
             labels=metadata.labels_of(self._schema.features),
             supervised_keys=self._schema.supervised_keys,
-            card=dict(vars(card)),
             decisions=self._schema.decisions,
         )
-        self._stage.write(_PLAN, self._plan.to_json())
 
-    def _encode(self, raws: Iterator[Any], split: str) -> Iterator[Columns]:
-        """Raw batches to stored columns; batches without rows are passed over."""
+    def _encode(self, raws: Iterator[Any], split: str, start: int, observer: Observer) -> Iterator[tuple[int, Columns]]:
+        """Raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
-        for number, raw in enumerate(raws):
-            batch = loader_lib.to_batch(raw, split, number)
+        for number, raw in enumerate(raws, start):
+            batch = batches_lib.to_batch(raw, split, number)
             columns = self._schema.encode(batch, split)
             if batch.rows:
-                yield columns
+                observer.add(columns, number)
+                yield number, columns
                 self._bar.add_batch(batch.rows, self._size(columns))
 
     def _size(self, columns: Columns) -> int:
@@ -115,36 +151,69 @@ class Job:
         row_bytes = self._row_bytes
         if batches is None or row_bytes is None:
             return []
-        runs = plan_lib.cut_into_shards(batches, lambda rows: rows * row_bytes, self._shard_bytes)
+        runs = plan_lib.cut_into_shards(batches, lambda rows: rows * row_bytes, self._known["shard_bytes"])
         return [sum(run) for run in runs]
 
-    def _write(self, split: str, number: int, batches: Iterator[Columns], expected_rows: int | None) -> ShardResult:
-        context = dataclasses.replace(self._context(split, number), expected_rows=expected_rows)
-        result = write_shard(self._encoder, context, self._stage.path, f"{split}-{number:05d}", batches)
-        self._bar.add_shard()
-        return result
+    def _write(
+        self,
+        split: str,
+        finished: Sequence[ShardResult],
+        expected: Sequence[int],
+        number: int,
+        batches: Iterator[tuple[int, Columns]],
+    ) -> None:
+        """Writes one shard and notes it; one that is finished already is only compared.
+
+        Raises:
+          ResumeError: the loader gives other data than before.
+        """
+        stem, states = f"{split}-{number:05d}", list[Any]()
+        rows = expected[number] if number < len(expected) else None
+        context = dataclasses.replace(self._context(split, number), expected_rows=rows)
+        if number < len(finished):  # a stream can but be run past
+            with tempfile.TemporaryDirectory(dir=self._stage.notes) as aside:
+                again = write_shard(self._encoder, context, pathlib.Path(aside), stem, batches)
+            if again != finished[number]:
+                raise ResumeError(
+                    f"split {split!r}: the loader gives other data than before it was stopped (shard {number} differs); make it "
+                    "give the same examples in the same order, or pass overwrite=True to begin anew"
+                )
+            return
+        if self._ledger.sources[split].kind == "state":
+            batches = self._with_state(batches, self._loaders[split], states)
+        shard = write_shard(self._encoder, context, self._stage.path, stem, batches)
+        self._ledger.finish_shard(split, number, shard, loader_lib.to_bytes(states[-1]) if states else None)
+
+    def _with_state(
+        self, batches: Iterator[tuple[int, Columns]], loader: Any, states: list[Any]
+    ) -> Iterator[tuple[int, Columns]]:
+        """The batches; the loader's state when the last of them had been drawn, and no more, is left in `states`."""
+        for batch in batches:
+            states[:] = [loader.state_dict()]
+            yield batch
 
     def _context(self, split: str, number: int) -> ShardContext:
         """What a shard says about itself (HDF5 keeps it in attributes)."""
         assert self._schema is not None
-        assert self._plan is not None
+        plan = self._ledger.plan
+        assert plan is not None
         facts: dict[str, dict[str, Any]] = {}
         for field in self._schema.fields:
             name = field.column.name
             facts[name] = {"feature": type(field.feature).__name__, "dtype": field.column.dtype}
             if field.layout is not None:
                 facts[name] |= {"layout": field.layout.stored, "source_layout": field.layout.source}
-            if name in self._plan.labels:
-                facts[name]["class_names"] = self._plan.labels[name]
+            if name in plan.labels:
+                facts[name]["class_names"] = plan.labels[name]
         return ShardContext(
             columns=self._columns,
             lists={field.column.name: field.list for field in self._schema.fields},
             attributes={
-                "dataset": self._name,
-                "version": self._version,
+                "dataset": plan.name,
+                "version": plan.version,
                 "split": split,
                 "shard": number,
-                "features": self._plan.features,
+                "features": plan.features,
                 "producer": PRODUCER,
             },
             column_attributes=facts,
@@ -152,9 +221,8 @@ class Job:
 
     def publish(self) -> Manifest:
         """Final names, TFDS metadata, manifest, then the one rename."""
-        assert self._plan is not None
-        (self._stage.path / _PLAN).unlink()
         manifest = self._manifest()
+        self._stage.keep_only(file.file for file in manifest.files)
         files = tuple(self._stage.describe(name) for name in metadata.write(manifest, self._stage.path))
         manifest = dataclasses.replace(manifest, metadata=files)
         self._stage.write(manifest_lib.FILENAME, manifest.to_json())
@@ -162,8 +230,8 @@ class Job:
         return manifest
 
     def _manifest(self) -> Manifest:
-        assert self._plan is not None
-        plan, geometries = self._plan, list[Geometry]()
+        plan, geometries = self._ledger.plan, list[Geometry]()
+        assert plan is not None
         splits = {split: self._split(split, results, geometries) for split, results in self._splits.items()}
         return Manifest(
             name=plan.name,
@@ -188,7 +256,10 @@ class Job:
             if result.geometry not in places:
                 places[result.geometry] = len(geometries)
                 geometries.append(result.geometry)
-            names = [metadata.shard_file_name(kind, self._name, split, number, len(results)) for kind in (self._format, "index")]
+            names = [
+                metadata.shard_file_name(kind, self._known["name"], split, number, len(results))
+                for kind in (self._known["format"], "index")
+            ]
             shards.append(
                 Shard(
                     data=self._stage.rename(result.data, names[0]),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from exporters.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from exporters.loader import Columns
+    from exporters.batches import Columns
     from exporters.schema import Schema
 
 
@@ -48,7 +48,7 @@ def in_memory(
 
     tf = _tensorflow()
     loader_lib.check_loader(loader, "train")
-    first, raws = loader_lib.peek(loader, "train")
+    first, raws = loader_lib.peek(iter(loader), "train")
     source = _Source(loader, first, names, features, layouts, as_supervised)
     columns = source.concatenate(source.encode(raws))
     return source.finish(tf.data.Dataset.from_tensor_slices(source.nest(columns)))
@@ -96,6 +96,7 @@ class _Source:
     """A loader with its schema: batches as the columns that `tf.data` is to see."""
 
     def __init__(self, loader: Any, first: Any, names: Any, features: Any, layouts: Any, as_supervised: bool) -> None:
+        from exporters import batches as batches_lib
         from exporters import loader as loader_lib
         from exporters import schema as schema_lib
         from exporters.errors import ArgumentError
@@ -103,9 +104,9 @@ class _Source:
         from tfds_builder.reading import FeatureDecoder
 
         options = Options(names, features, layouts)
-        batch = loader_lib.to_batch(first, "train", 0)
-        loader_lib.check_first(first, batch, loader, "train")
-        positions, classes = loader_lib.position_names(first), loader_lib.class_names(loader)
+        batch = batches_lib.to_batch(first, "train", 0)
+        batches_lib.check_first(first, batch, loader, "train")
+        positions, classes = batches_lib.position_names(first), loader_lib.class_names(loader)
         self.schema: Schema = schema_lib.infer(batch, positions, classes, options)
         self.decoder = FeatureDecoder(self.schema.features)
         if as_supervised and self.schema.supervised_keys is None:
@@ -116,12 +117,12 @@ class _Source:
         """Raw batches as contiguous stored columns."""
         import numpy as np
 
-        from exporters import loader as loader_lib
+        from exporters.batches import to_batch
         from tfds_builder.table import to_numpy_dtype
 
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
         for number, raw in enumerate(raws):
-            columns = self.schema.encode(loader_lib.to_batch(raw, "train", number), "train")
+            columns = self.schema.encode(to_batch(raw, "train", number), "train")
             yield {name: np.array(array, dtypes[name], order="C") for name, array in columns.items()}
 
     def concatenate(self, batches: Iterator[Columns]) -> Columns:

@@ -1,8 +1,6 @@
-"""DataLoader -> batches of named arrays. The only file that knows torch.
+"""What a `torch.utils.data.DataLoader` draws from, in which order, and its raw batches.
 
-A batch of any structure becomes flat columns: `{"image": array, "target/boxes": array}`. Arrays
-are NumPy views of the batch's own memory wherever that is possible; nothing is copied or permuted
-here.
+With batches.py, which imports it, the only file that knows torch.
 """
 
 from __future__ import annotations
@@ -10,45 +8,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array, Encoded, check_array, is_scalar, list_to_numpy, shown
-from exporters.errors import LoaderError, MissingDependencyError, SchemaError
-
-Columns = dict[str, Array]
-
-
-_DEPTH = 20
-"""Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PartlyEncoded:
-    """A raw batch taken apart in a worker: (structural name, place for errors, leaf); a leaf is as it came, or `Encoded`."""
-
-    leaves: tuple[tuple[str, str, Any], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """One batch: flat columns that all have `rows` rows, and its number in the split, from 0.
-
-    Those of `encoded` come from a worker in their stored form; no name is in both.
-    """
-
-    columns: Columns
-    rows: int
-    number: int
-    encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
+from exporters.batches import torch_module
+from exporters.errors import LoaderError, SchemaError
+from exporters.order import Order, Source, record
 
 
 def check_loader(loader: Any, split: str) -> None:
     """Raises LoaderError unless `loader` is a `torch.utils.data.DataLoader`."""
-    data = _torch().utils.data
+    data = torch_module().utils.data
     if isinstance(loader, data.DataLoader):
         return
     hint = "wrap it: torch.utils.data.DataLoader(dataset, batch_size=64)" if hasattr(loader, "__getitem__") else ""
@@ -59,99 +34,114 @@ def check_loader(loader: Any, split: str) -> None:
 
 def is_loader(value: Any) -> bool:
     """Whether `value` is a `torch.utils.data.DataLoader`."""
-    return isinstance(value, _torch().utils.data.DataLoader)
-
-
-def to_batch(raw: Any, split: str, number: int) -> Batch:
-    """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
-
-    Raises:
-      LoaderError: it cannot be turned into columns (names the batch and the feature).
-      SchemaError: its columns have different numbers of rows.
-    """
-    where = f"split {split!r}, batch {number}"
-    parts = _unique(_flatten(raw, where), where)
-    if not parts:
-        raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
-    rows = {len(part) for part in parts.values()}
-    if len(rows) > 1:
-        sizes = {name: len(part) for name, part in parts.items()}
-        raise SchemaError(
-            f"{where}: every feature must have the same number of rows, got "
-            + ", ".join(f"{shown(name)}: {size}" for name, size in sizes.items())
-            + "; make collate_fn give one row an example"
-        )
-    columns = {name: part for name, part in parts.items() if not isinstance(part, Encoded)}
-    encoded = {name: part for name, part in parts.items() if isinstance(part, Encoded)}
-    return Batch(columns, rows.pop(), number, encoded)
-
-
-def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array], Encoded]]) -> PartlyEncoded:
-    """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
-    return PartlyEncoded(
-        tuple(
-            (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
-            for path, place, leaf in _leaves(raw, "", "")
-        )
-    )
+    return isinstance(value, torch_module().utils.data.DataLoader)
 
 
 def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
-    """A loader like this one, sharing everything with it, but for its `collate_fn`, which goes through `wrap`.
-
-    The loader given is not touched, so nothing has to be put back. None where such a loader would not give
+    """A loader like this one whose `collate_fn` goes through `wrap`. None where such a loader would not give
     the same batches from its own workers: a subclass iterates in its own way, or persistent workers run already.
     """
-    if type(loader).__iter__ is not _torch().utils.data.DataLoader.__iter__ or loader._iterator is not None:
+    if type(loader).__iter__ is not torch_module().utils.data.DataLoader.__iter__ or loader._iterator is not None:
         return None
+    return _twin(loader, collate_fn=wrap(loader.collate_fn))
+
+
+def describe(loader: Any) -> Source:
+    """What the loader draws from; decides how an export that was stopped goes on."""
+    data = torch_module().utils.data
+    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    source = Source(
+        kind="stream", examples=_length(loader.dataset), batch_size=loader.batch_size, drop_last=bool(loader.drop_last),
+        batched=loader.batch_sampler is not None, sampler=type(getattr(sampler, "sampler", sampler)).__name__,
+    )  # fmt: skip
+    if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
+        return dataclasses.replace(source, kind="state")
+    if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
+        return source
+    if _length(sampler) is None:
+        return source
+    plain = type(sampler) is data.BatchSampler and type(sampler.sampler) is data.SequentialSampler
+    return dataclasses.replace(source, kind="range" if plain and source.examples is not None else "indices")
+
+
+def _length(value: Any) -> int | None:
+    """`len()`, where there is one; datasets and samplers fail in whatever way where there is none."""
+    try:
+        return len(value)
+    except Exception:
+        return None
+
+
+def record_order(loader: Any, path: pathlib.Path) -> bool:
+    """Draws all batches of indices of a loader and writes them to a file; False if they are no integers.
+
+    Its generators move on as in an iteration: a seed for the workers is drawn first
+    (torch/utils/data/dataloader.py, `_BaseDataLoaderIter.__init__`). If nothing can be recorded, they are as before.
+    """
+    torch = torch_module()
+    with _random_state_kept(loader) as put_back:
+        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+        recorded = record(iter(loader.batch_sampler if loader.batch_sampler is not None else loader.sampler), path)
+        if recorded:
+            put_back.clear()
+    return recorded
+
+
+def to_bytes(state: Any) -> bytes:
+    """The `state_dict` of a loader, as bytes."""
+    stream = io.BytesIO()
+    torch_module().save(state, stream)
+    return stream.getvalue()
+
+
+def restore_state(loader: Any, content: bytes) -> None:
+    """Puts a loader into a state that `to_bytes` wrote; runs no code found in it."""
+    loader.load_state_dict(torch_module().load(io.BytesIO(content), weights_only=True))
+
+
+class _Drawn:
+    """A sampler of batches that are drawn already, from one of them on."""
+
+    def __init__(self, order: Order, start: int) -> None:
+        self._order, self._start = order, start
+
+    def __len__(self) -> int:
+        return len(self._order) - self._start
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._order[number] for number in range(self._start, len(self._order)))
+
+
+def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[Any, None, None]:
+    """The raw batches of a loader; if its order is known, from batch number `start` on, and none before is loaded."""
+    if order is None:
+        yield from loader
+        return
+    place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
+    # workers that persist hold the sampler they began with, so others are begun
+    twin = _twin(loader, **{place: _Drawn(order, start), "_iterator": None})
+    generators = [g for g in (loader.generator, getattr(loader.sampler, "generator", None)) if g is not None]
+    states, state_of_all = [generator.get_state() for generator in generators], torch_module().get_rng_state()
+    batches = iter(twin)
+    torch_module().set_rng_state(state_of_all)  # the seed of the workers was drawn already, before the order
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+    yield from batches
+
+
+def _twin(loader: Any, **changes: Any) -> Any:
+    """A loader like this one, sharing everything with it but what is changed; the loader given is not touched."""
     twin = object.__new__(type(loader))
-    vars(twin).update(vars(loader), collate_fn=wrap(loader.collate_fn))
+    vars(twin).update(vars(loader), **changes)
     return twin
 
 
-def check_first(raw: Any, batch: Batch, loader: Any, split: str) -> None:
-    """Whether the features can be told from a first batch.
+def peek(batches: Iterator[Any], split: str) -> tuple[Any, Iterator[Any]]:
+    """The first of some raw batches, and an iterator over all of them, the first included.
 
     Raises:
-      SchemaError: it has no rows.
-      LoaderError: it is a list of examples, and would be taken apart the wrong way: it has as many
-        parts as a batch has examples, all alike, and none of that length.
+      SchemaError: there is none.
     """
-    if not batch.rows:
-        raise SchemaError(
-            f"split {split!r}, batch 0: the first batch has no rows, so the features cannot be told; fill the dataset, or let "
-            "collate_fn skip empty batches"
-        )
-    if not position_names(raw) or _is_leaf(raw) or len(raw) != loader.batch_size or batch.rows == loader.batch_size:
-        return
-    if len({(array.dtype, array.shape) for array in batch.columns.values()}) == 1:
-        raise LoaderError(
-            f"split {split!r}, batch 0: the batch is a {type(raw).__name__} of {len(raw)} examples, not of columns; "
-            "stack them in collate_fn: torch.stack(examples)"
-        )
-
-
-def position_names(raw: Any) -> list[str]:
-    """Structural names of the top-level parts of a batch that are known by position only.
-
-    >>> position_names(torch.zeros(8, 3)), position_names([images, labels])     # doctest: +SKIP
-    ([''], ['0', '1'])
-
-    Empty for a mapping, a dataclass or a namedtuple: their parts have names of their own.
-    """
-    if _is_leaf(raw):
-        return [""]
-    is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
-    return [str(i) for i in range(len(raw))] if is_plain else []
-
-
-def peek(loader: Any, split: str) -> tuple[Any, Iterator[Any]]:
-    """The first raw batch of a loader, and an iterator over all of them, the first included.
-
-    Raises:
-      SchemaError: the loader yields nothing.
-    """
-    batches = iter(loader)
     try:
         first = next(batches)
     except StopIteration:
@@ -167,9 +157,9 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
     that cannot be read twice (and a subclass may iterate in its own way): there the opened iterator
     is returned too, and must be used first.
     """
-    data = _torch().utils.data
+    data = torch_module().utils.data
     if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
-        return peek(loader, split)
+        return peek(iter(loader), split)
     with _random_state_kept(loader):
         sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
         index = next(iter(sampler), None)
@@ -183,30 +173,80 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
 
 
 @contextlib.contextmanager
-def _random_state_kept(loader: Any) -> Iterator[None]:
-    """Puts back the state of every generator that drawing a batch could have moved on."""
+def _random_state_kept(loader: Any) -> Iterator[list[Any]]:
+    """Puts back the state of every generator that drawing a batch could have moved on, unless the list it gives is cleared."""
     import random
 
-    torch = _torch()
+    torch = torch_module()
     owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
     generators = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None}
-    states = [(generator, generator.get_state()) for generator in generators.values()]
-    python, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    put_back = [functools.partial(generator.set_state, generator.get_state()) for generator in generators.values()]
+    put_back += [
+        functools.partial(random.setstate, random.getstate()),
+        functools.partial(np.random.set_state, np.random.get_state()),
+    ]
+    put_back.append(functools.partial(torch.set_rng_state, torch.get_rng_state()))
     try:
-        yield
+        yield put_back
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        torch.set_rng_state(torch_state)
-        for generator, state in states:
-            generator.set_state(state)
+        for restore in put_back:
+            restore()
+
+
+def is_iterable(loader: Any) -> bool:
+    """Whether the dataset is a stream: every worker iterates over a copy of its own."""
+    return isinstance(loader.dataset, torch_module().utils.data.IterableDataset)
+
+
+def sampler_of(loader: Any) -> Any:
+    """What draws the indices of a map-style dataset; None if that is a batch_sampler of the user's own, or nothing."""
+    if is_iterable(loader):
+        return None
+    batches = loader.batch_sampler
+    if batches is None:
+        return loader.sampler
+    return batches.sampler if type(batches) is torch_module().utils.data.BatchSampler else None
+
+
+def reads_differ(loader: Any) -> bool:
+    """Whether `dataset[0]`, read twice, differs bit for bit; the state of every random generator is put back.
+
+    False as well where it is not read: with workers, because what the dataset opens here would be shared with them;
+    a stream; a DataLoader that iterates in its own way; a dataset that has no item 0.
+    """
+    data = torch_module().utils.data
+    if is_iterable(loader) or loader.num_workers or type(loader).__iter__ is not data.DataLoader.__iter__:
+        return False
+    with _random_state_kept(loader):
+        try:
+            return not _is_same(loader.dataset[0], loader.dataset[0])
+        except Exception:  # whatever it is, the drain will meet it too, and raise it
+            return False
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two items are the same bit for bit; what cannot be compared counts as the same."""
+    if one is other or type(one) is not type(other):
+        return one is other
+    if isinstance(one, torch_module().Tensor):
+        bits = [item.detach().cpu().contiguous().reshape(-1).view(torch_module().uint8) for item in (one, other)]
+        return one.shape == other.shape and bool(torch_module().equal(*bits))
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if dataclasses.is_dataclass(one):
+        return _is_same(vars(one), vars(other))
+    if hasattr(one, "tobytes"):  # NumPy, PIL
+        return bool(one.tobytes() == other.tobytes())
+    return not isinstance(one, str | bytes | int | float | complex) or one == other or one != one
 
 
 def expected_examples(loader: Any) -> int | None:
     """How many examples a loader will give, where it can tell; for the progress bar only, so a sampler
     whose `__len__` fails in whatever way does not matter."""
     batches = loader.batch_sampler
-    if type(batches) is not _torch().utils.data.BatchSampler:
+    if type(batches) is not torch_module().utils.data.BatchSampler:
         return None
     try:
         count = len(batches.sampler)
@@ -246,7 +286,7 @@ def _find_classes(dataset: Any) -> Sequence[Any] | None:
     classes = getattr(dataset, "classes", None)
     if isinstance(classes, list | tuple):
         return classes
-    data = _torch().utils.data
+    data = torch_module().utils.data
     if isinstance(dataset, data.Subset):
         return _find_classes(dataset.dataset)
     if isinstance(dataset, data.ConcatDataset):
@@ -254,138 +294,3 @@ def _find_classes(dataset: Any) -> Sequence[Any] | None:
         if all(item is not None and list(item) == list(found[0] or []) for item in found):
             return found[0]
     return None
-
-
-def _unique(items: Iterable[tuple[str, Array | Encoded]], where: str) -> dict[str, Array | Encoded]:
-    parts: dict[str, Array | Encoded] = {}
-    for name, part in items:
-        if name in parts:
-            raise LoaderError(f"{where}: two parts of the batch are both called {name!r}; rename one in collate_fn")
-        parts[name] = part
-    return parts
-
-
-def _is_leaf(value: Any) -> bool:
-    if isinstance(value, np.ndarray) or _is_tensor(value):
-        return True
-    is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
-    return is_list and len(value) > 0 and is_scalar(value[0])
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, _torch().Tensor)
-
-
-def _flatten(raw: Any, where: str) -> Iterator[tuple[str, Array | Encoded]]:
-    """The leaves of a batch as (structural name, array)."""
-    if isinstance(raw, PartlyEncoded):
-        leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
-    else:
-        leaves = _leaves(raw, "", where)
-    for path, place, leaf in leaves:
-        yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
-
-
-def _leaves(value: Any, path: str, where: str) -> Iterator[tuple[str, str, Any]]:
-    """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
-    if path.count("/") > _DEPTH:
-        raise LoaderError(f"{where}: the batch is nested more than {_DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
-    if _is_leaf(value):
-        yield path, where, value
-    else:
-        is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
-        for name, item in _items(value, path, where):
-            place = f"{where}, label" if is_target and name == "1" else where
-            yield from _leaves(item, f"{path}/{name}" if path else name, place)
-
-
-def _to_array(leaf: Any, path: str, where: str) -> Array:
-    """A leaf as an array with a batch axis."""
-    if _is_tensor(leaf):
-        return _with_rows(_tensor_to_numpy(leaf, path, where), path, where)
-    if isinstance(leaf, np.ndarray):
-        return _with_rows(check_array(leaf, path, where), path, where)
-    return list_to_numpy(leaf, path, where)
-
-
-def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
-    """The parts of one level of structure, by name."""
-    if isinstance(value, Mapping | list | tuple) and not value:
-        raise LoaderError(f"{where}: {shown(path)} is an empty {type(value).__name__}; give it at least one feature")
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise LoaderError(f"{where}: {shown(path)} has the key {key!r}; keys must be str, they become feature names")
-            if "/" in key:
-                raise SchemaError(
-                    f"{where}: key {key!r} has a '/', which TFDS keeps for nested features; rename it in collate_fn"
-                )
-            yield key, item
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield field.name, getattr(value, field.name)
-    elif isinstance(value, list | tuple):
-        for name, item in zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True):
-            yield name, item
-    elif value is None:
-        raise LoaderError(f"{where}: {shown(path)} is None; give every example a value, or leave the feature out of collate_fn")
-    elif is_scalar(value):
-        raise LoaderError(
-            f"{where}: {shown(path)} is a single {type(value).__name__} with no batch axis; "
-            "give the DataLoader a batch_size, or make collate_fn return a list or a tensor"
-        )
-    else:
-        raise LoaderError(
-            f"{where}: {shown(path)} is a {type(value).__name__}; a batch must be built of tensors, NumPy arrays, lists of "
-            "str, bytes or numbers, in tuples, lists, dicts or dataclasses: convert it in collate_fn"
-        )
-
-
-def _with_rows(array: Array, path: str, where: str) -> Array:
-    if array.ndim == 0:
-        raise LoaderError(f"{where}: {shown(path)} has no batch axis (shape ()); give the DataLoader a batch_size")
-    return array
-
-
-def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
-    """A tensor of any device, layout in memory and autograd state as a NumPy view of its values."""
-    torch = _torch()
-    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else str(tensor.layout)
-        kind = "meta" if tensor.is_meta else kind
-        raise LoaderError(f"{where}: {shown(path)} is a {kind} tensor; convert it in collate_fn (.to_dense(), .dequantize())")
-    if tensor.is_cpu and not (tensor.requires_grad or tensor.is_conj() or tensor.is_neg()) and tensor.dtype in _plain_dtypes():
-        plain: Array = tensor.numpy()  # as it nearly always is: the calls below cost more than a small batch
-        return plain
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if tensor.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        bits: Array = tensor.view(torch.int16).numpy()
-        return bits.view(ml_dtypes.bfloat16)
-    try:
-        array: Array = tensor.numpy()
-    except (TypeError, RuntimeError):
-        raise LoaderError(
-            f"{where}: {shown(path)} has dtype {tensor.dtype}, which TFDS cannot decode; convert it in collate_fn, "
-            "for example .to(torch.float32)"
-        ) from None
-    return array
-
-
-@functools.cache
-def _plain_dtypes() -> frozenset[Any]:
-    """Dtypes that PyTorch and NumPy share."""
-    torch = _torch()
-    names = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128")
-    return frozenset(getattr(torch, name) for name in names)
-
-
-@functools.cache
-def _torch() -> Any:
-    try:
-        import torch
-        import torch.utils.data
-    except ImportError as error:
-        raise MissingDependencyError('exporting needs PyTorch: pip install "torch2tfds[torch]"') from error
-    return torch

@@ -28,6 +28,8 @@ class Plan:
       columns: the stored columns as the manifest's JSON.
       labels: class names by flat feature name.
       supervised_keys, card, decisions: as in the manifest.
+      sources: what each split's loader draws from.
+      producer: version of this package.
     """
 
     name: str
@@ -41,10 +43,36 @@ class Plan:
     supervised_keys: tuple[str, ...] | None
     card: dict[str, str]
     decisions: tuple[str, ...]
+    sources: dict[str, dict[str, Any]]
+    producer: str
 
     def to_json(self) -> bytes:
         """Canonical JSON: the same plan gives the same bytes."""
         return (json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Plan:
+        """The plan that `to_json` wrote."""
+        content = json.loads(text)
+        for name in ("splits", "columns", "decisions"):
+            content[name] = tuple(content[name])
+        if content["supervised_keys"] is not None:
+            content["supervised_keys"] = tuple(content["supervised_keys"])
+        return cls(**content)
+
+    def differences(self, other: Plan) -> list[str]:
+        """What another plan has that this one has not, in words.
+
+        >>> plan.differences(dataclasses.replace(plan, shard_bytes=8))      # doctest: +SKIP
+        ['shard_bytes: 268435456, now 8']
+        """
+        mine, others = (json.loads(plan.to_json()) for plan in (self, other))
+        return [f"{name}: {_shorten(mine[name])}, now {_shorten(others[name])}" for name in mine if mine[name] != others[name]]
+
+
+def _shorten(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def cut_into_shards(items: Iterable[Item], size: Callable[[Item], int], shard_bytes: int) -> Iterator[Iterator[Item]]:

@@ -17,9 +17,9 @@ import tensorflow_datasets as tfds
 from exporters import encoding
 from exporters import layout as layout_lib
 from exporters.arrays import Array, Encoded
+from exporters.batches import Batch, Columns
 from exporters.errors import ArgumentError, SchemaError
 from exporters.layout import Layout
-from exporters.loader import Batch, Columns
 from exporters.names import Options, name_columns, pick_supervised_keys
 from tfds_builder import metadata
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
@@ -164,7 +164,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
 
     Args:
       batch: the first batch of the first split.
-      positions: `loader.position_names` of the raw batch.
+      positions: `batches.position_names` of the raw batch.
       classes: `dataset.classes`, or None.
       options: what the caller said.
 

@@ -5,28 +5,51 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from exporters.arrays import Array
+from exporters.batches import Columns
 from exporters.formats import Format, ShardContext
-from exporters.loader import Columns
 from exporters.staging import StagedFile
 from tfds_builder.manifest import STRINGS, Column, File, Geometry
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardResult:
-    """A staged shard: its files (still under their staged names), rows, and where its columns lie."""
+    """A staged shard.
+
+    Attributes:
+      data, index: its files, still under their staged names.
+      rows: its examples.
+      stop: number of the first batch of the split that is behind it.
+      geometry: where its columns lie.
+    """
 
     data: File
     index: File | None
     rows: int
+    stop: int
     geometry: Geometry
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ShardResult:
+        index, geometry = content["index"], content["geometry"]
+        return cls(
+            data=File(**content["data"]),
+            index=None if index is None else File(**index),
+            rows=content["rows"],
+            stop=content["stop"],
+            geometry=Geometry(**{name: tuple(value) for name, value in geometry.items()}),
+        )
 
 
 def write_shard(
-    format: Format, context: ShardContext, directory: pathlib.Path, stem: str, batches: Iterator[Columns]
+    format: Format, context: ShardContext, directory: pathlib.Path, stem: str, batches: Iterator[tuple[int, Columns]]
 ) -> ShardResult:
-    """Drains `batches` (stored columns by flat name) into one shard.
+    """Drains `batches` (their number in the split, and stored columns by flat name) into one shard.
 
     Args:
       format: how to encode it.
@@ -44,16 +67,17 @@ def write_shard(
         for suffix in ("data", "index") if format.needs_index(context.columns) else ("data",):
             files.append(StagedFile(directory / f"{stem}.{suffix}"))  # noqa: PERF401 (if one fails, the other is closed)
         writer, rows = format.open(files[0], files[1] if len(files) > 1 else None, context), 0
-        for columns in batches:
+        stop = 0
+        for number, columns in batches:
             writer.append(columns)
-            rows += stored_rows(columns)
+            rows, stop = rows + stored_rows(columns), number + 1
         geometry = writer.finish()
         written = [file.close() for file in files]
     except BaseException:
         for file in files:
             file.abort()
         raise
-    return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, geometry)
+    return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, stop, geometry)
 
 
 def stored_rows(columns: Mapping[str, Array]) -> int:

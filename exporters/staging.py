@@ -11,13 +11,14 @@ import ctypes
 import errno
 import fcntl
 import hashlib
+import itertools
 import mmap
 import os
 import pathlib
 import queue
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from exporters.errors import AlreadyPublishedError, DataDirError
@@ -28,6 +29,7 @@ _WRITEBACK_BYTES = 16 * 1024 * 1024
 """The kernel is told to begin writing to disk each time this much has been given to it, so that little is left for the
 fsync at the end (one tenth of an export of large images)."""
 _SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
+_SHARD_NOTE, _STAGE_NOTE = ".shard.json", "stage"
 _QUEUE_BUFFERS = 4
 """Buffers that may wait to be written: enough to keep both threads busy, a few batches of memory."""
 
@@ -134,7 +136,9 @@ class Stage:
     ...     ...                       # write files into stage.path
     ...     stage.publish()
 
-    Leaving it without `publish` removes it: nothing is published after an exception.
+    Beside it lies a directory of notes: the plan, the order of examples, what is finished. Leaving
+    the stage without `publish` removes both, unless a shard is finished: then both stay, and the next
+    stage of the same version begins with them. Nothing is published after an exception.
 
     Raises:
       AlreadyPublishedError: the version exists and `overwrite` is False.
@@ -145,9 +149,11 @@ class Stage:
         root = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
         self.target = root / name / version
         self.path = root / name / f"{version}.incomplete"
+        self.notes = root / name / f"{version}.resume"
         self._overwrite = overwrite
         self._made = [path for path in (root / name, root, *root.parents) if not os.path.exists(path)]
         self._lock: int | None = None
+        self._published = False
 
     def __enter__(self) -> Stage:
         if os.path.lexists(self.target) and not (self._overwrite and self.target.is_dir()):
@@ -156,10 +162,12 @@ class Stage:
             )
         try:
             self._lock = self._take_lock()
-            for entry in os.scandir(self.path):  # what a killed export left behind
-                shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+            self.notes.mkdir(exist_ok=True)
+            if not (self.has_finished_shards() and self._noted_inode() == self.path.stat().st_ino):
+                self.clear()
+                self.note(_STAGE_NOTE, str(self.path.stat().st_ino).encode())
         except OSError as error:
-            self._release()
+            self.__exit__()
             if isinstance(error, DataDirError):
                 raise
             raise DataDirError(
@@ -167,15 +175,73 @@ class Stage:
             ) from error
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            try:
+    def __exit__(self, _: object = None, error: BaseException | None = None, __: object = None) -> None:
+        if self._lock is None:
+            return
+        if error is not None and not self._published and (count := len(self._shard_notes())):
+            error.add_note(f"{count} finished shards are kept in {self.path}: run the same export again to go on after them")
+        try:
+            if self._published or not self.has_finished_shards():
+                shutil.rmtree(self.notes, ignore_errors=True)
                 shutil.rmtree(self.path, ignore_errors=True)
-            finally:
-                self._release()
-            for path in self._made:
-                with contextlib.suppress(OSError):  # not empty: something else lives there now
-                    path.rmdir()
+        finally:
+            self._release()
+        for path in self._made:
+            with contextlib.suppress(OSError):  # not empty: something else lives there now
+                path.rmdir()
+
+    def clear(self) -> None:
+        """Removes what an export before left behind."""
+        for directory in (self.path, self.notes):
+            for path in list(directory.iterdir()):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def _noted_inode(self) -> int:
+        """Which directory the notes are about: after a swap with a published one, another has its name."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.notes / _STAGE_NOTE).read_bytes())
+        return -1
+
+    def has_finished_shards(self) -> bool:
+        """Whether there is something to go on with."""
+        return bool(self._shard_notes())
+
+    def _shard_notes(self) -> list[str]:
+        return [name for name in os.listdir(self.notes) if name.endswith(_SHARD_NOTE)] if self.notes.is_dir() else []
+
+    def has_note(self, name: str) -> bool:
+        return (self.notes / name).is_file()
+
+    def read_note(self, name: str) -> bytes:
+        return (self.notes / name).read_bytes()
+
+    def sync_note(self, name: str) -> None:
+        """Fsyncs a note that was written in place."""
+        with open(self.notes / name, "rb+") as stream:
+            os.fsync(stream.fileno())
+
+    def note(self, name: str, content: bytes) -> None:
+        """Writes a note: whole and on disk, or not there at all."""
+        draft = self.notes / f"{name}.draft"
+        with open(draft, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(draft, self.notes / name)
+        sync_directory(self.notes)
+
+    def note_shard(self, split: str, number: int, content: bytes) -> None:
+        """Notes that a shard is finished. Its file must be on disk."""
+        sync_directory(self.path)
+        self.note(f"{split}-{number:05d}{_SHARD_NOTE}", content)
+
+    def finished_shards(self, split: str) -> Iterator[bytes]:
+        """The notes of a split's finished shards, in order."""
+        for number in itertools.count():
+            note = self.notes / f"{split}-{number:05d}{_SHARD_NOTE}"
+            if not note.exists():
+                return
+            yield note.read_bytes()
 
     def _take_lock(self) -> int:
         """Makes the stage and locks it; the kernel drops the lock when its process dies."""
@@ -185,17 +251,27 @@ class Stage:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(lock), os.stat(self.path)):
                     return lock
+            _HELD.discard(lock)
             os.close(lock)  # its holder removed it between our open and our lock: make a new one
 
     def _release(self) -> None:
         if self._lock is not None:
+            _HELD.discard(self._lock)
             os.close(self._lock)
             self._lock = None
 
     def rename(self, file: File, name: str) -> File:
-        """Gives a staged file its published name (known once the number of shards is)."""
-        os.rename(self.path / file.file, self.path / name)
+        """Gives a staged file its published name (known once the number of shards is), if it has not got it yet."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.path / file.file, self.path / name)
+        if os.path.getsize(self.path / name) != file.bytes:
+            raise DataDirError(errno.EIO, f"{self.path / name} is not what was written; remove {self.path} and export again")
         return File(file=name, bytes=file.bytes, sha256=file.sha256)
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Removes what else lies in the stage: the shard, or the metadata, that an interrupted export was writing."""
+        for name in set(os.listdir(self.path)) - set(names):
+            os.unlink(self.path / name)
 
     def describe(self, name: str) -> File:
         """Fsyncs a small file written by someone else and returns its name, size and SHA-256."""
@@ -233,6 +309,8 @@ class Stage:
             self._release()
         for parent in (self.target.parent, *(path.parent for path in self._made)):
             sync_directory(parent)
+        self._published = True
+        shutil.rmtree(self.notes, ignore_errors=True)
         return self.target
 
 
@@ -255,7 +333,20 @@ def _lock_directory(path: pathlib.Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise DataDirError(errno.EBUSY, f"another export is writing {path}; wait for it, or export another version") from error
+    _HELD.add(descriptor)
     return descriptor
+
+
+_HELD: set[int] = set()
+"""Descriptors that hold a lock. A forked child (a worker of a DataLoader) shares it, and would keep it alive."""
+
+
+def _drop_held() -> None:
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+os.register_at_fork(after_in_child=_drop_held)
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from exporters import batches as batches_lib
 from exporters import encoding
 from exporters import loader as loader_lib
 from exporters import schema as schema_lib
@@ -68,10 +69,10 @@ class _Collate:
         raw = self._collate(examples)
         try:
             if self._encoders is not None:
-                return loader_lib.encode_parts(raw, self._encoders)
-            batch = loader_lib.to_batch(raw, "", 0)
+                return batches_lib.encode_parts(raw, self._encoders)
+            batch = batches_lib.to_batch(raw, "", 0)
             if batch.rows:
-                schema = schema_lib.infer(batch, loader_lib.position_names(raw), self._classes, self._options)
+                schema = schema_lib.infer(batch, batches_lib.position_names(raw), self._classes, self._options)
                 self._encoders = {
                     field.source: _encoder(field) for field in schema.fields if encoding.runs_in_worker(field.feature)
                 }

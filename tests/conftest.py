@@ -16,6 +16,19 @@ hypothesis.settings.register_profile("suite", deadline=None, max_examples=40)  #
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--endurance", action="store_true", help="run the tests marked endurance too (many minutes)")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves the endurance tests out unless they are asked for, whatever -m says."""
+    if config.getoption("--endurance"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("endurance")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("endurance")]
+
+
 @pytest.fixture
 def run_python(tmp_path):
     """`run_python(code, *args)`: runs code in a fresh interpreter, in an empty directory, so that the installed package

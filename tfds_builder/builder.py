@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
-import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
+from tfds_builder import agreement, metadata
 from tfds_builder import manifest as manifest_lib
-from tfds_builder import metadata
 from tfds_builder.catalog import catalog
+from tfds_builder.consistency import VERSION
 from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
-from tfds_builder.mapping import check_file
 from tfds_builder.table import Table
 
-_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+_VERSION_CHARACTERS = 100
+"""A version's three numbers are compared as numbers, which Python refuses to make of thousands of digits."""
 
 
 def list_versions(dataset_dir: str | os.PathLike[str]) -> list[str]:
-    """Published versions under `<data_dir>/<name>`, the newest first.
+    """Published versions under `<data_dir>/<name>`, the newest first. Links, which could lead anywhere, are passed over.
 
     >>> list_versions("/data/digits")      # doctest: +SKIP
     ['1.1.0', '1.0.0']
     """
+    if os.path.islink(dataset_dir):
+        return []
     try:
-        entries = list(os.scandir(dataset_dir))
+        with os.scandir(dataset_dir) as entries:
+            found = [
+                entry.name
+                for entry in entries
+                if VERSION.fullmatch(entry.name)
+                and len(entry.name) <= _VERSION_CHARACTERS
+                and entry.is_dir(follow_symlinks=False)
+                and (pathlib.Path(entry.path) / manifest_lib.FILENAME).is_file()
+            ]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    found = [
-        entry.name
-        for entry in entries
-        if _VERSION.fullmatch(entry.name) and (pathlib.Path(entry.path) / manifest_lib.FILENAME).is_file()
-    ]
     return sorted(found, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
 
 
@@ -86,7 +90,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         self._available = [tfds.core.Version(text) for text in list_versions(self._root / self.name)]
         if not self._available:
             raise MissingFileError(
-                f"dataset {self.name!r}: {self._root / self.name} holds no published version; "
+                f"dataset {self.name!r}: {self._root / self.name} holds no published version (links are not followed); "
                 "pass the data_dir= it was exported to"
             )
         self._manifest: manifest_lib.Manifest | None = None
@@ -112,16 +116,11 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             found = manifest_lib.read(self.data_path)
             if (found.name, found.version) != (self.name, str(self.version)):
                 raise ManifestError(f"{self.data_path} holds the manifest of {found.name} {found.version}; move it there")
-            self._check_metadata(found)
+            for problem in agreement.check(self.data_path, found):
+                kind = MissingFileError if problem.missing else DamagedFileError
+                raise kind(f"{self.data_path / problem.file}: {problem.message}")
             self._manifest = found
         return self._manifest
-
-    def _check_metadata(self, manifest: manifest_lib.Manifest) -> None:
-        """Raises DamagedFileError or MissingFileError unless TFDS's metadata is what was published."""
-        for file in manifest.metadata:
-            check_file(self.data_path, file)
-            if hashlib.sha256((self.data_path / file.file).read_bytes()).hexdigest() != file.sha256:
-                raise DamagedFileError(f"{self.data_path / file.file} is not what was published (its SHA-256 differs)")
 
     def _info(self) -> tfds.core.DatasetInfo:
         return metadata.dataset_info(self, self.manifest, metadata.features_of(self.manifest))
@@ -223,6 +222,6 @@ def builder_from_directory(version_dir: str | os.PathLike[str]) -> ExportedBuild
     Raises:
       MissingFileError, ManifestError: it is not a version directory this can read.
     """
-    path = pathlib.Path(version_dir).absolute()
-    manifest_lib.read(path)
+    manifest_lib.read(version_dir)
+    path = pathlib.Path(version_dir).resolve()
     return make_builder_class(path.parent.name, path.parent.parent)(version=path.name)

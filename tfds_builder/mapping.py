@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfds_builder.errors import DamagedFileError, MissingFileError
+from tfds_builder.files import open_regular, size_of
 from tfds_builder.manifest import File
 
 Array = npt.NDArray[Any]
@@ -53,12 +54,12 @@ def check_file(directory: str | os.PathLike[str], file: File) -> None:
 
     Raises:
       MissingFileError: it is not there.
-      DamagedFileError: it is shorter or longer.
+      DamagedFileError: it is shorter or longer, or a link or anything else that is no regular file.
     """
     path = pathlib.Path(directory) / file.file
     try:
-        size = path.stat().st_size
-    except FileNotFoundError as error:
+        size = size_of(path)
+    except MissingFileError as error:
         raise MissingFileError(f"{path} is missing; the manifest lists it with {file.bytes} bytes") from error
     if size != file.bytes:
         raise DamagedFileError(f"{path} has {size} bytes, and the manifest says {file.bytes}: it is damaged or truncated")
@@ -140,7 +141,9 @@ class _Mapping:
     """A whole file, mapped; and which chunks of it have been brought in."""
 
     def __init__(self, path: pathlib.Path, size: int) -> None:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
+            if os.fstat(stream.fileno()).st_size != size:
+                raise DamagedFileError(f"{path} has changed its size: somebody is writing to it")
             self.data: Array = np.frombuffer(mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ), np.uint8)
         self._path, self._present = path, np.zeros(-(-size // _CHUNK), bool)
 
@@ -240,7 +243,7 @@ class Files:
     def _pread(self, file: File, start: int, stop: int) -> Array:
         room: Any = self.buffers.empty(1, stop - start)[0]
         done = 0
-        with open(self._directory / file.file, "rb", buffering=0) as stream:
+        with open_regular(self._directory / file.file, buffering=0) as stream:
             while done < len(room):
                 count = os.preadv(stream.fileno(), [memoryview(room)[done:]], start + done)
                 if not count:

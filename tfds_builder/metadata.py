@@ -7,6 +7,7 @@ directory gets no `features.json`: stock TFDS takes any directory that has one f
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from tensorflow_datasets.core import splits as splits_lib
 
 from tfds_builder.errors import ManifestError
 from tfds_builder.manifest import Manifest
+from tfds_builder.validators import show
 
 TEMPLATES: Mapping[str, str] = {
     "tfrecord": naming.DEFAULT_FILENAME_TEMPLATE,
@@ -88,20 +90,47 @@ def features_to_json(features: Any) -> dict[str, Any]:
 def features_of(manifest: Manifest) -> Any:
     """The FeaturesDict of a manifest, class names included.
 
+    TFDS imports the module of any class that features name. What a directory holds must not choose
+    what is imported, so only classes this process already knows are taken: those of `tfds.features`,
+    and custom ones whose module the user has imported.
+
     Raises:
-      ManifestError: TFDS cannot make sense of it.
+      ManifestError: TFDS cannot make sense of it, or it names a class nobody has imported.
     """
     try:
+        for name in _class_names(manifest.features):
+            if name not in tfds.features.FeatureConnector._registered_features:
+                raise ManifestError(f"class {show(name)} is none of tfds.features; import the module that defines it first")
         features = tfds.features.FeaturesDict.from_json(manifest.features)
         leaves = dict(flatten_features(features))
         for name, names in manifest.labels.items():
+            if not isinstance(leaves[name], tfds.features.ClassLabel):
+                raise ManifestError(f"labels of {show(name)}, which is no ClassLabel")
             leaves[name].names = list(names)
     except Exception as error:  # TFDS raises whatever its parsers raise
-        raise ManifestError(f"{manifest.name}: the manifest's features are not TFDS features: {error}") from error
+        raise ManifestError(f"{manifest.name}: the manifest's features are not TFDS features: {error!s:.300}") from error
     missing = set(leaves) - {column.name for column in manifest.columns}
     if missing:
         raise ManifestError(f"{manifest.name}: features without a stored column: {sorted(missing)}")
     return features
+
+
+def _class_names(content: Any) -> Iterator[str]:
+    """Every class that the JSON of features names, in any of the spellings TFDS reads, JSON inside of it included."""
+    if isinstance(content, list):
+        for item in content:
+            yield from _class_names(item)
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key in ("proto_cls", "protoCls"):
+            raise ManifestError(f"features name a class in {key}, which no export writes")
+        if key in ("pythonClassName", "python_class_name", "type") and isinstance(value, str):
+            yield value
+        elif key == "json" and isinstance(value, str):
+            yield from _class_names(json.loads(value))
+        else:
+            yield from _class_names(value)
 
 
 def labels_of(features: Any) -> dict[str, list[str]]:
@@ -117,6 +146,17 @@ class ExportedInfo(tfds.core.DatasetInfo):
     """A DatasetInfo that prints its true format (TFDS has no name for HDF5 and says tfrecord)."""
 
     exported_format = "tfrecord"
+
+    def read_from_directory(self, dataset_info_dir: Any) -> None:
+        """As TFDS's own.
+
+        Raises:
+          ManifestError: TFDS cannot make sense of what is there.
+        """
+        try:
+            super().read_from_directory(dataset_info_dir)
+        except Exception as error:  # TFDS raises whatever its parsers raise
+            raise ManifestError(f"{dataset_info_dir}: TFDS cannot read its dataset_info.json: {error!s:.300}") from error
 
     def __repr__(self) -> str:
         return str(super().__repr__()).replace("file_format=tfrecord,", f"file_format={self.exported_format},", 1)

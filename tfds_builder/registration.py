@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import re
 from collections.abc import Iterator
 
 from tfds_builder.builder import list_versions, make_builder_class
 from tfds_builder.catalog import catalog
+from tfds_builder.consistency import NAME
 from tfds_builder.errors import MissingFileError
-
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +23,15 @@ class Entry:
 
 
 def scan(data_dir: str | os.PathLike[str]) -> Iterator[Entry]:
-    """Every published version under a directory, by name, the newest version first.
+    """Every published version under a directory, by name, the newest version first. Links under it are not followed.
 
     Raises:
       MissingFileError: the directory does not exist.
     """
     root = pathlib.Path(os.path.expanduser(os.fspath(data_dir)))
     try:
-        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and _NAME.fullmatch(entry.name))
+        with os.scandir(root) as entries:
+            names = sorted(entry.name for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{root} is not a directory; pass the data_dir datasets were exported to") from error
     for name in names:

@@ -233,6 +233,7 @@ class Table:
         else:
             starts, lengths = self._split_strings(shard, number, column, rows)
         self._check_range(shard, starts, lengths)
+        self._check_total(shard, starts, lengths, rows)
         out = np.empty(starts.shape, object)
         if not out.size:
             return out
@@ -265,6 +266,13 @@ class Table:
         inside = (starts >= 0) & (starts <= size) & (np.asarray(lengths) >= 0)
         if not np.all(inside & (lengths <= size - starts)):
             raise DamagedFileError(f"the index of {self._directory / shard.data.file} points outside the file")
+
+    def _check_total(self, shard: Shard, starts: Array, lengths: Array, rows: slice | Array) -> None:
+        """Raises DamagedFileError where strings lie over each other, which could make memory of any size out of a small file."""
+        if starts.size and lengths.sum(dtype=np.float64) > shard.data.bytes:
+            once = np.unique(rows, return_index=True)[1] if isinstance(rows, np.ndarray) else slice(None)
+            if lengths[once].sum(dtype=np.float64) > shard.data.bytes:
+                raise DamagedFileError(f"the index of {self._directory / shard.data.file} has strings that overlap")
 
 
 def _as_rows(data: Array, count: int, width: int, stride: int) -> Array:

@@ -1,34 +1,31 @@
-"""Is a published directory still what was published? Files, sizes, SHA-256, record CRCs."""
+"""Is a published directory still what was published, and is what was published a dataset?
+
+Every byte is read once: the SHA-256 of a file (in a thread of its own, which lets go of the
+interpreter lock) and the CRCs of its records are taken of the same block while it is in the cache.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tfds_builder import agreement
 from tfds_builder import manifest as manifest_lib
-from tfds_builder.errors import ManifestError, MissingFileError
+from tfds_builder.agreement import Problem
+from tfds_builder.errors import DamagedFileError, DatasetError, ManifestError, MissingFileError
+from tfds_builder.files import open_regular
 
 if TYPE_CHECKING:
-    from tfds_builder.manifest import File, Manifest
+    from tfds_builder.manifest import File, Manifest, Shard
+    from tfds_builder.records import Checker
 
-_CHUNK = 8 * 1024 * 1024
-_HEADER, _FOOTER = 12, 4
-MASK_DELTA = 0xA282EAD8
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: with which file, and what."""
-
-    file: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.message}"
+_CHUNK = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +36,8 @@ class Report:
       path: the version directory.
       files, bytes, records: how much was checked (records of TFRecord shards).
       problems: empty when the dataset is whole.
+      deep: whether every value was decoded too.
+      not_decoded: features that only TensorFlow can decode, and it is not installed (`deep`).
     """
 
     path: str
@@ -46,21 +45,28 @@ class Report:
     bytes: int
     records: int
     problems: list[Problem]
+    deep: bool = False
+    not_decoded: list[str] = dataclasses.field(default_factory=list)
 
 
-def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda count: None) -> Report:
+def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda count: None, *, deep: bool = False) -> Report:
     """Checks a published version directory, byte for byte.
 
     >>> tfds_builder.verify("/data/digits/1.0.0").problems        # doctest: +SKIP
     []
 
-    Every file the manifest lists must be there with its size and SHA-256; every TFRecord record
-    must have its length and valid CRCs (a bad one is named by its number, from 0); the manifest must
-    agree with its directory. Files the manifest does not list are no concern of it.
+    Every file the manifest lists must be a regular file with its size and SHA-256; every TFRecord record
+    must have its length and valid CRCs (a bad one is named by its number, from 0), every HDF5 shard
+    its datasets where the manifest has them; the manifest must agree with its directory, TFDS's
+    metadata with the manifest. A file that is not in the manifest is a problem if TFDS would read it or if
+    it is named like a shard. Nothing found is executed, links are not followed.
 
     Args:
       path: `<data_dir>/<name>/<version>`.
       on_bytes: called with the number of bytes read, for a progress bar.
+      deep: decode every value too, and check that what other TFRecord readers would make of each
+        record is the same. Takes a few times as long, and needs TFDS; TensorFlow for features that are
+        stored in TFDS's own encodings (images).
 
     Returns:
       A report; `.problems` is empty when the dataset is whole.
@@ -71,88 +77,156 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     directory = pathlib.Path(path)
     if not directory.is_dir():
         raise MissingFileError(f"{directory} is not a directory; pass <data_dir>/<name>/<version>")
+    directory = directory.resolve()
     try:
         manifest = manifest_lib.read(directory)
     except (ManifestError, MissingFileError) as error:
-        return Report(os.fspath(path), 1, 0, 0, [Problem(manifest_lib.FILENAME, str(error))])
+        return Report(os.fspath(path), 1, 0, 0, [Problem(manifest_lib.FILENAME, str(error))], deep)
+    problems, total = _check_files(directory, manifest, on_bytes)
+    not_decoded: list[str] = []
+    if deep and not problems:  # of what is damaged already, nothing is learnt by decoding it
+        from tfds_builder import deep as deep_lib
+
+        problems, not_decoded = deep_lib.check(directory, manifest)
+    records = sum(split.examples for split in manifest.splits.values()) if manifest.format == "tfrecord" else 0
+    return Report(os.fspath(path), len(manifest.files) + 1, total, records, problems, deep, not_decoded)
+
+
+def _check_files(directory: pathlib.Path, manifest: Manifest, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
+    """What is wrong with the directory and its files, and how many bytes were read to find it out."""
     problems = list(_check_directory(directory, manifest))
-    records = total = 0
-    for file in manifest.files:
-        found, reads = _check_file(directory, file, on_bytes)
-        total += reads
-        problems += found
-    if manifest.format == "tfrecord":
-        for split in manifest.splits.values():
-            for shard in split.shards:
-                records += shard.rows
-                problems += _check_records(directory, shard)
-    return Report(os.fspath(path), len(manifest.files) + 1, total, records, problems)
+    total = sum(file.bytes for file in manifest.metadata)
+    on_bytes(total)
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        for file, shard in _shard_files(manifest):
+            reader = _FileReader(directory, file, on_bytes, thread)
+            problems += reader.check(_checker(manifest, shard) if shard is not None else None, shard)
+            if shard is not None and manifest.format == "hdf5":
+                problems += _check_structure(directory, manifest, shard)
+            total += reader.size
+    return problems, total
+
+
+def _shard_files(manifest: Manifest) -> Iterator[tuple[File, Shard | None]]:
+    """Every data file with its shard, and every index file."""
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            yield shard.data, shard
+            if shard.index is not None:
+                yield shard.index, None
 
 
 def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
-    """The manifest against the directory it lies in."""
-    resolved = directory.resolve()
-    if (resolved.parent.name, resolved.name) != (manifest.name, manifest.version):
+    """The manifest against the directory it lies in, and TFDS's metadata against the manifest."""
+    if (directory.parent.name, directory.name) != (manifest.name, manifest.version):
         yield Problem(
             manifest_lib.FILENAME,
-            f"describes {manifest.name}/{manifest.version} and lies in {resolved.parent.name}/{resolved.name}",
+            f"describes {manifest.name}/{manifest.version} and lies in {directory.parent.name}/{directory.name}",
         )
-    if manifest.format != "tfrecord" and (directory / "features.json").exists():
-        yield Problem("features.json", f"makes stock TFDS read this {manifest.format} directory as TFRecord; remove it")
+    yield from agreement.check(directory, manifest)
+    yield from agreement.check_lookalikes(directory, manifest)
 
 
-def _check_file(directory: pathlib.Path, file: File, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
-    """Presence, size and SHA-256 of one file; also how many bytes were read."""
-    digest, size = hashlib.sha256(), 0
+def _checker(manifest: Manifest, shard: Shard) -> Checker | None:
+    """What looks at the records of a shard as they go by; None if it has none."""
+    if manifest.format != "tfrecord":
+        return None
+    from tfds_builder.records import Checker
+
+    strides = manifest.geometries[shard.geometry].strides
+    return Checker(strides[0] if strides and shard.index is None else 0)
+
+
+def _check_structure(directory: pathlib.Path, manifest: Manifest, shard: Shard) -> list[Problem]:
+    from tfds_builder import hdf5
+
     try:
-        with open(directory / file.file, "rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-                on_bytes(len(chunk))
-    except OSError as error:
-        return [Problem(file.file, f"cannot be read: {error.strerror or error}")], size
-    if size != file.bytes:
-        return [Problem(file.file, f"has {size} bytes, the manifest says {file.bytes}")], size
-    if digest.hexdigest() != file.sha256:
-        return [Problem(file.file, f"has SHA-256 {digest.hexdigest()}, the manifest says {file.sha256}")], size
-    return [], size
+        with open_regular(directory / shard.data.file) as stream:
+            hdf5.check_structure(stream, manifest.columns, manifest.geometries[shard.geometry], shard.rows)
+    except DamagedFileError as error:
+        return [Problem(shard.data.file, str(error))]
+    except MissingFileError:
+        pass  # already reported
+    return []
 
 
-def masked_crc32c(crc: int) -> int:
-    """TFRecord's masking of a CRC-32C (tensorflow/tsl/lib/hash/crc32c.h)."""
-    return (((crc >> 15) | (crc << 17)) + MASK_DELTA) & 0xFFFFFFFF
+class _FileReader:
+    """Reads one file once, for its size, its SHA-256 and the CRCs of its records.
 
+    Args:
+      directory, file: where it is, and what the manifest says of it.
+      on_bytes: called with the number of bytes of each block.
+      thread: takes the SHA-256.
 
-def _check_records(directory: pathlib.Path, shard: manifest_lib.Shard) -> list[Problem]:
-    """Walks a TFRecord file record by record; stops at the first whose length cannot be trusted."""
-    import mmap
+    Attributes:
+      size: bytes read.
+    """
 
-    import google_crc32c
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        file: File,
+        on_bytes: Callable[[int], Any],
+        thread: concurrent.futures.ThreadPoolExecutor,
+    ) -> None:
+        self._path, self._file, self._on_bytes, self._thread = directory / file.file, file, on_bytes, thread
+        self._digest = hashlib.sha256()
+        self.size = 0
 
-    name = shard.data.file
-    try:
-        with open(directory / name, "rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            data: Any = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-    except OSError:
-        return []  # already reported as unreadable
-    problems, position, number = [], 0, 0
-    while position < size:
-        header = data[position : position + _HEADER]
-        length = int.from_bytes(header[:8], "little")
-        if len(header) < _HEADER or int.from_bytes(header[8:], "little") != masked_crc32c(google_crc32c.value(header[:8])):
-            problems.append(Problem(name, f"record {number} (byte {position}): the CRC of its length is wrong"))
-            return problems
-        start = position + _HEADER
-        end = start + length + _FOOTER
-        if end > size:
-            problems.append(Problem(name, f"record {number} (byte {position}): is cut off"))
-            return problems
-        crc = int.from_bytes(data[end - _FOOTER : end], "little")
-        if crc != masked_crc32c(google_crc32c.value(data[start : end - _FOOTER])):
-            problems.append(Problem(name, f"record {number} (byte {position}): the CRC of its data is wrong"))
-        position, number = end, number + 1
-    if number != shard.rows:
-        problems.append(Problem(name, f"has {number} records, the manifest says {shard.rows}"))
-    return problems
+    def check(self, checker: Checker | None, shard: Shard | None) -> list[Problem]:
+        """What is wrong with the file.
+
+        Args:
+          checker: looks at its records, if it has any.
+          shard: what the manifest says of them.
+        """
+        name = self._file.file
+        try:
+            self._read(checker)
+        except DatasetError as error:
+            return [Problem(name, str(error).replace(f"{self._path} ", ""), isinstance(error, MissingFileError))]
+        except OSError as error:
+            return [Problem(name, f"cannot be read: {error.strerror or error}")]
+        problems = []
+        if self.size != self._file.bytes:
+            problems.append(Problem(name, f"has {self.size} bytes, the manifest says {self._file.bytes}"))
+        elif (digest := self._digest.hexdigest()) != self._file.sha256:
+            problems.append(Problem(name, f"has SHA-256 {digest}, the manifest says {self._file.sha256}"))
+        if checker is not None and shard is not None:
+            records = checker.finish()
+            problems += [Problem(name, text) for text in checker.problems]
+            if records != shard.rows and not checker.problems:
+                problems.append(Problem(name, f"has {records} records, the manifest says {shard.rows}"))
+        return problems
+
+    def _read(self, checker: Checker | None) -> None:
+        with open_regular(self._path, buffering=0) as stream:
+            if checker is None:
+                block = bytearray(_CHUNK)
+                while count := stream.readinto(block):  # type: ignore[attr-defined]  # a raw stream has it
+                    self._digest.update(memoryview(block)[:count])
+                    self._count(count)
+                return
+            import numpy as np
+
+            room = np.empty(_CHUNK, np.uint8)
+            while count := stream.readinto(room):  # type: ignore[attr-defined]
+                self._hash_beside(room[:count], checker)
+                self._count(count)
+
+    def _hash_beside(self, data: Any, checker: Checker) -> None:
+        """Takes the SHA-256 of a block in the thread and its CRCs here, at the same time."""
+        running = threading.Event()
+
+        def update() -> None:
+            running.set()
+            self._digest.update(data)
+
+        done = self._thread.submit(update)
+        running.wait()  # until it is about to let go of the interpreter lock, which the CRCs hold
+        checker.feed(data)
+        done.result()
+
+    def _count(self, count: int) -> None:
+        self.size += count
+        self._on_bytes(count)

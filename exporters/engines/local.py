@@ -9,11 +9,11 @@ Run = TypeVar("Run")
 Result = TypeVar("Result")
 
 
-def run(runs: Iterable[Run], write: Callable[[int, Run], Result]) -> Iterator[Result]:
-    """Calls `write(shard index, batches of the shard)` for each shard and yields what it returns.
+def run(runs: Iterable[Run], write: Callable[[int, Run], Result], first: int = 0) -> Iterator[Result]:
+    """Calls `write(shard index, batches of the shard)` for each shard, from index `first` on, and yields what it returns.
 
     The batches are drained by the calling thread (a DataLoader's workers report their death to the
     main thread); hashing and writing go on meanwhile in the staged files' own threads.
     """
-    for number, batches in enumerate(runs):
+    for number, batches in enumerate(runs, first):
         yield write(number, batches)

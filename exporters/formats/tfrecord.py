@@ -26,7 +26,7 @@ from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import BLOCK_BYTES, Blocks
 from exporters.layout import copy_into
 from tfds_builder.manifest import STRINGS, VARINT, Column, Geometry
-from tfds_builder.verify import MASK_DELTA, masked_crc32c
+from tfds_builder.records import MASK_DELTA, masked_crc32c
 
 _HEADER, _FOOTER = 12, 4
 _MAX_RECORD = 2**31 - 1

@@ -83,11 +83,20 @@ def test_a_dataset_from_end_to_end(format, torch2tfds, tmp_path):
     assert (result["path"], result["format"]) == (str(path), format)
     assert result["examples"] == {"train": 10, "test": 10}
     assert result["shards"] == {"train": 2, "test": 2}
-    assert exported.stderr.splitlines() == result["decisions"]
+    told = [f"{split}: 10 examples expected, 10 read, 10 written" for split in ("train", "test")]
+    shared = "split 'test': of 10 examples, 10 are also in split 'train' (shared_examples)"
+    assert [line for line in exported.stderr.splitlines() if "warning: " not in line] == [
+        *result["decisions"], told[0], f"{told[1]}; hazards: shared_examples",
+    ]  # fmt: skip
+    assert f"torch2tfds: warning: {shared}" in exported.stderr
+    assert [hazard["name"] for hazard in result["hazards"]] == ["shared_examples"]
+    assert result["counts"]["test"] == {"expected": 10, "read": 10, "written": 10}
     assert result["decisions"] == ["image: NCHW (5, 6, 7) -> NHWC (6, 7, 5), Tensor int64", "kind: ClassLabel of 2 classes"]
 
     (listed,) = json.loads(torch2tfds("list", "data", "--json").stdout)
-    assert listed == {key: value for key, value in result.items() if key != "module"} | {"path": listed["path"]}
+    assert listed == {key: value for key, value in result.items() if key not in ("module", "hazards", "counts")} | {
+        "path": listed["path"]
+    }
     info = json.loads(torch2tfds("info", path, "--json").stdout)
     assert info["labels"] == {"kind": ["no", "yes"]}
     assert info["card"] == {"description": "Counting.", "license": "CC0", "homepage": "https://h", "citation": "@misc{c}"}
@@ -112,7 +121,7 @@ def test_in_words(main, tmp_path):
     """Without `--json` the commands print text: what was published, listed and described."""
     published = main("export", "mine:Nested.make", "data", "--name", "ds")
     assert published[1].startswith(f"published {tmp_path / 'data' / 'ds' / '1.0.0'} (train 2 examples, ")
-    assert (published[0], published[2]) == (0, "features: Tensor float64\n")
+    assert (published[0], published[2]) == (0, "features: Tensor float64\ntrain: 2 examples expected, 2 read, 2 written\n")
     assert main("list", "data")[1].startswith("ds:1.0.0  tfrecord  ")
     info = main("info", "data/ds/1.0.0")[1].splitlines()
     assert info[0].startswith("ds:1.0.0  tfrecord  ")

@@ -151,7 +151,8 @@ def test_values_as_protobuf_reads_them(publish, loader_of):
         "t": np.array([["a", "é"], ["", "x" * 200]], object),
         "l": torch.tensor([[0.1], [3e-45]]),
     }
-    result = publish(loader_of(batch), features={"l": tfds.features.Tensor(shape=(1,), dtype=np.float32)})
+    features = {"l": tfds.features.Tensor(shape=(1,), dtype=np.float32)}
+    result = publish(loader_of(batch), features=features, on_hazard={"not_finite": "ignore"})
     first, second = map(parse, read_records(only_shard(result)))
     assert first["f"] == [batch["f"][0].numpy().tobytes()]
     assert second["f"] == [batch["f"][1].numpy().tobytes()]
@@ -179,7 +180,8 @@ MIXED = {
 
 @pytest.fixture
 def mixed(publish, loader_of):
-    return publish(loader_of(MIXED, MIXED), "hdf5", features={"label": ClassLabel(names=["no", "yes"])}, version="1.2.3")
+    twice = {"on_hazard": {"duplicates": "ignore"}}
+    return publish(loader_of(MIXED, MIXED), "hdf5", **twice, features={"label": ClassLabel(names=["no", "yes"])}, version="1.2.3")
 
 
 def test_h5py_reads_it(mixed):

@@ -45,7 +45,7 @@ def digests(result):
 @pytest.mark.parametrize("says", [None, 1, 8, 13, 39, 41, 1000])
 def test_what_the_loader_says_of_its_length(says, shard_bytes, publish, tmp_path):
     """The same rows give the same bytes, whether the loader tells their number, does not, or tells a wrong one."""
-    options = {"format": "hdf5", "shard_bytes": shard_bytes, "layouts": {"item_0": "NCHW"}}
+    options = {"format": "hdf5", "shard_bytes": shard_bytes, "layouts": {"item_0": "NCHW"}, "on_hazard": "ignore"}
     honest = publish(DataLoader(Rows(), batch_size=7), data_dir=tmp_path / "a", **options)
     loader = DataLoader(Stream(), batch_size=7) if says is None else DataLoader(Rows(), batch_size=7, sampler=Liar(says))
     other = publish(loader, data_dir=tmp_path / "b", **options)

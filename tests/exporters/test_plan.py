@@ -54,7 +54,7 @@ def test_plan_is_canonical_json():
     def make(card):
         return plan.Plan(
             name="ds", version="1.0.0", format="hdf5", shard_bytes=7, splits=("b", "a"), features={"z": 1, "a": 2},
-            columns=({"name": "x"},), labels={}, supervised_keys=None, card=card, decisions=("x: é",),
+            columns=({"name": "x"},), labels={}, supervised_keys=None, card=card, decisions=("x: é",), sources={}, producer="p",
         ).to_json()  # fmt: skip
 
     first = make({"license": "CC0", "homepage": ""})

@@ -354,9 +354,8 @@ def test_a_version_that_is_being_written(publish, loader_of, tmp_path, tree):
         left = sorted(os.listdir(tmp_path / "data" / "ds" / "1.0.0.incomplete"))
         holder.kill()
     assert len(left) > 3
-    assert "plan.json" in left
     assert not (tmp_path / "data" / "ds" / "1.0.0").exists()
-    publish(loader_of(X), data_dir=tmp_path / "data")
+    publish(loader_of(X), data_dir=tmp_path / "data", overwrite=True)
     publish(loader_of(X), data_dir=tmp_path / "clean")
     assert tree(tmp_path / "data" / "ds" / "1.0.0") == tree(tmp_path / "clean" / "ds" / "1.0.0")
     assert sorted(os.listdir(tmp_path / "data" / "ds")) == ["1.0.0", "2.0.0", "ds_dataset_builder.py"]
@@ -364,21 +363,24 @@ def test_a_version_that_is_being_written(publish, loader_of, tmp_path, tree):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c(workers, run_python, tmp_path):
-    """SIGINT in the middle of an export ends the process as KeyboardInterrupt, and nothing is left."""
+    """SIGINT in the middle of an export ends the process as KeyboardInterrupt, and says how to go on."""
     action = "os.kill(os.getppid() if int(sys.argv[3]) else os.getpid(), signal.SIGINT); yield from [torch.zeros(2, 3)] * 10**7"
     done = run_python(HOLD.format(action=action), tmp_path / "data", "tfrecord", workers, exit_code=None)
     assert done.returncode == -2, done.stderr
     assert "KeyboardInterrupt" in done.stderr
-    assert not (tmp_path / "data").exists()
+    assert "run the same export again to go on" in done.stderr
+    assert tfds_builder.register(tmp_path / "data") == []
 
 
 def test_a_killed_export_publishes_nothing(run_python, tmp_path, format, publish, loader_of):
-    """SIGKILL leaves a stage that no reader sees, and the next export of the version takes its place."""
+    """SIGKILL leaves a stage that no reader sees, and another export of the version takes its place if it is told to."""
     done = run_python(HOLD.format(action="os.kill(os.getpid(), 9)"), tmp_path / "data", format, 0, exit_code=None)
     assert done.returncode == -9
-    assert os.listdir(tmp_path / "data" / "ds") == ["1.0.0.incomplete"]
+    assert sorted(os.listdir(tmp_path / "data" / "ds")) == ["1.0.0.incomplete", "1.0.0.resume"]
     assert tfds_builder.register(tmp_path / "data") == []
-    result = publish(loader_of(X), format, data_dir=tmp_path / "data")
+    with pytest.raises(exporters.ResumeError, match="overwrite=True"):
+        publish(loader_of(X), format, data_dir=tmp_path / "data")
+    result = publish(loader_of(X), format, data_dir=tmp_path / "data", overwrite=True)
     assert tfds_builder.verify(result.path).problems == []
     assert sorted(os.listdir(tmp_path / "data" / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
 
@@ -433,7 +435,7 @@ def test_published_meanwhile(loader_of, tmp_path):
 
     with pytest.raises(AlreadyPublishedError, match="published meanwhile"):
         exporters.export(DataLoader(Failing(appear)), tmp_path / "data", name="ds", progress=False)
-    assert os.listdir(target.parent) == ["1.0.0"]
+    assert sorted(os.listdir(target.parent)) == ["1.0.0", "1.0.0.incomplete", "1.0.0.resume"]  # what was done is kept
     assert os.listdir(target) == ["theirs"]
 
 

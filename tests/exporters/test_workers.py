@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from exporters import SchemaError, encoding, workers
-from exporters import loader as loader_lib
+from exporters import batches as batches_lib
 from exporters import schema as schema_lib
 from exporters.names import Options
 
@@ -285,12 +285,12 @@ def test_a_worker_that_decides_otherwise():
 
     def decide(names):
         feature = F.Tensor(shape=(7,), dtype=np.float32, encoding="zlib")
-        return schema_lib.infer(loader_lib.to_batch(raw, "train", 0), ["0", "1"], None, Options(names, {names[0]: feature}))
+        return schema_lib.infer(batches_lib.to_batch(raw, "train", 0), ["0", "1"], None, Options(names, {names[0]: feature}))
 
     ours, theirs = decide(["a", "b"]), decide(["c", "b"])
-    encoded = loader_lib.encode_parts(raw, {"0": workers._encoder(theirs.fields[1])})
+    encoded = batches_lib.encode_parts(raw, {"0": workers._encoder(theirs.fields[1])})
     with pytest.raises(SchemaError, match=r"split 'train', batch 4, feature 'a': expected name 'a', got name 'c' from a worker"):
-        ours.encode(loader_lib.to_batch(encoded, "train", 4), "train")
+        ours.encode(batches_lib.to_batch(encoded, "train", 4), "train")
 
 
 @pytest.mark.needs_tensorflow

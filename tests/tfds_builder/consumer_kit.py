@@ -88,7 +88,16 @@ def numbers(rows, start=0):
 
 def seal(content):
     """A manifest's JSON, whatever it holds, as bytes that carry their own SHA-256 as a manifest does."""
-    body = json.dumps({key: value for key, value in content.items() if key != "manifest_sha256"}).encode()[1:]
+    return seal_text(json.dumps({key: value for key, value in content.items() if key != "manifest_sha256"}))
+
+
+HEAD_BYTES = len('{"manifest_sha256": "') + 64 + len('",')
+"""A manifest's checksum of itself; what follows is what it is the checksum of, less a brace."""
+
+
+def seal_text(text, start=b""):
+    """The same for JSON as text or bytes, right or wrong, that begins with a brace."""
+    body = (start + (text.encode() if isinstance(text, str) else text))[1:]
     return b'{"manifest_sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'",' + body
 
 

@@ -108,7 +108,10 @@ BAD = {
     "negative rows": (lambda c: first_shard(c).update(rows=-1), "between 0 and"),
     "rows true": (lambda c: first_shard(c).update(rows=True), "must be int"),
     "rows float": (lambda c: first_shard(c).update(rows=1.0), "must be int"),
-    "offset past the end": (lambda c: c["geometries"][0]["offsets"].__setitem__(0, 10**6), "ends at byte"),
+    "offset past the end": (
+        lambda c: c["geometries"][0]["offsets"].__setitem__(0, 10**6),
+        "cannot hold columns up to byte 1000060",
+    ),
     "negative offset": (lambda c: c["geometries"][0]["offsets"].__setitem__(0, -1), "between 0 and"),
     "overlapping rows": (lambda c: c["geometries"][0]["strides"].__setitem__(0, 1), "overlap"),
     "stride 0": (lambda c: c["geometries"][0]["strides"].__setitem__(0, 0), "overlap"),
@@ -143,20 +146,23 @@ def test_contradiction(case):
     assert message in damaged(change)
 
 
-@pytest.mark.parametrize("name", ["pairs_tfrecord", "pairs_hdf5"])
-def test_last_byte(name):
-    """A column may end at the last byte of its file, and not one byte later."""
+@pytest.mark.parametrize(("name", "message"), [("pairs_tfrecord", "cannot hold columns"), ("pairs_hdf5", "ends at byte")])
+def test_last_byte(name, message):
+    """A column may end at the last byte of its file (of its record, before the CRC), and not one byte later."""
     content = golden_json(name)
-    geometry = content["geometries"][first_shard(content)["geometry"]]
-    shards = [
-        shard for split in content["splits"] for shard in split["shards"] if shard["geometry"] == first_shard(content)["geometry"]
-    ]
-    stride, width = geometry["strides"][0], content["columns"][0]["width"]
+    number = first_shard(content)["geometry"]
+    geometry, column = content["geometries"][number], content["columns"].index(max(content["columns"], key=lambda c: c["width"]))
+    shards = [shard for split in content["splits"] for shard in split["shards"] if shard["geometry"] == number]
+    stride, width = geometry["strides"][column], content["columns"][column]["width"]
     last = min(shard["bytes"] - (shard["rows"] - 1) * stride - width for shard in shards)
-    geometry["offsets"][0] = last
-    assert parse(content).geometries[0].offsets[0] == last
-    geometry["offsets"][0] = last + 1
-    with pytest.raises(ManifestError, match="ends at byte"):
+    geometry["offsets"][1 - column] = 0  # out of the way
+    if name == "pairs_tfrecord":
+        last = stride - 4 - width
+        geometry["offsets"][1 - column] = 12
+    geometry["offsets"][column] = last
+    assert parse(content).geometries[number].offsets[column] == last
+    geometry["offsets"][column] = last + 1
+    with pytest.raises(ManifestError, match=message):
         parse(content)
 
 

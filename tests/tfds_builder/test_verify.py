@@ -10,8 +10,8 @@ import pytest
 
 import tfds_builder
 from tfds_builder import manifest as manifest_lib
-from tfds_builder.errors import MissingFileError
-from tfds_builder.verify import masked_crc32c
+from tfds_builder.errors import DatasetError, MissingFileError
+from tfds_builder.records import masked_crc32c
 
 FILES = [
     (name, path.name)
@@ -108,13 +108,36 @@ def test_other_than_a_file(kind, format, tmp_path):
     assert named(directory) == {first.name}
 
 
-@pytest.mark.parametrize("extra", ["pairs_hdf5-train-00003-of-00003.h5", "notes.txt", ".hidden", "plan.json"])
+@pytest.mark.parametrize("extra", ["notes.txt", ".hidden", "plan.json", "pairs_hdf5.md", "other-train-00003-of-00004.h5"])
 def test_extra_file(extra, tmp_path):
-    """A file that was not published is no problem of the dataset, and is not read with it, even if named like a shard."""
+    """A file that was not published and that nobody takes for part of the dataset is no problem, and is not read."""
     directory = kit.copy_golden("pairs_hdf5", tmp_path)
     (directory / extra).write_text("x")
     assert problems_of(directory) == set()
     assert len(kit.outcome(tfds_builder.builder_from_directory(directory).as_dataset(split="train"))[2]) == 53
+
+
+@kit.both_formats
+@pytest.mark.parametrize(
+    "extra", ["{}-train-00003-of-00003.h5", "{}-train.tfrecord-00000-of-00001", "{}-more.index-00000-of-00001"]
+)
+def test_stray_shard(extra, format, tmp_path):
+    """A file that is named like a shard and was not published is named; reads go on without it."""
+    directory = kit.copy_golden(f"pairs_{format}", tmp_path)
+    name = extra.format(f"pairs_{format}")
+    (directory / name).write_text("x")
+    assert named(directory) == {name}
+    assert len(kit.outcome(tfds_builder.builder_from_directory(directory).as_dataset(split="train"))[2]) == 53
+
+
+@pytest.mark.parametrize("extra", ["features.json", "image.labels.txt", "metadata.json"])
+def test_stray_metadata(extra, tmp_path):
+    """A file that was not published and that TFDS would read by its name is named, and the version is not loaded with it."""
+    directory = kit.copy_golden("pairs_hdf5", tmp_path)
+    (directory / extra).write_text("{}")
+    assert named(directory) == {extra}
+    with pytest.raises(DatasetError, match=extra):
+        tfds_builder.builder_from_directory(directory)
 
 
 def test_extra_features_json(tmp_path):

@@ -1,0 +1,253 @@
+"""A raw batch, of whatever structure -> named arrays. Knows torch's tensors.
+
+A batch becomes flat columns: `{"image": array, "target/boxes": array}`. Arrays are NumPy views of
+the batch's own memory wherever that is possible; nothing is copied or permuted here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from exporters.arrays import Array, Encoded, check_array, is_scalar, list_to_numpy, shown
+from exporters.errors import LoaderError, MissingDependencyError, SchemaError
+
+Columns = dict[str, Array]
+
+
+_DEPTH = 20
+"""Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PartlyEncoded:
+    """A raw batch taken apart in a worker: (structural name, place for errors, leaf); a leaf is as it came, or `Encoded`."""
+
+    leaves: tuple[tuple[str, str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One batch: flat columns that all have `rows` rows, and its number in the split, from 0.
+
+    Those of `encoded` come from a worker in their stored form; no name is in both.
+    """
+
+    columns: Columns
+    rows: int
+    number: int
+    encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
+
+
+def to_batch(raw: Any, split: str, number: int) -> Batch:
+    """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
+
+    Raises:
+      LoaderError: it cannot be turned into columns (names the batch and the feature).
+      SchemaError: its columns have different numbers of rows.
+    """
+    where = f"split {split!r}, batch {number}"
+    parts = _unique(_flatten(raw, where), where)
+    if not parts:
+        raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
+    rows = {len(part) for part in parts.values()}
+    if len(rows) > 1:
+        sizes = {name: len(part) for name, part in parts.items()}
+        raise SchemaError(
+            f"{where}: every feature must have the same number of rows, got "
+            + ", ".join(f"{shown(name)}: {size}" for name, size in sizes.items())
+            + "; make collate_fn give one row an example"
+        )
+    columns = {name: part for name, part in parts.items() if not isinstance(part, Encoded)}
+    encoded = {name: part for name, part in parts.items() if isinstance(part, Encoded)}
+    return Batch(columns, rows.pop(), number, encoded)
+
+
+def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array], Encoded]]) -> PartlyEncoded:
+    """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
+    return PartlyEncoded(
+        tuple(
+            (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
+            for path, place, leaf in _leaves(raw, "", "")
+        )
+    )
+
+
+def check_first(raw: Any, batch: Batch, loader: Any, split: str) -> None:
+    """Whether the features can be told from a first batch.
+
+    Raises:
+      SchemaError: it has no rows.
+      LoaderError: it is a list of examples, and would be taken apart the wrong way: it has as many
+        parts as a batch has examples, all alike, and none of that length.
+    """
+    if not batch.rows:
+        raise SchemaError(
+            f"split {split!r}, batch 0: the first batch has no rows, so the features cannot be told; fill the dataset, or let "
+            "collate_fn skip empty batches"
+        )
+    if not position_names(raw) or _is_leaf(raw) or len(raw) != loader.batch_size or batch.rows == loader.batch_size:
+        return
+    if len({(array.dtype, array.shape) for array in batch.columns.values()}) == 1:
+        raise LoaderError(
+            f"split {split!r}, batch 0: the batch is a {type(raw).__name__} of {len(raw)} examples, not of columns; "
+            "stack them in collate_fn: torch.stack(examples)"
+        )
+
+
+def position_names(raw: Any) -> list[str]:
+    """Structural names of the top-level parts of a batch that are known by position only.
+
+    >>> position_names(torch.zeros(8, 3)), position_names([images, labels])     # doctest: +SKIP
+    ([''], ['0', '1'])
+
+    Empty for a mapping, a dataclass or a namedtuple: their parts have names of their own.
+    """
+    if _is_leaf(raw):
+        return [""]
+    is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
+    return [str(i) for i in range(len(raw))] if is_plain else []
+
+
+def _unique(items: Iterable[tuple[str, Array | Encoded]], where: str) -> dict[str, Array | Encoded]:
+    parts: dict[str, Array | Encoded] = {}
+    for name, part in items:
+        if name in parts:
+            raise LoaderError(f"{where}: two parts of the batch are both called {name!r}; rename one in collate_fn")
+        parts[name] = part
+    return parts
+
+
+def _is_leaf(value: Any) -> bool:
+    if isinstance(value, np.ndarray) or _is_tensor(value):
+        return True
+    is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
+    return is_list and len(value) > 0 and is_scalar(value[0])
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch_module().Tensor)
+
+
+def _flatten(raw: Any, where: str) -> Iterator[tuple[str, Array | Encoded]]:
+    """The leaves of a batch as (structural name, array)."""
+    if isinstance(raw, PartlyEncoded):
+        leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
+    else:
+        leaves = _leaves(raw, "", where)
+    for path, place, leaf in leaves:
+        yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
+
+
+def _leaves(value: Any, path: str, where: str) -> Iterator[tuple[str, str, Any]]:
+    """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
+    if path.count("/") > _DEPTH:
+        raise LoaderError(f"{where}: the batch is nested more than {_DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
+    if _is_leaf(value):
+        yield path, where, value
+    else:
+        is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
+        for name, item in _items(value, path, where):
+            place = f"{where}, label" if is_target and name == "1" else where
+            yield from _leaves(item, f"{path}/{name}" if path else name, place)
+
+
+def _to_array(leaf: Any, path: str, where: str) -> Array:
+    """A leaf as an array with a batch axis."""
+    if _is_tensor(leaf):
+        return _with_rows(_tensor_to_numpy(leaf, path, where), path, where)
+    if isinstance(leaf, np.ndarray):
+        return _with_rows(check_array(leaf, path, where), path, where)
+    return list_to_numpy(leaf, path, where)
+
+
+def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
+    """The parts of one level of structure, by name."""
+    if isinstance(value, Mapping | list | tuple) and not value:
+        raise LoaderError(f"{where}: {shown(path)} is an empty {type(value).__name__}; give it at least one feature")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise LoaderError(f"{where}: {shown(path)} has the key {key!r}; keys must be str, they become feature names")
+            if "/" in key:
+                raise SchemaError(
+                    f"{where}: key {key!r} has a '/', which TFDS keeps for nested features; rename it in collate_fn"
+                )
+            yield key, item
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name)
+    elif isinstance(value, list | tuple):
+        for name, item in zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True):
+            yield name, item
+    elif value is None:
+        raise LoaderError(f"{where}: {shown(path)} is None; give every example a value, or leave the feature out of collate_fn")
+    elif is_scalar(value):
+        raise LoaderError(
+            f"{where}: {shown(path)} is a single {type(value).__name__} with no batch axis; "
+            "give the DataLoader a batch_size, or make collate_fn return a list or a tensor"
+        )
+    else:
+        raise LoaderError(
+            f"{where}: {shown(path)} is a {type(value).__name__}; a batch must be built of tensors, NumPy arrays, lists of "
+            "str, bytes or numbers, in tuples, lists, dicts or dataclasses: convert it in collate_fn"
+        )
+
+
+def _with_rows(array: Array, path: str, where: str) -> Array:
+    if array.ndim == 0:
+        raise LoaderError(f"{where}: {shown(path)} has no batch axis (shape ()); give the DataLoader a batch_size")
+    return array
+
+
+def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
+    """A tensor of any device, layout in memory and autograd state as a NumPy view of its values."""
+    torch = torch_module()
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else str(tensor.layout)
+        kind = "meta" if tensor.is_meta else kind
+        raise LoaderError(f"{where}: {shown(path)} is a {kind} tensor; convert it in collate_fn (.to_dense(), .dequantize())")
+    if tensor.is_cpu and not (tensor.requires_grad or tensor.is_conj() or tensor.is_neg()) and tensor.dtype in _plain_dtypes():
+        plain: Array = tensor.numpy()  # as it nearly always is: the calls below cost more than a small batch
+        return plain
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        bits: Array = tensor.view(torch.int16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    try:
+        array: Array = tensor.numpy()
+    except (TypeError, RuntimeError):
+        raise LoaderError(
+            f"{where}: {shown(path)} has dtype {tensor.dtype}, which TFDS cannot decode; convert it in collate_fn, "
+            "for example .to(torch.float32)"
+        ) from None
+    return array
+
+
+@functools.cache
+def _plain_dtypes() -> frozenset[Any]:
+    """Dtypes that PyTorch and NumPy share."""
+    torch = torch_module()
+    names = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128")
+    return frozenset(getattr(torch, name) for name in names)
+
+
+@functools.cache
+def torch_module() -> Any:
+    """torch, imported when it is first needed.
+
+    Raises:
+      MissingDependencyError: it is not installed.
+    """
+    try:
+        import torch
+        import torch.utils.data
+    except ImportError as error:
+        raise MissingDependencyError('exporting needs PyTorch: pip install "torch2tfds[torch]"') from error
+    return torch

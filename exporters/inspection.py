@@ -1,0 +1,164 @@
+"""What a loader itself shows before it is drained: its sampler, its `drop_last`, its random transforms.
+
+Transforms are known by what they are called and by their attributes, whichever library they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from exporters import loader as loader_lib
+from exporters.hazards import Finding
+
+_RANDOM_WORDS = (
+    "AutoAugment",
+    "RandAugment",
+    "TrivialAugment",
+    "AugMix",
+    "MixUp",
+    "Mixup",
+    "CutMix",
+    "Jitter",
+    "ElasticTransform",
+)
+"""In the name of a transform that draws at random, though the name does not begin with `Random`."""
+_NODES = 10_000
+"""Transforms looked at, at most."""
+
+
+def inspect(loader: Any, loaders: Iterable[Any], watches: Callable[..., bool], *, reads: bool) -> Iterator[Finding]:
+    """What is found before the first byte.
+
+    Args:
+      loader: the DataLoader of one split.
+      loaders: those of all splits.
+      watches: whether a hazard is looked for; what costs a read of the dataset is left out otherwise.
+      reads: whether the dataset may be read.
+    """
+    yield from _find_dropped(loader)
+    yield from _find_sampling(loader, loaders)
+    if watches("random_transform"):
+        yield from _find_random(loader, reads)
+
+
+def expected_examples(loader: Any) -> int | None:
+    """How many examples a loader promises: by its sampler, or by the length of its iterable dataset."""
+    count = loader_lib.expected_examples(loader)
+    if count is None and loader.batch_size is not None and loader_lib.is_iterable(loader) and not loader.drop_last:
+        count = _len(loader.dataset)
+    return count
+
+
+def _find_dropped(loader: Any) -> Iterator[Finding]:
+    if not loader.drop_last or not loader.batch_size:
+        return
+    if loader_lib.is_iterable(loader):
+        total, parts = _len(loader.dataset), max(1, loader.num_workers)
+        if total is None or parts > 1:
+            most = (loader.batch_size - 1) * parts
+            if most:
+                yield Finding("drop_last", None, f"drop_last=True leaves out up to {most:,} examples")
+            return
+    else:
+        total = _len(loader.sampler)
+    if total is not None and (missing := total % loader.batch_size):
+        yield Finding("drop_last", missing, f"drop_last=True leaves out {missing:,} of {total:,} examples")
+
+
+def _find_sampling(loader: Any, loaders: Iterable[Any]) -> Iterator[Finding]:
+    """Samplers with replacement; samplers that, all splits of one dataset together, are shorter than it."""
+    sampler = loader_lib.sampler_of(loader)
+    if sampler is None:
+        return
+    drawn, total = _len(sampler), _len(loader.dataset)
+    if getattr(sampler, "replacement", False) is True:
+        count = "" if drawn is None or total is None else f": {drawn:,} draws from {total:,} examples"
+        yield Finding("sampler_repeats", drawn, f"{type(sampler).__name__} draws with replacement{count}")
+    if total is None:
+        return
+    samplers = [loader_lib.sampler_of(other) for other in loaders if other.dataset is loader.dataset]
+    sizes = [_len(item) for item in {id(item): item for item in samplers}.values()]
+    if None not in sizes and (missing := total - sum(size or 0 for size in sizes)) > 0:
+        text = f"the sampler ({type(sampler).__name__}) leaves out {missing:,} of {total:,} examples"
+        yield Finding("sampler_shorter", missing, text)
+
+
+def _find_random(loader: Any, reads: bool) -> Iterator[Finding]:
+    names = list(dict.fromkeys(type(item).__name__ for item in transforms_of(loader) if _is_random(item)))
+    if names:
+        yield Finding("random_transform", None, f"{', '.join(names)} draws at random, and the export freezes one draw")
+    elif reads and loader_lib.reads_differ(loader):
+        yield Finding("random_transform", None, "dataset[0] read twice gives two different examples, and the export freezes one")
+
+
+def transforms_of(loader: Any) -> Iterator[Any]:
+    """Every part of every transform of the dataset, of those it wraps, and of `collate_fn`."""
+    seen: set[int] = set()
+    waiting = [loader.collate_fn, *_datasets(loader.dataset)]
+    waiting = [value for owner in waiting for name, value in _attributes(owner) if "transform" in name or "augment" in name]
+    waiting.append(loader.collate_fn)
+    while waiting and len(seen) < _NODES:
+        item = waiting.pop(0)
+        if id(item) in seen or item is None or isinstance(item, str | bytes | int | float):
+            continue
+        seen.add(id(item))
+        if isinstance(item, list | tuple):
+            waiting += item
+        elif isinstance(item, Mapping):
+            waiting += item.values()
+        elif callable(item):
+            yield item
+            waiting += _parts(item)
+
+
+def _parts(item: Any) -> Iterator[Any]:
+    """What a transform is composed of: Compose, Sequential, Lambda, partial, and those that wrap others."""
+    for name, value in _attributes(item):
+        if "transform" in name or name in ("_modules", "lambd", "augmentations"):
+            yield value
+    if hasattr(item, "func"):
+        yield item.func
+
+
+def _datasets(dataset: Any) -> Iterator[Any]:
+    """A dataset and those it wraps: Subset, ConcatDataset, and anything else with `.dataset` or `.datasets`."""
+    seen: set[int] = set()
+    waiting = [dataset]
+    while waiting and len(seen) < _NODES:
+        item = waiting.pop(0)
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        yield item
+        for name, value in _attributes(item):
+            if name == "dataset":
+                waiting.append(value)
+            elif name == "datasets" and isinstance(value, list | tuple):
+                waiting += value
+
+
+def _attributes(item: Any) -> Iterable[tuple[str, Any]]:
+    return getattr(item, "__dict__", {}).items() if not isinstance(item, type) else ()
+
+
+def _is_random(transform: Any) -> bool:
+    """Whether a transform draws: by its name, as dropout in training mode, or with a probability between 0 and 1."""
+    name, chance = type(transform).__name__, getattr(transform, "p", None)
+    if isinstance(chance, bool) or not isinstance(chance, int | float):
+        chance = None
+    if chance == 0:
+        return False
+    if "Dropout" in name:
+        return bool(getattr(transform, "training", True))
+    if name.startswith("Random") or any(word in name for word in _RANDOM_WORDS):
+        return True
+    return chance is not None and 0 < chance < 1
+
+
+def _len(value: Any) -> int | None:
+    """`len(value)`, where it can tell, in whatever way it fails."""
+    try:
+        return len(value)
+    except Exception:
+        return None

@@ -1,0 +1,133 @@
+"""What is planned and what is finished, on disk beside the stage: so that an export can go on where it stopped.
+
+Before the first shard: the order of examples and the plan. After each shard: a note of it. All of it
+is fsynced, and gone once the dataset is published.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from exporters import loader as loader_lib
+from exporters.errors import ResumeError
+from exporters.order import Order, Source
+from exporters.plan import Plan
+from exporters.shard import ShardResult
+from exporters.staging import Stage
+
+_PLAN = "plan.json"
+
+
+class Ledger:
+    """The notes of one export.
+
+    Args:
+      stage: the entered stage; its notes may be those of an export that was stopped.
+      plan: what is known of the plan before the first batch, by field.
+
+    Attributes:
+      plan: the plan, once it is settled.
+      sources: what each split's loader draws from.
+
+    Raises:
+      ResumeError: what is finished belongs to another plan.
+    """
+
+    def __init__(self, stage: Stage, loaders: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        self._stage, self._known = stage, dict(known)
+        self.plan: Plan | None = None
+        self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
+        if stage.has_finished_shards():
+            self.plan = Plan.from_json(stage.read_note(_PLAN))
+            self.sources = {
+                split: dataclasses.replace(source, kind=self.plan.sources.get(split, {}).get("kind", source.kind))
+                for split, source in self.sources.items()
+            }
+            self._check(dataclasses.replace(self.plan, **self._facts()))
+            return
+        for split, loader in loaders.items():
+            source = self.sources[split]
+            if source.kind == "indices" and not loader_lib.record_order(loader, stage.notes / _order_note(split)):
+                self.sources[split] = dataclasses.replace(source, kind="stream")
+
+    def _facts(self) -> dict[str, Any]:
+        """Fields of the plan that are known before the first batch."""
+        return {
+            **self._known,
+            "splits": tuple(self.sources),
+            "sources": {split: dataclasses.asdict(source) for split, source in self.sources.items()},
+        }
+
+    def settle(self, **fields: Any) -> Plan:
+        """The plan with the fields that the first batch settles; written down, or compared with what is.
+
+        Raises:
+          ResumeError: what is finished belongs to another plan.
+        """
+        plan = Plan(**self._facts(), **fields)
+        if self.plan is None:
+            for split, source in self.sources.items():
+                if source.kind == "indices":
+                    self._stage.sync_note(_order_note(split))
+            self._stage.note(_PLAN, plan.to_json())
+            self.plan = plan
+        self._check(plan)
+        return plan
+
+    def _check(self, plan: Plan) -> None:
+        assert self.plan is not None
+        if differences := self.plan.differences(plan):
+            raise ResumeError(
+                f"{self._stage.path} holds finished shards of another export of this version: {'; '.join(differences)}; "
+                "run that export again to go on with it, or pass overwrite=True to begin anew"
+            )
+
+    def finished(self, split: str) -> list[ShardResult]:
+        """The finished shards of a split, in order."""
+        return [ShardResult.from_json(json.loads(note)) for note in self._stage.finished_shards(split)]
+
+    def order(self, split: str) -> Order | None:
+        """The batches of a split, if they can be drawn by number."""
+        source: Source = self.sources[split]
+        if source.kind == "indices":
+            return Order.load(self._stage.notes / _order_note(split))
+        if source.kind == "range":
+            return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
+        return None
+
+    def restore(self, split: str, loader: Any) -> bool:
+        """Puts a loader that has a state into the one after its last finished shard; False if there is none."""
+        note = _state_note(split, len(self.finished(split)) - 1)
+        if self.sources[split].kind != "state" or not self._stage.has_note(note):
+            return False
+        loader_lib.restore_state(loader, self._stage.read_note(note))
+        return True
+
+    def finish_shard(self, split: str, number: int, shard: ShardResult, state: bytes | None) -> None:
+        """Notes a shard whose file is on disk, and the loader's state after it."""
+        if state is not None:
+            self._stage.note(_state_note(split, number), state)
+        self._stage.note_shard(split, number, json.dumps(shard.to_json()).encode())
+
+    def finish_split(self, split: str) -> None:
+        """Notes that a split has no more shards."""
+        self._stage.note(_split_note(split), b"")
+
+    def is_finished(self, split: str) -> bool:
+        """Whether a split has no more shards."""
+        return self._stage.has_note(_split_note(split))
+
+
+def _order_note(split: str) -> str:
+    return f"{split}.order"
+
+
+def _state_note(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.state"
+
+
+def _split_note(split: str) -> str:
+    return f"{split}.finished"

@@ -1,0 +1,254 @@
+"""What a loader gives, looked at batch by batch while it is drained: digests, labels, floats, padding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from exporters.arrays import Array
+from exporters.batches import Columns
+from exporters.hazards import Counts, Finding, Watch
+from exporters.inspection import expected_examples
+from exporters.loader import is_iterable
+from exporters.schema import Field, Schema
+
+NARROW_BYTES = 64
+"""Examples smaller than that repeat by chance (a few categories, a label alone), and are not called duplicates."""
+FEW_ROWS = 32
+"""A split smaller than that may well have one class only."""
+_LABELS = ("label", "labels", "target", "targets", "y")
+_PADS = (0, -1, -100)
+_FIRST_ROWS = 16
+"""Rows of each worker that are compared."""
+_SAMPLE = 16_384
+"""Values of a channel that are looked at."""
+_EXPONENTS = {"float16": 0x7C00, "bfloat16": 0x7F80}
+"""Bits that are all set in a NaN or an infinity, of the floats that NumPy adds up slowly."""
+
+
+class Observer:
+    """Watches one split.
+
+    Args:
+      watch: what to look for, and where to report it.
+      split, loader: of the split.
+      schema: of the columns that `add` is given.
+      done: examples that an export that was stopped had read, and this one does not.
+    """
+
+    def __init__(self, watch: Watch, split: str, loader: Any, schema: Schema, done: int = 0) -> None:
+        self._done = done
+        self._watch, self._split, self._loader, self._schema = watch, split, loader, schema
+        self._read = self._example_bytes = 0
+        self._has_digests = watch.watches("duplicates", "shared_examples", "workers_repeat")
+        self._floats = _floats(schema) if watch.watches("not_finite") else ()
+        self._labels: dict[str, Any] = dict.fromkeys(_labels(schema)) if watch.watches("single_class") else {}
+        self._not_finite: dict[str, list[int]] = {}
+        self._workers = loader.num_workers if is_iterable(loader) and loader.num_workers > 1 else 0
+        self._first: dict[int, list[int]] = {worker: [] for worker in range(self._workers)}
+
+    def add(self, columns: Columns, number: int) -> None:
+        """Looks at the stored columns of one batch that has rows.
+
+        Raises:
+          HazardError: what it found is an error.
+        """
+        rows = len(next(iter(columns.values())))
+        if not self._read:
+            self._look_at_first(columns)
+        self._read += rows
+        flat = {
+            name: self._watch.layouts.contiguous(name, array)
+            for name, array in columns.items()
+            if self._has_digests or name in self._floats
+        }
+        if self._floats:
+            self._count_not_finite(flat)
+        for name, value in list(self._labels.items()):
+            self._follow_label(name, value, columns[name])
+        if self._has_digests:
+            digests = self._watch.digester.digest(flat)
+            self._watch.tally.add(self._split, digests)
+            if self._first:
+                self._compare_workers(digests, number)
+
+    def finish(self, written: int) -> str:
+        """Reports what only the whole split shows; returns its summary.
+
+        Args:
+          written: number of examples in its shards.
+
+        Raises:
+          HazardError: what it found is an error.
+        """
+        counts = Counts(expected_examples(self._loader), self._done + self._read, written)
+        self._report(*self._find_at_end(counts))
+        return self._watch.finish(self._split, counts)
+
+    def _report(self, *findings: Finding) -> None:
+        self._watch.report(self._split, findings)
+
+    def _look_at_first(self, columns: Columns) -> None:
+        self._example_bytes = _example_bytes(columns)
+        for field in self._schema.fields:
+            name, array = field.column.name, columns[field.column.name]
+            if self._watch.watches("float_images") and (levels := _levels(field, array)):
+                text = f"{name!r} has {levels} different, evenly spaced values a channel, in {array.dtype}: uint8 holds them"
+                self._report(Finding("float_images", None, f"{text} in {array.dtype.itemsize} times less"))
+            if self._watch.watches("padding") and _has_own_collate(self._loader) and field.layout is None:
+                for pad, shortest, longest in _find_padding(array):
+                    text = (
+                        f"{name!r} ends in {pad}s, as if rows of {shortest} to {longest} values were padded to {array.shape[1]}"
+                    )
+                    self._report(Finding("padding", None, text))
+
+    def _count_not_finite(self, flat: Columns) -> None:
+        with np.errstate(all="ignore"):
+            for name in self._floats:
+                nans, infs = count_not_finite(flat[name])
+                if nans or infs:
+                    total = self._not_finite.setdefault(name, [0, 0])
+                    total[0] += nans
+                    total[1] += infs
+        if self._not_finite and self._watch.raises("not_finite"):
+            self._report(*self._find_not_finite())
+
+    def _find_not_finite(self) -> Iterator[Finding]:
+        if self._not_finite:
+            parts = [f"{name!r} has {nans:,} NaN and {infs:,} infinite values" for name, (nans, infs) in self._not_finite.items()]
+            text = f"{', '.join(parts)} in the first {self._read:,} examples"
+            yield Finding("not_finite", sum(map(sum, self._not_finite.values())), text)
+
+    def _follow_label(self, name: str, value: Any, labels: Array) -> None:
+        value = labels[0] if value is None else value
+        if np.all(labels == value):
+            self._labels[name] = value
+        else:
+            del self._labels[name]
+
+    def _compare_workers(self, digests: Array, number: int) -> None:
+        """Batch i comes from worker i % workers, as long as all of them have some left: compares their first rows."""
+        rows = self._first[number % self._workers]
+        rows += digests[: _FIRST_ROWS - len(rows)].tolist()
+        if all(len(other) == _FIRST_ROWS for other in self._first.values()):
+            self._report(*self._find_repeating_workers())
+            self._first = {}
+
+    def _find_repeating_workers(self) -> Iterator[Finding]:
+        """A finding if the first rows of all workers are the same, and not all alike."""
+        rows = self._first.get(0, [])
+        if len(set(rows)) > 1 and all(other == rows for other in self._first.values()):
+            text = f"all {self._workers} workers begin with the same {len(rows)} examples, and give each example as many times"
+            yield Finding("workers_repeat", None, text)
+
+    def _find_at_end(self, counts: Counts) -> Iterator[Finding]:
+        yield from self._find_not_finite()
+        yield from self._find_repeating_workers()
+        if counts.expected is not None and counts.read < counts.expected:
+            missing = counts.expected - counts.read
+            yield Finding("examples_missing", missing, f"{missing:,} of the {counts.expected:,} examples expected did not come")
+        if self._read >= FEW_ROWS and not self._done:
+            for name, value in self._labels.items():
+                yield Finding("single_class", self._read, f"{name!r} is {value} in all {self._read:,} examples")
+        if self._has_digests and self._example_bytes >= NARROW_BYTES:
+            yield from self._find_duplicates()
+
+    def _find_duplicates(self) -> Iterator[Finding]:
+        tally, split = self._watch.tally, self._split
+        about, share = "" if tally.exact else "about ", f"of {self._read:,} examples"
+        if repeated := tally.repeated(split):
+            if self._workers and repeated >= self._read - self._read // self._workers:
+                yield Finding("workers_repeat", repeated, f"{self._workers} workers give each example as many times")
+            yield Finding("duplicates", repeated, f"{about}{repeated:,} {share} equal an earlier one")
+        shared = tally.shared(split)
+        if shared:
+            parts = [f"{about}{count:,} are also in split {other!r}" for other, count in shared.items()]
+            yield Finding("shared_examples", max(shared.values()), f"{share}, {', '.join(parts)}")
+
+
+def count_not_finite(values: Array) -> tuple[int, int]:
+    """(NaN, infinite) values of a contiguous array; complex numbers count by their parts.
+
+    Where the sum is finite, every value is; only where it is not are they counted.
+    """
+    if values.dtype.kind == "c":
+        values = values.view(values.real.dtype)
+    if values.dtype.itemsize == 2:
+        exponent = _EXPONENTS[values.dtype.name]
+        if np.all(values.view(np.uint16) & exponent != exponent):
+            return 0, 0
+    elif math.isfinite(values.sum()):
+        return 0, 0
+    return int(np.count_nonzero(np.isnan(values))), int(np.count_nonzero(np.isinf(values)))
+
+
+def _floats(schema: Schema) -> tuple[str, ...]:
+    """Columns that are stored as floating-point numbers."""
+    fields = (field.column for field in schema.fields)
+    return tuple(column.name for column in fields if column.dtype.startswith(("float", "bfloat", "complex")))
+
+
+def _labels(schema: Schema) -> Iterator[str]:
+    """Columns that are a class label: declared as one, or an integer that is the target or called like one."""
+    target = schema.supervised_keys[1] if schema.supervised_keys else None
+    for field in schema.fields:
+        name = field.column.name
+        is_integer = not field.shape and field.dtype.kind in "iu"
+        if is_integer and (type(field.feature).__name__ == "ClassLabel" or name == target or name.split("/")[-1] in _LABELS):
+            yield name
+
+
+def _example_bytes(columns: Columns) -> int:
+    """Mean size of an example, bytes."""
+    total = 0
+    for array in columns.values():
+        total += sum(map(len, array.ravel().tolist())) if array.dtype == object else array.nbytes
+    return total // len(next(iter(columns.values())))
+
+
+def _levels(field: Field, array: Array) -> int:
+    """How many values each channel of a float image has at most, if they are k steps from the lowest, k = 0..255; else 0.
+
+    That is what 8-bit integers become by any affine map. Fewer than 16 values, or values that hardly repeat, do not count.
+    """
+    is_image = field.layout is not None and field.layout.stored.endswith("C") and array.ndim >= 4
+    if not is_image or array.dtype.name not in ("float16", "float32", "float64"):
+        return 0
+    most = 0
+    for channel in range(array.shape[-1]):
+        values = array[:, ..., channel].reshape(-1)[:_SAMPLE].astype(np.float64)
+        levels = np.unique(values)
+        if not 1 < len(levels) <= 256 or not np.isfinite(levels).all() or len(values) < 4 * len(levels):
+            return 0
+        gaps = np.diff(levels)
+        steps = np.concatenate([[0], np.cumsum(np.round(gaps / gaps.min()))])
+        unit = (levels[-1] - levels[0]) / steps[-1]
+        if steps[-1] > 255 or np.abs(levels - levels[0] - steps * unit).max() > unit / 4:  # float16 is that coarse
+            return 0
+        most = max(most, len(levels))
+    return most if most >= 16 else 0
+
+
+def _has_own_collate(loader: Any) -> bool:
+    """Whether `collate_fn` is not one of PyTorch's own, none of which pads."""
+    return not str(getattr(loader.collate_fn, "__module__", "")).startswith("torch.utils.data")
+
+
+def _find_padding(array: Array) -> Iterator[tuple[int, int, int]]:
+    """(padding value, shortest, longest row without it) if rows of a first batch look padded along axis 1.
+
+    Rows must end in one of the usual values, several times over and in different numbers, and have it nowhere else.
+    """
+    if array.dtype.kind not in "iu" or array.ndim not in (2, 3) or len(array) < 4 or array.shape[1] < 4:
+        return
+    for pad in _PADS:
+        is_pad = array == pad if array.ndim == 2 else np.all(array == pad, axis=2)
+        runs = np.where(is_pad.all(axis=1), array.shape[1], np.argmin(is_pad[:, ::-1], axis=1))
+        lengths = array.shape[1] - runs
+        padded = runs >= 2
+        if np.array_equal(is_pad.sum(axis=1), runs) and padded.sum() >= 3 and len(set(lengths[padded].tolist())) > 1:
+            yield pad, int(lengths.min()), int(lengths.max())
+            return

@@ -1,0 +1,566 @@
+"""Every hazard is found in a loader that has it, by its name and with the right count; near-misses stay silent."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import warnings
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    get_worker_info,
+)  # fmt: skip
+
+from exporters import ArgumentError, ExportError, HazardError, HazardWarning
+from exporters.digests import Digester, Layouts, Tally
+from exporters.hazards import HAZARDS, Counts, Watch, check_policy
+from exporters.observation import count_not_finite
+
+DOCS = pathlib.Path(__file__).parents[2] / "docs" / "hazards.md"
+
+NUMBERS = torch.arange(40 * 100, dtype=torch.int32).reshape(40, 100)
+LABELS = torch.arange(40) % 3
+IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16), np.uint8))
+CLEAN = TensorDataset(NUMBERS, LABELS)
+
+
+class Stream(IterableDataset):
+    """Rows that workers share, or that each of them gives in full."""
+
+    def __init__(self, rows, *, shared=True, length=None):
+        self.rows, self.shared, self.length = rows, shared, length
+
+    def __iter__(self):
+        info = get_worker_info()
+        return iter(self.rows[info.id :: info.num_workers] if info and self.shared else self.rows)
+
+
+class SizedStream(Stream):
+    def __len__(self):
+        return self.length
+
+
+class Transformed(Dataset):
+    """A map-style dataset as torchvision makes them."""
+
+    def __init__(self, transform=None, **attributes):
+        self.transform = transform
+        vars(self).update(attributes)
+
+    def __len__(self):
+        return len(NUMBERS)
+
+    def __getitem__(self, index):
+        return NUMBERS[index]
+
+
+class Noisy(Transformed):
+    """Draws at random without telling in any attribute."""
+
+    def __getitem__(self, index):
+        return NUMBERS[index] + torch.rand(100)
+
+
+class Fixed:
+    """A transform that draws nothing."""
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+    def __call__(self, value):
+        return value
+
+
+class RandomCrop(Fixed):
+    pass
+
+
+class ColorJitter(Fixed):
+    pass
+
+
+def named(*rows):
+    """A collate_fn of the user's own."""
+    return {"tokens": torch.stack(rows)} if isinstance(rows[0], torch.Tensor) else {"tokens": torch.stack(list(rows[0]))}
+
+
+def padded(pad, *, lengths=(5, 9, 3, 7, 12), width=12, first=1):
+    rows = torch.full((len(lengths), width), pad)
+    for row, length in enumerate(lengths):
+        rows[row, :length] = torch.arange(length) + first + 20 * row
+    return rows
+
+
+def normalised(images):
+    return (images / 255 - torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).reshape(
+        3, 1, 1
+    )
+
+
+def with_values(*values):
+    data = NUMBERS.float()
+    data[3, : len(values)] = torch.tensor(values)
+    return TensorDataset(data, LABELS)
+
+
+def batches(dataset, **options):
+    return DataLoader(dataset, **{"batch_size": 8, **options})
+
+
+def splits(train, test):
+    return {"train": train, "test": test}
+
+
+def drawing(length, **options):
+    return RandomSampler(CLEAN, num_samples=length, generator=torch.Generator().manual_seed(0), **options)
+
+
+TWICE = TensorDataset(torch.cat([NUMBERS, NUMBERS[:5], NUMBERS[:2]]), torch.cat([LABELS, LABELS[:5], LABELS[:2]]))
+ITEMS = list(NUMBERS)
+
+# name of the case -> (hazard, split, count, a word of the message, loaders)
+FOUND: dict[str, tuple[str, str, int | None, str, Any]] = {
+    "drop_last": ("drop_last", "train", 4, "4 of 40", lambda: batches(CLEAN, batch_size=9, drop_last=True)),
+    "drop_last of a sized stream": (
+        "drop_last",
+        "train",
+        4,
+        "4 of 40",
+        lambda: batches(SizedStream(ITEMS, length=40), batch_size=9, drop_last=True),
+    ),
+    "drop_last of a stream": (
+        "drop_last",
+        "train",
+        None,
+        "up to 8",
+        lambda: batches(Stream(ITEMS), batch_size=9, drop_last=True),
+    ),
+    "replacement": (
+        "sampler_repeats",
+        "train",
+        60,
+        "RandomSampler",
+        lambda: batches(CLEAN, sampler=drawing(60, replacement=True)),
+    ),
+    "weights": (
+        "sampler_repeats",
+        "train",
+        40,
+        "WeightedRandomSampler",
+        lambda: batches(CLEAN, sampler=WeightedRandomSampler([1.0] * 40, 40, generator=torch.Generator().manual_seed(0))),
+    ),
+    "short sampler": ("sampler_shorter", "train", 30, "30 of 40", lambda: batches(CLEAN, sampler=drawing(10))),
+    "short batch sampler": (
+        "sampler_shorter",
+        "train",
+        37,
+        "37 of 40",
+        lambda: DataLoader(CLEAN, batch_sampler=BatchSampler([1, 2, 3], 2, False)),
+    ),
+    "short sampler, single examples": (
+        "sampler_shorter",
+        "train",
+        39,
+        "39 of 40",
+        lambda: DataLoader([(NUMBERS[:9], LABELS[:9])] * 40, batch_size=None, sampler=[3]),
+    ),
+    "Random": ("random_transform", "train", None, "RandomCrop", lambda: batches(Transformed(RandomCrop()))),
+    "Random, composed": (
+        "random_transform",
+        "train",
+        None,
+        "ColorJitter, RandomCrop",
+        lambda: batches(Subset(ConcatDataset([Transformed(Fixed(transforms=[ColorJitter(), RandomCrop()]))]), range(40))),
+    ),
+    "a probability": ("random_transform", "train", None, "Fixed", lambda: batches(Transformed(None, augmentation=Fixed(p=0.3)))),
+    "dropout": (
+        "random_transform",
+        "train",
+        None,
+        "Dropout1d",
+        lambda: batches(Transformed(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Dropout1d(0.2)))),
+    ),
+    "a target": (
+        "random_transform",
+        "train",
+        None,
+        "RandomCrop",
+        lambda: batches(Transformed(target_transform={"y": RandomCrop()})),
+    ),
+    "two reads": ("random_transform", "train", None, "dataset[0]", lambda: batches(Noisy())),
+    "workers": ("workers_repeat", "train", None, "2 workers", lambda: batches(Stream(ITEMS, shared=False), num_workers=2)),
+    "workers, few rows": (
+        "workers_repeat",
+        "train",
+        None,
+        "2 workers",
+        lambda: batches(Stream(ITEMS[:3], shared=False), num_workers=2),
+    ),
+    "ToTensor": ("float_images", "train", None, "'image'", lambda: batches(TensorDataset(IMAGES / 255), batch_size=40)),
+    "Normalize": ("float_images", "train", None, "4 times less", lambda: batches(TensorDataset(normalised(IMAGES), LABELS))),
+    "half": ("float_images", "train", None, "2 times less", lambda: batches(TensorDataset((IMAGES / 255).half(), LABELS))),
+    "padding": (
+        "padding",
+        "train",
+        None,
+        "'tokens' ends in 0s, as if rows of 3 to 12",
+        lambda: batches(padded(0), collate_fn=named),
+    ),
+    "padding of labels": ("padding", "train", None, "-100s", lambda: batches(padded(-100, width=15), collate_fn=named)),
+    "padding of boxes": (
+        "padding",
+        "train",
+        None,
+        "-1s",
+        lambda: batches(padded(-1)[..., None].expand(-1, -1, 4), collate_fn=named),
+    ),
+    "NaN and Inf": (
+        "not_finite",
+        "train",
+        4,
+        "2 NaN and 2 inf",
+        lambda: batches(with_values(np.nan, np.inf, -np.inf, np.nan)),
+    ),
+    "NaN in complex": (
+        "not_finite",
+        "train",
+        2,
+        "2 NaN",
+        lambda: batches(torch.complex(with_values(np.nan).tensors[0], with_values(np.nan).tensors[0])),
+    ),
+    "duplicates": ("duplicates", "train", 7, "7 of 47", lambda: batches(TWICE)),
+    "duplicates, wide": ("duplicates", "train", 1, "1 of 41", lambda: batches(torch.cat([NUMBERS, NUMBERS[9:10]]).repeat(1, 9))),
+    "duplicate texts": ("duplicates", "train", 1, "1 of 3", lambda: DataLoader(["a" * 99, "b" * 99, "a" * 99], batch_size=3)),
+    "shared": (
+        "shared_examples",
+        "test",
+        5,
+        "5 are also in split 'train'",
+        lambda: splits(batches(CLEAN), batches(Subset(CLEAN, range(5)))),
+    ),
+    "single class": (
+        "single_class",
+        "train",
+        40,
+        "'label' is 7 in all 40",
+        lambda: batches(TensorDataset(NUMBERS, LABELS * 0 + 7)),
+    ),
+    "missing": (
+        "examples_missing",
+        "train",
+        5,
+        "5 of the 40",
+        lambda: batches(ITEMS, collate_fn=lambda rows: torch.stack(rows[:7])),
+    ),
+    "missing of a stream": ("examples_missing", "train", 2, "2 of the 42", lambda: batches(SizedStream(ITEMS, length=42))),
+}
+
+SILENT = {
+    "clean": lambda: batches(CLEAN),
+    "shuffled": lambda: batches(CLEAN, shuffle=True),
+    "drop_last, nothing dropped": lambda: batches(CLEAN, drop_last=True),
+    "drop_last of a sized stream, nothing dropped": lambda: batches(SizedStream(ITEMS, length=40), drop_last=True),
+    "single rows with drop_last": lambda: batches(Stream(ITEMS), batch_size=1, drop_last=True),
+    "samplers that share a dataset": lambda: splits(
+        batches(CLEAN, sampler=SubsetRandomSampler(range(30))), batches(CLEAN, sampler=SubsetRandomSampler(range(30, 40)))
+    ),
+    "a batch sampler of one's own": lambda: DataLoader(CLEAN, batch_sampler=[[3, 1], [2]]),
+    "a random transform that never acts": lambda: batches(Transformed(RandomCrop(p=0))),
+    "a transform that always acts": lambda: batches(Transformed(Fixed(p=1.0, transforms=[Fixed(p=True), str]))),
+    "dropout in evaluation": lambda: batches(Transformed(torch.nn.Dropout(0.5).eval())),
+    "a transform that holds itself": lambda: batches(Transformed((lambda t: vars(t).update(transform=t) or t)(Fixed()))),
+    "a dataset that holds itself": lambda: batches((lambda d: vars(d).update(dataset=d) or d)(Transformed())),
+    "workers that share": lambda: batches(Stream(ITEMS), num_workers=2),
+    "workers with equal rows": lambda: batches(Stream([torch.zeros(4)] * 40), num_workers=2),
+    "uint8 images": lambda: batches(TensorDataset(IMAGES, LABELS)),
+    "float images": lambda: batches(TensorDataset(torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0)), LABELS)),
+    "masks": lambda: batches(TensorDataset((IMAGES > 99).float(), LABELS)),
+    "counted floats": lambda: batches(torch.arange(40 * 3 * 8 * 8.0).reshape(40, 3, 8, 8)[:2]),
+    "black images": lambda: batches(TensorDataset(torch.zeros(40, 3, 16, 16), torch.arange(40))),
+    "padding without a collate_fn": lambda: batches(TensorDataset(padded(0, width=40))),
+    "rows of one length": lambda: batches(padded(0, lengths=(7, 7, 7, 7)), collate_fn=named),
+    "zeros within": lambda: batches(padded(0, first=-20), collate_fn=named),
+    "one-hot": lambda: batches(torch.eye(40, dtype=torch.int64), collate_fn=named),
+    "large and small floats": lambda: batches(TensorDataset(NUMBERS.float() * 1e33, LABELS)),
+    "float16 whose sum overflows": lambda: batches(TensorDataset(NUMBERS.half() + 30_000, torch.arange(40))),
+    "narrow duplicates": lambda: batches(TensorDataset(LABELS.repeat(3))),
+    "the same image with two labels": lambda: batches(TensorDataset(IMAGES[:1].repeat(40, 1, 1, 1), torch.arange(40))),
+    "splits of their own": lambda: splits(batches(Subset(CLEAN, range(30))), batches(Subset(CLEAN, range(30, 40)))),
+    "few of one class": lambda: batches(TensorDataset(NUMBERS[:31], LABELS[:31] * 0)),
+    "one class last": lambda: batches(TensorDataset(NUMBERS, (torch.arange(40) == 39).long())),
+    "a constant that is no label": lambda: batches([{"x": row, "size": 3} for row in NUMBERS]),
+    "more than expected": lambda: batches(
+        ITEMS, collate_fn=lambda rows: torch.cat([torch.stack(rows), torch.stack(rows) + 9000])
+    ),
+    "batches of the dataset": lambda: DataLoader([(NUMBERS[:20], LABELS[:20]), (NUMBERS[20:], LABELS[20:])], batch_size=None),
+}
+
+ALONE = {"default": "ignore"}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_found(case, publish):
+    """A loader with a hazard is warned of, once, by the hazard's name and split, with its count; the export goes on."""
+    name, split, count, words, make = FOUND[case]
+    with pytest.warns(HazardWarning) as caught:
+        result = publish(make(), on_hazard=ALONE | {name: "warn"})
+    assert [(hazard.name, hazard.split) for hazard in result.hazards] == [(name, split)]
+    (hazard,) = result.hazards
+    if name != "workers_repeat":
+        assert hazard.count == count
+    assert words in hazard.message
+    assert f"split {split!r}" in hazard.message
+    assert HAZARDS[name].remedy in hazard.message
+    assert [str(warning.message) for warning in caught] == [hazard.message]
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_refused(case, refuses):
+    """As an error the same hazard ends the export by our own error, and nothing is left behind."""
+    name, split, _, _, make = FOUND[case]
+    error = refuses(make(), HazardError, f"split {split!r}", name, "nothing was published", on_hazard=ALONE | {name: "error"})
+    assert isinstance(error, ExportError)
+    assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_ignored(case, publish):
+    """Ignored, it is neither warned of nor reported."""
+    assert publish(FOUND[case][-1](), on_hazard={FOUND[case][0]: "ignore", "default": "ignore"}).hazards == ()
+
+
+@pytest.mark.parametrize("case", SILENT)
+def test_silent(case, publish):
+    """A near-miss gives no warning with every hazard looked for: pytest turns one into an error."""
+    assert publish(SILENT[case]()).hazards == ()
+
+
+def test_every_hazard_has_a_case():
+    """No hazard is without a loader that has it."""
+    assert {case[0] for case in FOUND.values()} == set(HAZARDS)
+
+
+def test_docs():
+    """The table in docs/hazards.md is the one in the code."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \| `(.*)` \|$", DOCS.read_text("utf-8"), re.MULTILINE)
+    assert rows == [(name, kind.found, kind.meaning, kind.remedy) for name, kind in HAZARDS.items()]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("Warn", "'Warn'"),
+        (None, "None"),
+        ({"drop_lst": "warn"}, "shared_examples"),
+        ({"padding": "no"}, "'no'"),
+        ({3: "warn"}, "3"),
+    ],
+)
+def test_bad_policies(policy, words, refuses, loader_of):
+    """An unknown hazard or action is refused with those there are."""
+    refuses(loader_of(NUMBERS), ArgumentError, "on_hazard", words, on_hazard=policy)
+
+
+def test_policy():
+    """One action is for all; a mapping leaves what it does not name at its default, which is "warn"."""
+    assert set(check_policy("error").values()) == {"error"}
+    policy = check_policy({"padding": "ignore"})
+    assert policy.pop("padding") == "ignore"
+    assert set(policy.values()) == {"warn"}
+    policy = check_policy({"padding": "warn", "default": "error"})
+    assert policy.pop("padding") == "warn"
+    assert set(policy.values()) == {"error"}
+
+
+def test_an_error_before_the_first_byte(refuses):
+    """What a loader itself shows is refused before the dataset is drained."""
+    asked = []
+    data = batches(ITEMS, batch_size=9, drop_last=True, collate_fn=asked.append)
+    refuses(data, HazardError, "drop_last", on_hazard="error")
+    assert asked == []
+
+
+def test_an_error_leaves_the_published_version(publish, tmp_path, tree):
+    """An export that a hazard ends leaves the version it was to replace as it was."""
+    version = tmp_path / "ds" / "1.0.0"
+    publish(batches(CLEAN), data_dir=tmp_path)
+    before = tree(version)
+    with pytest.raises(HazardError, match="duplicates"):
+        publish(batches(TWICE), data_dir=tmp_path, overwrite=True, on_hazard="error")
+    assert tree(version) == before
+
+
+def test_not_finite_ends_at_once(refuses):
+    """As an error, a NaN ends the export at its batch and not at the end of the split."""
+    rows = [torch.full((4,), np.nan), *torch.zeros(100, 4)]
+    drained = []
+    data = DataLoader(rows, batch_size=1, collate_fn=lambda items: drained.append(1) or torch.stack(items))
+    refuses(data, HazardError, "4 NaN", on_hazard={"default": "ignore", "not_finite": "error"})
+    assert len(drained) == 1
+
+
+def test_the_warning_points_at_the_caller(publish):
+    """The warning's file is that of the code that called the package."""
+    with pytest.warns(HazardWarning) as caught:
+        publish(batches(TWICE))
+    assert pathlib.Path(caught[0].filename).name == "conftest.py"  # whose `publish` calls export
+
+
+def test_counts(publish, capsys):
+    """Examples expected, read and written are returned by split, and printed with the hazards found."""
+    with pytest.warns(HazardWarning):
+        result = publish({"b": batches(CLEAN, batch_size=9, drop_last=True)}, progress=None)
+    assert result.counts == {"b": Counts(36, 36, 36)}
+    assert capsys.readouterr().err.splitlines()[-1] == "b: 36 examples expected, 36 read, 36 written; hazards: drop_last"
+    result = publish({"a": batches(Stream(ITEMS))}, progress=None)
+    assert result.counts == {"a": Counts(None, 40, 40)}
+    assert capsys.readouterr().err.splitlines()[-1] == "a: an unknown number of examples expected, 40 read, 40 written"
+
+
+def test_two_reads_leave_no_trace(publish, read_back):
+    """Reading an example twice puts every random generator back: the export holds what a bare loop would give."""
+    loaders = [DataLoader(Noisy(), batch_size=8, shuffle=True) for _ in range(2)]
+    torch.manual_seed(5)
+    expected = torch.cat(list(loaders[0]))
+    torch.manual_seed(5)
+    result = publish(loaders[1], on_hazard={"random_transform": "ignore"})
+    assert np.array_equal(read_back(result)["features"], expected.numpy())
+    torch.manual_seed(5)
+    with pytest.warns(HazardWarning, match="dataset\\[0\\]"):
+        result = publish(loaders[1])
+    assert np.array_equal(read_back(result)["features"], expected.numpy())
+
+
+def test_command_line(tmp_path, monkeypatch, capsys):
+    """`--on-hazard` takes an action, or a hazard and its action; a warning is one line on stderr."""
+    from exporters import cli
+
+    (tmp_path / "risky.py").write_text(
+        "import torch\nfrom torch.utils.data import DataLoader\n"
+        "def make(): return DataLoader(torch.arange(700.).reshape(7, 100), batch_size=2, drop_last=True)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def run(*options):
+        command = ["torch2tfds", "export", "risky:make", "data", "--name", "ds", "--overwrite", *options]
+        monkeypatch.setattr("sys.argv", command)
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code, capsys.readouterr().err
+
+    code, told = run()
+    assert code == 0
+    assert told.splitlines()[0].startswith("torch2tfds: warning: split 'train': drop_last=True leaves out 1 of 7 examples")
+    assert "warning" not in run("--on-hazard", "drop_last=ignore", "--on-hazard", "error")[1]
+    code, told = run("--on-hazard", "error")
+    assert code == 2
+    assert told.startswith("torch2tfds: split 'train': drop_last=True")
+    assert run("--on-hazard", "drop_first=error")[0] == 2
+
+
+# --- digests -------------------------------------------------------------------------------------
+
+
+def digest(**columns):
+    """Digests of the rows of some columns."""
+    layouts = Layouts()
+    return Digester().digest({name: layouts.contiguous(name, array) for name, array in columns.items()})
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 100, 1023, 1024, 1027, 3072, 40_000])
+def test_every_byte_counts(size):
+    """A change of one bit anywhere in a row changes its digest, and so do all pairs of such changes among themselves."""
+    places = np.unique(np.linspace(0, 8 * size - 1, 3000).astype(int))
+    rows = np.zeros((len(places) + 1, size), np.uint8)
+    rows[np.arange(len(places)), places // 8] = 1 << (places % 8).astype(np.uint8)
+    for column in (rows, rows + np.uint8(77)):
+        assert len(np.unique(digest(x=column))) == len(rows)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "u1", ml_dtypes.bfloat16])
+@pytest.mark.parametrize("size", [16, 1000])
+def test_one_hot(dtype, size):
+    """One-hot rows of any dtype, whose differences lie in the high bits of a few words only, have digests of their own."""
+    assert len(np.unique(digest(x=np.eye(size).astype(dtype)))) == size
+
+
+def test_digests_do_not_depend_on_batches_or_memory():
+    """Equal rows have equal digests, whatever batch they are in and however it lies in memory."""
+    images, texts = IMAGES.numpy(), np.array([str(i).encode() for i in range(40)] + [None], object)[:-1]
+    digester, layouts = Digester(), Layouts()
+
+    def run(image, text):
+        return digester.digest({name: layouts.contiguous(name, array) for name, array in (("i", image), ("t", text))})
+
+    whole = run(images.transpose(0, 2, 3, 1), texts)
+    parts = [run(np.ascontiguousarray(images[k : k + 7].transpose(0, 2, 3, 1)), texts[k : k + 7]) for k in range(0, 40, 7)]
+    assert np.array_equal(whole, np.concatenate(parts))
+    assert len(np.unique(whole)) == 40
+
+
+def test_tally():
+    """Repeated and shared digests are counted exactly while all are kept."""
+    tally = Tally()
+    tally.add("a", np.array([5, 1, 5], np.uint64))
+    tally.add("a", np.array([5, 2], np.uint64))
+    tally.add("b", np.array([1, 1, 9], np.uint64))
+    tally.add("c", np.array([9], np.uint64))
+    assert tally.exact
+    assert [tally.repeated(split) for split in "abc"] == [2, 1, 0]
+    assert [tally.shared(split) for split in "abc"] == [{}, {"a": 2}, {"b": 1}]
+
+
+def test_tally_is_bounded():
+    """Beyond its bound the tally keeps a sample, says so, and its estimates are within a tenth."""
+    digests = np.random.default_rng(0).integers(0, 1 << 64, 100_000, np.uint64, endpoint=False)
+    tally = Tally(kept=20_000)
+    for start in range(0, 100_000, 1000):
+        tally.add("a", np.repeat(digests[start : start + 1000], 2))
+    tally.add("b", digests[:50_000])
+    assert not tally.exact
+    assert sum(len(part) for parts in tally._splits.values() for part in parts) <= 20_000
+    assert abs(tally.repeated("a") - 100_000) < 10_000
+    assert abs(tally.shared("b")["a"] - 50_000) < 5_000
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ml_dtypes.bfloat16])
+def test_not_finite(dtype):
+    """NaN and infinities are counted, and finite values whose sum is not are none."""
+    largest = ml_dtypes.finfo(dtype).max
+    with np.errstate(all="ignore"):
+        assert count_not_finite(np.array([[largest, largest], [-largest, 0]], dtype)) == (0, 0)
+        assert count_not_finite(np.array([[np.nan, np.inf], [-np.inf, 0]], dtype)) == (1, 2)
+
+
+def test_estimates_are_said_to_be():
+    """A count from a sample is told with "about"."""
+    from exporters.observation import Observer
+
+    class Field:
+        column = type("Column", (), {"name": "x", "dtype": "int32"})
+        shape, dtype, layout, feature = (100,), np.dtype("i4"), None, None
+
+    watch = Watch({}, {"default": "ignore", "duplicates": "warn"})
+    watch.tally = Tally(kept=30)
+    schema = type("Schema", (), {"fields": [Field], "supervised_keys": None})
+    observer = Observer(watch, "train", batches(CLEAN), schema)
+    observer.add({"x": NUMBERS.numpy()}, 0)
+    observer.add({"x": NUMBERS.numpy()}, 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        observer.finish(80)
+    assert "about " in str(caught[0].message)

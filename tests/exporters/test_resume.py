@@ -1,0 +1,396 @@
+"""An export that was stopped goes on where it stopped, and the result is byte for byte that of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler
+
+import exporters
+import tfds_builder
+from exporters import ResumeError, order
+
+ROWS = 41
+
+
+class Stop(Exception):
+    """What stops an export in these tests."""
+
+
+class Recorder(Dataset):
+    """Images and labels that remember which were asked for, and stop at some of them."""
+
+    classes = tuple("abc")
+
+    def __init__(self, rows=ROWS, stop_at=None):
+        self.rows, self.stop_at, self.asked = rows, stop_at, []
+
+    def __len__(self):
+        return self.rows
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        if len(self.asked) == self.stop_at:
+            raise Stop
+        return torch.full((3, 5, 6), index, dtype=torch.uint8), index % 3
+
+
+class Stream(IterableDataset):
+    """The same as an iterable."""
+
+    classes = Recorder.classes
+
+    def __init__(self, stop_at=None, shift=0):
+        self.stop_at, self.shift = stop_at, shift
+
+    def __iter__(self):
+        for index in range(ROWS):
+            if index == self.stop_at:
+                raise Stop
+            yield torch.full((3, 5, 6), index + self.shift, dtype=torch.uint8), index % 3
+
+
+def run(data_dir, loaders, format="tfrecord", **options):
+    return exporters.export(
+        loaders,
+        data_dir,
+        **{"name": "ds", "format": format, "shard_bytes": 1200, "progress": False, "on_hazard": "ignore", **options},
+    )
+
+
+def loader(dataset, **options):
+    return DataLoader(dataset, **{"batch_size": 4, **options})
+
+
+def shuffled(dataset, seed=0, **options):
+    return loader(dataset, shuffle=True, generator=torch.Generator().manual_seed(seed), **options)
+
+
+SAMPLERS = {
+    "in_order": loader,
+    "shuffled": shuffled,
+    "drop_last": lambda dataset: loader(dataset, drop_last=True),
+    "workers": lambda dataset: shuffled(dataset, num_workers=2),
+    "persistent_workers": lambda dataset: loader(dataset, num_workers=1, persistent_workers=True),
+    "no_batches": lambda dataset: loader(
+        dataset, batch_size=None, sampler=BatchSampler(range(ROWS), 5, False), collate_fn=collate
+    ),
+    "batch_sampler": lambda dataset: DataLoader(dataset, batch_sampler=[[3, 1], [4], [1, 5, 9, 2], [6]] * 8),
+    "replacement": lambda dataset: loader(
+        dataset, sampler=RandomSampler(dataset, True, 30, generator=torch.Generator().manual_seed(3))
+    ),
+}
+
+
+def collate(batch):
+    return batch
+
+
+class Batches(Recorder):
+    """A dataset that is asked for a whole batch at once."""
+
+    def __getitem__(self, indices):
+        images, labels = zip(*[super(Batches, self).__getitem__(index) for index in indices], strict=True)
+        return torch.stack(images), torch.tensor(labels)
+
+
+def dataset_of(name, **options):
+    return (Batches if name == "no_batches" else Recorder)(**options)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_goes_on_where_it_stopped(name, format, tmp_path, tree):
+    """Stopped at any example and run again, an export gives the same files, and loads nothing again that was done."""
+    make = SAMPLERS[name]
+    run(tmp_path / "whole", {"train": make(dataset_of(name)), "test": make(dataset_of(name))}, format)
+    workers = make(dataset_of(name)).num_workers
+    for stop_at in (1, 2, 14, 29) if not workers else (3, 12):
+        data_dir = tmp_path / f"stopped_at_{stop_at}"
+        with pytest.raises(Stop):
+            run(data_dir, {"train": make(dataset_of(name, stop_at=stop_at)), "test": make(dataset_of(name))}, format)
+        assert not data_dir.exists() or tfds_builder.register(data_dir) == []
+        notes = [json.loads(note.read_bytes()) for note in data_dir.glob("ds/1.0.0.resume/*.shard.json")]
+        done = sum(note["rows"] for note in notes)
+        again = {"train": dataset_of(name), "test": dataset_of(name)}
+        result = run(data_dir, {split: make(dataset) for split, dataset in again.items()}, format)
+        assert tree(data_dir) == tree(tmp_path / "whole")
+        assert tfds_builder.verify(result.path).problems == []
+        if not workers:
+            asked = sum(1 if isinstance(index, int) else len(index) for index in again["train"].asked)
+            assert asked == result.examples["train"] - done
+            assert done or stop_at < 29
+
+
+def test_an_unseeded_shuffle_is_recorded_as_drawn(format, tmp_path):
+    """A shuffle without a seed goes on in the order that was drawn first: every example once."""
+    with pytest.raises(Stop):
+        run(tmp_path, loader(Recorder(stop_at=30), shuffle=True), format)
+    result = run(tmp_path, loader(Recorder(), shuffle=True), format)
+    rows = tfds_builder.table.Table.of_split(result.path, "train").read(slice(None))["image"][:, 0, 0, 0]
+    assert sorted(rows.tolist()) == list(range(ROWS))
+    assert rows.tolist() != sorted(rows.tolist())
+
+
+def test_order_is_the_loaders_own(tmp_path):
+    """What is recorded is the order the loader itself would have drawn, for several splits with one generator."""
+    generator = torch.Generator().manual_seed(7)
+    plain = [
+        [label for _, labels in loader(Recorder(), shuffle=True, generator=generator) for label in labels.tolist()] for _ in "ab"
+    ]
+    generator = torch.Generator().manual_seed(7)
+    loaders = {split: loader(Recorder(), shuffle=True, generator=generator) for split in ("train", "test")}
+    result = run(tmp_path, loaders)
+    for split, labels in zip(("train", "test"), plain, strict=True):
+        assert tfds_builder.table.Table.of_split(result.path, split).read(slice(None))["label"].tolist() == labels
+
+
+def test_the_loader_is_as_it_was(tmp_path):
+    """After an export, whole or stopped, the loader has its own sampler and can be iterated."""
+    made = shuffled(Recorder())
+    sampler = made.batch_sampler
+    run(tmp_path / "a", made)
+    assert made.batch_sampler is sampler
+    stopping = loader(Recorder(stop_at=30), num_workers=0)
+    sampler = stopping.batch_sampler
+    with pytest.raises(Stop):
+        run(tmp_path / "b", stopping)
+    assert stopping.batch_sampler is sampler
+    assert sum(len(labels) for _, labels in made) == ROWS
+
+
+def test_a_stream_is_run_past_what_is_done(format, tmp_path, tree):
+    """An iterable dataset is drained again from its start, and what is done is compared, not written again."""
+    run(tmp_path / "whole", loader(Stream()), format)
+    with pytest.raises(Stop):
+        run(tmp_path / "data", loader(Stream(stop_at=30)), format)
+    run(tmp_path / "data", loader(Stream()), format)
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+
+
+def test_a_stream_that_gives_other_data(format, tmp_path, tree):
+    """A stream that gives other data than before is a ResumeError; `overwrite=True` begins anew."""
+    run(tmp_path / "whole", loader(Stream(shift=1)), format)
+    with pytest.raises(Stop):
+        run(tmp_path / "data", loader(Stream(stop_at=30)), format)
+    with pytest.raises(ResumeError, match=r"other data .*shard 0.*overwrite=True"):
+        run(tmp_path / "data", loader(Stream(shift=1)), format)
+    run(tmp_path / "data", loader(Stream(shift=1)), format, overwrite=True)
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+
+
+OTHER_PLANS = {
+    "shard_bytes": lambda: (loader(Recorder()), {"shard_bytes": 1900}),
+    "format": lambda: (loader(Recorder()), {"format": "hdf5"}),
+    "batch_size": lambda: (loader(Recorder(), batch_size=5), {}),
+    "examples": lambda: (loader(Recorder(rows=ROWS + 1)), {}),
+    "sampler": lambda: (loader(Recorder(), shuffle=True), {}),
+    "drop_last": lambda: (loader(Recorder(), drop_last=True), {}),
+    "card": lambda: (loader(Recorder()), {"card": exporters.Card(description="other")}),
+    "splits": lambda: ({"train": loader(Recorder()), "test": loader(Recorder())}, {}),
+    "columns": lambda: (loader(Recorder()), {"names": ["picture", "label"]}),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_PLANS)
+def test_another_plan(what, tmp_path, tree):
+    """Another plan than that of the finished shards is a ResumeError that says what differs; `overwrite=True` begins anew."""
+    with pytest.raises(Stop) as stopped:
+        run(tmp_path / "data", loader(Recorder(stop_at=30)))
+    assert "run the same export again" in stopped.value.__notes__[0]
+    before = tree(tmp_path / "data")
+    loaders, options = OTHER_PLANS[what]()
+    with pytest.raises(ResumeError, match=what) as caught:
+        run(tmp_path / "data", loaders, **options)
+    assert "overwrite=True" in str(caught.value)
+    assert tree(tmp_path / "data") == before
+    run(tmp_path / "data", OTHER_PLANS[what]()[0], overwrite=True, **options)
+    run(tmp_path / "clean", OTHER_PLANS[what]()[0], **options)
+    if what != "sampler":
+        assert tree(tmp_path / "data") == tree(tmp_path / "clean")
+
+
+def test_stopped_before_the_first_shard(tmp_path):
+    """Without a finished shard there is nothing to go on with: nothing is left, and any plan may follow."""
+    with pytest.raises(Stop):
+        run(tmp_path / "data", loader(Recorder(stop_at=3)))
+    assert not (tmp_path / "data").exists()
+
+
+def test_order_of_integers_only(tmp_path):
+    """Batches of indices come back as they were recorded; what is no integer is not recorded."""
+    batches = [[3, 1], [], [4], list(range(100))]
+    assert order.record(iter(batches), tmp_path / "order")
+    assert list(order.Order.load(tmp_path / "order")) == batches
+    assert not order.record(iter([[1], ["a"]]), tmp_path / "other")
+    assert list(order.Order.of_range(7, 3, drop_last=True)) == [[0, 1, 2], [3, 4, 5]]
+
+
+# --- killed ----------------------------------------------------------------------------------------
+
+
+class Killer:
+    """Counts the steps that reach the disk, and kills the process at one of them."""
+
+    NAMES = ("fsync", "rename", "unlink", "mkdir", "rmdir", "write")
+
+    def __init__(self, monkeypatch, step):
+        self.step, self.count = step, 0
+        for name in self.NAMES:
+            monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
+        from exporters import staging
+
+        monkeypatch.setattr(staging, "exchange", self.wrap(staging.exchange))
+        monkeypatch.setattr(staging.StagedFile, "_write", self.wrap(staging.StagedFile._write))
+
+    def wrap(self, function):
+        def step(*args, **options):
+            self.tick()
+            result = function(*args, **options)
+            self.tick()
+            return result
+
+        return step
+
+    def tick(self):
+        if self.count == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.count += 1
+
+
+def in_child(action):
+    """Runs `action` in a forked process; the signal that ended it, or 0."""
+    child = os.fork()
+    if not child:
+        try:
+            action()
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def check_state(data_dir, whole, tree):
+    """No dataset, or a whole one."""
+    version = data_dir / "ds" / "1.0.0"
+    if version.exists():
+        assert tree(version) == tree(whole / "ds" / "1.0.0")
+    if data_dir.exists():
+        assert tfds_builder.register(data_dir) == (["ds"] if version.exists() else [])
+
+
+def export_to(data_dir, format, **options):
+    run(data_dir, {"train": shuffled(Recorder()), "test": loader(Stream())}, format, shard_bytes=1900, **options)
+
+
+def go_on(data_dir, format, **options):
+    """The same line again, as a user would run it."""
+    if not (data_dir / "ds" / "1.0.0").exists():
+        export_to(data_dir, format, **options)
+
+
+def test_killed_at_every_step(format, tmp_path, tree):
+    """Killed before or after any write, fsync, rename or removal, an export leaves no dataset or a whole one, and run
+    again gives the same bytes."""
+    export_to(tmp_path / "whole", format)
+    killed = 0
+    for step in range(10_000):
+        data_dir = tmp_path / f"at_{step}"
+
+        def action(data_dir=data_dir, step=step):
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                Killer(monkeypatch, step)
+                export_to(data_dir, format)
+
+        if not in_child(action):
+            break
+        killed += 1
+        check_state(data_dir, tmp_path / "whole", tree)
+        go_on(data_dir, format)
+        assert tree(data_dir / "ds" / "1.0.0") == tree(tmp_path / "whole" / "ds" / "1.0.0"), step
+        assert not (data_dir / "ds" / "1.0.0.incomplete").exists()
+    assert killed > 50
+
+
+def test_killed_at_random_instants(format, tmp_path, tree):
+    """Killed at 20 random instants, an export leaves no dataset or a whole one, and run again gives the same bytes."""
+    export_to(tmp_path / "whole", format)
+    dice = random.Random(format)
+    for number in range(20):
+        data_dir = tmp_path / f"number_{number}"
+
+        def action(data_dir=data_dir):
+            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.001, 0.1))
+            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            export_to(data_dir, format)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+        in_child(action)
+        dice.random()
+        check_state(data_dir, tmp_path / "whole", tree)
+        go_on(data_dir, format)
+        assert tree(data_dir / "ds" / "1.0.0") == tree(tmp_path / "whole" / "ds" / "1.0.0")
+
+
+def test_overwrite_killed_at_every_step(tmp_path, tree):
+    """Killed at any step of an overwrite, either the old version or the new one is there, whole."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    export_to(new, "tfrecord")
+    run(old, loader(Recorder(rows=7)), "hdf5")
+    whole = [tree(directory / "ds" / "1.0.0") for directory in (new, old)]
+    for step in range(10_000):
+        data_dir = tmp_path / f"at_{step}"
+        run(data_dir, loader(Recorder(rows=7)), "hdf5")
+
+        def action(data_dir=data_dir, step=step):
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                Killer(monkeypatch, step)
+                export_to(data_dir, "tfrecord", overwrite=True)
+
+        done = not in_child(action)
+        assert tree(data_dir / "ds" / "1.0.0") in whole
+        export_to(data_dir, "tfrecord", overwrite=True)
+        assert tree(data_dir / "ds" / "1.0.0") == whole[0]
+        assert sorted(os.listdir(data_dir / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
+        if done:
+            break
+    assert step > 50
+
+
+def test_sigterm(run_python, tmp_path):
+    """SIGTERM ends an export as Ctrl-C does: cleanly, saying how to go on."""
+    source = """
+        import os, signal, sys, torch, exporters
+        from torch.utils.data import DataLoader, Dataset
+        class Data(Dataset):
+            def __len__(self): return 100
+            def __getitem__(self, i):
+                if i == 90: os.kill(os.getpid(), signal.SIGTERM)
+                return torch.zeros(100)
+        try:
+            exporters.export(DataLoader(Data()), sys.argv[1], name="ds", shard_bytes=4000, progress=False)
+        except SystemExit as stopped:
+            print(stopped.code, stopped.__notes__[0].split(":")[-1].strip())
+    """
+    done = run_python(source, tmp_path / "data")
+    assert done.stdout == "143 run the same export again to go on after them\n", done.stderr
+
+
+def test_notes_are_gone_once_published(format, tmp_path):
+    """Nothing but the dataset and its module is left once it is published, and no note is in it."""
+    result = run(tmp_path, shuffled(Recorder()), format)
+    assert sorted(os.listdir(tmp_path / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
+    names = {pathlib.PurePath(name).suffix for name in os.listdir(result.path)}
+    assert not names & {".order", ".draft", ".data"}
+    assert np.all([not name.startswith("plan") for name in os.listdir(result.path)])

@@ -1,0 +1,381 @@
+"""Damage and hostile input in numbers: a sample in every run, the whole with `--endurance`, which prints the counts.
+
+Every input comes from a seed, and a failure names it. What counts as an answer: a right result or a DatasetError.
+"""
+
+import collections
+import json
+import random
+import resource
+import shutil
+import signal
+import sys
+
+import consumer_kit as kit
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+import tfds_builder
+from tfds_builder import example, metadata
+from tfds_builder import manifest as manifest_lib
+from tfds_builder.errors import DatasetError
+from tfds_builder.manifest import Manifest
+from tfds_builder.records import Checker
+from tfds_builder.table import Segment, Table
+
+SAMPLE, WHOLE = "sample", pytest.param("whole", marks=[pytest.mark.endurance, pytest.mark.timeout(7200)])
+amounts = pytest.mark.parametrize("amount", [SAMPLE, WHOLE])
+FLIPS = {"sample": 80, "whole": 1000}
+CUTS = {"sample": 30, "whole": 200}
+INPUTS = {
+    "sample": {"manifest": 300, "shard": 120, "records": 400},
+    "whole": {"manifest": 40_000, "shard": 15_000, "records": 60_000},
+}
+NAMES = [name for name in kit.make.names() if not name.startswith("coded")]
+MEGABYTES = 1024**2
+SECONDS = 20
+"""No single input may take longer."""
+
+
+def say(text):
+    print(f"\n  {text}", file=sys.stderr)
+
+
+# --- damage ----------------------------------------------------------------------------------------
+
+
+def draw_place(source, directory):
+    """A file of a directory and a byte of it, every byte of the directory being as likely as any other."""
+    files = sorted(directory.iterdir())
+    sizes = [path.stat().st_size for path in files]
+    number = source.randrange(sum(sizes))
+    for path, size in zip(files, sizes, strict=True):
+        if number < size:
+            return path, number
+        number -= size
+    raise AssertionError
+
+
+def found_by_verify(directory):
+    return {problem.file for problem in tfds_builder.verify(directory).problems}
+
+
+@amounts
+def test_bit_flips(amount, tmp_path):
+    """A single flipped bit anywhere in a version directory is found, and the file named."""
+    source, kinds = random.Random(1), collections.Counter()
+    directories = [kit.copy_golden(name, tmp_path) for name in NAMES]
+    for number in range(FLIPS[amount]):
+        directory = directories[number % len(directories)]
+        path, place = draw_place(source, directory)
+        whole, bit = path.read_bytes(), source.randrange(8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        assert path.name in found_by_verify(directory), (path.name, place, bit)
+        path.write_bytes(whole)
+        kinds[kind_of(path.name)] += 1
+    for directory in directories:
+        assert found_by_verify(directory) == set()
+    say(f"{sum(kinds.values())} bit flips, all found and the file named: {dict(kinds)}")
+
+
+@amounts
+def test_truncations(amount, tmp_path):
+    """A file cut off at any byte is found and named."""
+    source, kinds = random.Random(2), collections.Counter()
+    directories = [kit.copy_golden(name, tmp_path) for name in NAMES]
+    for number in range(CUTS[amount]):
+        directory = directories[number % len(directories)]
+        path, place = draw_place(source, directory)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:place])
+        assert path.name in found_by_verify(directory), (path.name, place)
+        path.write_bytes(whole)
+        kinds[kind_of(path.name)] += 1
+    for directory in directories:
+        assert found_by_verify(directory) == set()
+    say(f"{sum(kinds.values())} truncations, all found and the file named: {dict(kinds)}")
+
+
+def kind_of(name):
+    kinds = ((".h5", "HDF5 shard"), (".index-", "index"), (".tfrecord-", "TFRecord shard"), ("manifest.json", "manifest"))
+    return next((kind for mark, kind in kinds if mark in name), "metadata")
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@kit.every_golden
+def test_whole_never_fails(name, deep, golden):
+    """A whole dataset has no problems, deep or not."""
+    report = tfds_builder.verify(golden / name / "1.0.0", deep=deep)
+    assert (report.problems, report.deep, report.not_decoded) == ([], deep, [])
+
+
+@pytest.mark.needs_torch
+@amounts
+@kit.both_formats
+def test_whole_of_any_shape_never_fails(format, amount, tmp_path):
+    """What the exporter publishes has no problems, deep or not: any number of columns, nested or not, of any dtype, rows and
+    shards, and values without any bytes."""
+    torch = pytest.importorskip("torch")
+    exporters = pytest.importorskip("exporters")
+    source = np.random.RandomState(5)
+    dtypes = [np.dtype(name) for name in ("bool", "u1", "i2", "u4", "i8", "u8", "f2", "f4", "c8")]
+
+    def make_column(rows):
+        kind = source.randint(8)
+        if kind == 0:
+            return ["é\0" * int(source.randint(0, 100)) for _ in range(rows)]
+        values = source.randint(0, 2, (rows, *source.randint(0, 4, source.randint(0, 3))))
+        return torch.from_numpy(values.astype(dtypes[source.randint(len(dtypes))]))
+
+    for number in range({"sample": 2, "whole": 60}[amount]):
+        rows, count = int(source.randint(1, 40)), int(source.choice([1, 3, 8, 9, 40, 120]))
+        columns = {f"{'n' * (i % 3)}c{i}": make_column(rows) for i in range(count)}
+        examples = [{"a": {key: column[row] for key, column in columns.items()}, "id": row} for row in range(rows)]
+        loader = torch.utils.data.DataLoader(examples, batch_size=3)
+        exporters.export(loader, tmp_path, name=f"t{number}", format=format, shard_bytes=4000, progress=False)
+        for deep in (False, True):
+            assert tfds_builder.verify(tmp_path / f"t{number}" / "1.0.0", deep=deep).problems == []
+        shutil.rmtree(tmp_path / f"t{number}")
+
+
+# --- hostile input ---------------------------------------------------------------------------------
+
+VALUES = (
+    None, True, -1, 0, 1, 2, 3, 7, 8, 12, 16, 255, 2**31, 2**40, 2**62, 2**63 - 1, 2**63, 10**30, 0.5, 1e308, "", "..", "../x",
+    "/", "a/b", "\0", "\n", "{}", "$x", "é", "\ud800", [], {}, [[]], [0], [-1], [2**62, 2**62], {"a": {}}, "tfrecord", "hdf5",
+    "raw", "varint", "strings", "string", "bool", "uint8", "bfloat16", "complex128", "int64", "1.0.0", "train", "image", "label",
+    "os.system", "tensorflow_datasets.core.features.image_feature.Image",
+    "tensorflow_datasets.core.features.sequence_feature.Sequence",
+)  # fmt: skip
+
+
+def places(content):
+    """Every (container, key) of a JSON document."""
+    found, stack = [], [content]
+    while stack:
+        container = stack.pop()
+        items = list(container.items()) if isinstance(container, dict) else list(enumerate(container))
+        found += [(container, key) for key, _ in items]
+        stack += [value for _, value in items if isinstance(value, dict | list)]
+    return found
+
+
+def mutate_json(source, content):
+    """Replaces, drops, doubles or nudges one to three values of a JSON document."""
+    for _ in range(source.randint(1, 3)):
+        container, key = source.choice(places(content) or [(content, None)])
+        action = source.randrange(8)
+        if key is None or key not in (container if isinstance(container, dict) else range(len(container))):
+            continue
+        value = container[key]
+        if action == 0:
+            del container[key]
+        elif action == 1 and isinstance(container, list):
+            container.append(json.loads(json.dumps(value)))
+        elif action <= 4 and isinstance(value, int):
+            container[key] = value + source.choice((-8, -4, -1, 1, 4, 8, 16, 100, -value, value))
+        else:
+            container[key] = source.choice(VALUES)
+
+
+def mutate_bytes(source, data):
+    """Flips, overwrites, cuts out, doubles or cuts off some bytes."""
+    data = bytearray(data)
+    for _ in range(source.randint(1, 4)):
+        at, count, action = source.randrange(len(data) + 1), source.choice((1, 2, 4, 8, 20)), source.randrange(6)
+        if action == 0 and at < len(data):
+            data[at] ^= 1 << source.randrange(8)
+        elif action == 1:
+            data[at : at + count] = source.randbytes(count)
+        elif action == 2:
+            data[at : at + count] = source.choice((b"\0", b"\xff", b"\x80", b"\x7f")) * count
+        elif action == 3:
+            del data[at : at + count]
+        elif action == 4:
+            data[at:at] = data[at : at + count]
+        elif source.randrange(4) == 0:
+            del data[at:]
+    return bytes(data)
+
+
+class Watch:
+    """Counts the outcomes of inputs; an input that takes too long is a TimeoutError, and memory is held to account."""
+
+    def __init__(self):
+        self.outcomes = collections.Counter()
+        self._before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def run(self, action):
+        def too_long(*_):
+            raise TimeoutError(f"more than {SECONDS} s")
+
+        before = signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(SECONDS)
+        try:
+            self.outcomes[action()] += 1
+        except DatasetError as error:
+            self.outcomes[type(error).__name__] += 1
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+
+    def report(self, what):
+        more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self._before) / 1024
+        say(f"{sum(self.outcomes.values())} {what}: {dict(self.outcomes)}; {more:.0f} MB more memory at the peak")
+        assert more < 1000
+
+
+def read_tables(directory, manifest):
+    """Reads every split in blocks, and some rows in no order, as a reader does; what comes must have the shape it should."""
+    for split in manifest.splits.values():
+        table = Table(directory, manifest, [Segment(shard, 0, shard.rows) for shard in split.shards])
+        table.check_files()
+        for start in range(0, min(len(table), 100), 30):
+            for name, values in table.read(slice(start, start + 30)).items():
+                column = next(column for column in manifest.columns if column.name == name)
+                assert values.shape == (min(30, len(table) - start), *column.shape)
+        if len(table):
+            table.read(np.array([len(table) - 1, 0, len(table) // 2]))
+
+
+def fuzz(count, draw):
+    """Runs `draw(seed)` for so many seeds, which Hypothesis chooses."""
+
+    @hypothesis.settings(
+        max_examples=count, deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate],
+    )  # fmt: skip
+    @hypothesis.given(st.integers(0, 2**64 - 1))
+    def run(seed):
+        draw(seed)
+
+    run()
+
+
+@amounts
+def test_fuzz_manifest(amount, golden):
+    """A sealed manifest with anything in it, over files as they were, is read and its tables with it, or is a DatasetError."""
+    texts = {name: (golden / name / "1.0.0" / "manifest.json").read_bytes() for name in NAMES}
+    watch = Watch()
+
+    def run(seed):
+        source = random.Random(seed)
+        name = source.choice(NAMES)
+        if source.randrange(4):
+            content = json.loads(texts[name])
+            mutate_json(source, content)
+            text = kit.seal(content) if isinstance(content, dict) else b"[]"
+        else:
+            text = kit.seal_text(mutate_bytes(source, texts[name][kit.HEAD_BYTES :]), start=b"{")
+
+        def read():
+            manifest = Manifest.from_json(text)
+            metadata.features_of(manifest)
+            read_tables(golden / name / "1.0.0", manifest)
+            return "read"
+
+        watch.run(read)
+
+    fuzz(INPUTS[amount]["manifest"], run)
+    watch.report("manifests")
+
+
+@amounts
+def test_fuzz_shards(amount, tmp_path):
+    """A shard or an index with anything in it, listed with its true size and SHA-256, is read and verified, deep too, without
+    an exception that is not a DatasetError; verify never raises."""
+    directories = [kit.copy_golden(name, tmp_path) for name in NAMES]
+    manifests = {directory: manifest_lib.read(directory) for directory in directories}
+    watch = Watch()
+
+    def run(seed):
+        source = random.Random(seed)
+        directory = source.choice(directories)
+        manifest = manifests[directory]
+        shard = source.choice(list(manifest.splits.values())).shards[0]
+        file = source.choice(shard.files)
+        path = directory / file.file
+        whole, listed = path.read_bytes(), (directory / "manifest.json").read_bytes()
+        path.write_bytes(mutate_bytes(source, whole))
+        sealed = listed.replace(file.sha256.encode(), kit.describe(directory, file.file).sha256.encode())
+        size = path.stat().st_size
+        if size != file.bytes:
+            content = json.loads(sealed)
+            for entry in (entry for split in content["splits"] for s in split["shards"] for entry in (s, s.get("index", s))):
+                if entry["file"] == file.file:
+                    entry["bytes"] = size
+            sealed = kit.seal(content)
+        else:
+            sealed = kit.seal_text(sealed[kit.HEAD_BYTES :], start=b"{")
+        (directory / "manifest.json").write_bytes(sealed)
+
+        def verify():
+            if tfds_builder.verify(directory, deep=True).problems:
+                return "damage found"
+            same = path.read_bytes() == whole
+            assert same or manifest.format == "hdf5"  # which has no checksums of its own
+            try:
+                read()
+            except DatasetError as error:
+                raise AssertionError("verify found nothing, and it cannot be read") from error
+            return "nothing changed" if same else "a value changed"
+
+        def read():
+            read_tables(directory, manifest_lib.read(directory))
+            return "read"
+
+        watch.run(read)
+        watch.run(verify)
+        path.write_bytes(whole)
+        (directory / "manifest.json").write_bytes(listed)
+
+    fuzz(INPUTS[amount]["shard"], run)
+    watch.report("reads and deep verifications of shards")
+
+
+@amounts
+def test_fuzz_records(amount):
+    """Bytes given to the checker of records in any pieces are told apart alike, and the reader of Examples ends in an error
+    of ours or in runs that lie inside the record."""
+    whole = {
+        name: next(path.read_bytes() for path in sorted((kit.GOLDEN / name / "1.0.0").iterdir()) if ".tfrecord-" in path.name)
+        for name in NAMES
+        if name.endswith("tfrecord")
+    }
+    watch = Watch()
+
+    def run(seed):
+        source = random.Random(seed)
+        name = source.choice(list(whole))
+        data = mutate_bytes(source, whole[name])
+        array = np.frombuffer(data, np.uint8)
+
+        def check():
+            outcomes = []
+            for stride, piece in (
+                (0, len(data) + 1),
+                (16 + int.from_bytes(data[:8], "little"), len(data) + 1),
+                (0, 7),
+                (109, 64),
+            ):
+                checker = Checker(min(stride, 2**62))
+                for start in range(0, len(data), piece):
+                    checker.feed(array[start : start + piece])
+                outcomes.append((checker.finish(), checker.problems))
+            assert outcomes == outcomes[:1] * 4
+            return "damage found" if outcomes[0][1] else "records dropped or doubled"
+
+        def parse():
+            start = source.randrange(0, max(1, len(data) - 12))
+            record = data[start : start + source.randrange(400)] if source.randrange(2) else data[12:-4]
+            for values in example.parse(record).values():
+                assert all(0 <= first <= last <= len(record) for first, last in values.runs)
+            return "parsed"
+
+        watch.run(check)
+        watch.run(parse)
+
+    fuzz(INPUTS[amount]["records"], run)
+    watch.report("runs of records and Examples")

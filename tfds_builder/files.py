@@ -1,0 +1,73 @@
+"""Opening what a dataset directory holds, which nobody vouches for: regular files only, no links followed.
+
+A link could lead anywhere, a FIFO would wait for ever, a device may do things when it is read. The
+kernel refuses a link in the last part of a path as it opens it (`O_NOFOLLOW`, man 2 open), so nobody
+can put one there between a check and its use. The directories before it are the caller's: somebody who
+can replace those while they are being read can show the reader another dataset, and its checksums with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import stat
+from typing import BinaryIO
+
+from tfds_builder.errors import DamagedFileError, MissingFileError
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
+    """Opens a regular file for reading, in binary.
+
+    Raises:
+      MissingFileError: it is not there.
+      DamagedFileError: it is a link, a directory or anything else that is no regular file, or it cannot be opened.
+    """
+    name = os.fspath(path)
+    try:
+        descriptor = os.open(name, _FLAGS)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(f"{name} is missing") from error
+    except (OSError, ValueError) as error:  # ValueError: NUL in the path
+        if getattr(error, "errno", None) == errno.ELOOP:
+            raise DamagedFileError(f"{name} must be a regular file (it is a symbolic link, which is not followed)") from error
+        raise DamagedFileError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedFileError(f"{name} must be a regular file (it is a directory, a device, a FIFO or a socket)")
+    return open(descriptor, "rb", buffering)
+
+
+def size_of(path: str | os.PathLike[str]) -> int:
+    """Size of a regular file.
+
+    Raises:
+      MissingFileError: it is not there.
+      DamagedFileError: it is no regular file.
+    """
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(f"{os.fspath(path)} is missing") from error
+    except (OSError, ValueError) as error:
+        raise DamagedFileError(f"{os.fspath(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DamagedFileError(f"{os.fspath(path)} must be a regular file (links are not followed)")
+    return found.st_size
+
+
+def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The content of a regular file that is not larger than that; a larger one is refused unread.
+
+    Raises:
+      MissingFileError: it is not there.
+      DamagedFileError: it is no regular file, or larger.
+    """
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit:
+            raise DamagedFileError(f"{pathlib.Path(path)} has {size} bytes; more than {limit} are refused")
+        return stream.read(limit)
