@@ -75,6 +75,8 @@ def export(
 ) -> Export:
     """Drains PyTorch DataLoaders once and publishes a dataset that `tfds.load` reads.
 
+    If it is stopped, by whatever, its finished shards stay: the same call goes on after them, to the same bytes.
+
     >>> result = exporters.export(                                   # doctest: +SKIP
     ...     {"train": train_loader, "test": test_loader}, "/data", name="digits"
     ... )
@@ -102,7 +104,7 @@ def export(
         for a pair.
       card: description, homepage, citation, license.
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
-      overwrite: replace the version if it is published already, in one step.
+      overwrite: replace the version if it is published already, in one step; begin anew if what was stopped had another plan.
       on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or
         "ignore", or a mapping of hazard to one of these (`{"drop_last": "ignore"}`; the others are
         warned of, or treated as the key "default" says). docs/hazards.md has every hazard.
