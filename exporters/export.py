@@ -124,6 +124,7 @@ def export(
     from exporters.job import Job
     from exporters.progress import Progress
     from exporters.staging import Stage
+    from tfds_builder.errors import DatasetError
     from tfds_builder.generate import generate
 
     splits = names_lib.check_splits(loaders)
@@ -154,7 +155,7 @@ def export(
         manifest = job.publish()
     try:
         module = generate(stage.target)
-    except OSError as error:
+    except (OSError, DatasetError) as error:
         module = ""
         warnings.warn(f"{stage.target} is published, but not its builder module: {error}; run torch2tfds generate", stacklevel=2)
     return Export(

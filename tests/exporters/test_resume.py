@@ -7,11 +7,13 @@ import os
 import pathlib
 import random
 import signal
+import threading
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler
+from tqdm import tqdm
 
 import exporters
 import tfds_builder
@@ -268,6 +270,7 @@ def in_child(action):
     """Runs `action` in a forked process; the signal that ended it, or 0."""
     child = os.fork()
     if not child:
+        tqdm.set_lock(threading.RLock())  # its own is shared by forked processes, and would stay locked by a killed one
         try:
             action()
         except BaseException:
