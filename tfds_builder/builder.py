@@ -220,7 +220,7 @@ def builder_from_directory(version_dir: str | os.PathLike[str]) -> ExportedBuild
       version_dir: `<data_dir>/<name>/<version>`.
 
     Raises:
-      MissingFileError, ManifestError: it is not a version directory this can read.
+      MissingFileError, ManifestError, DamagedFileError: it is not a version directory this can read.
     """
     manifest_lib.read(version_dir)
     path = pathlib.Path(version_dir).resolve()

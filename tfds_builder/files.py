@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
-import pathlib
 import stat
 from typing import BinaryIO
 
-from tfds_builder.errors import DamagedFileError, MissingFileError
+from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -64,10 +63,11 @@ def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
 
     Raises:
       MissingFileError: it is not there.
-      DamagedFileError: it is no regular file, or larger.
+      DamagedFileError: it is no regular file, or cannot be opened.
+      ManifestError: it is larger.
     """
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > limit:
-            raise DamagedFileError(f"{pathlib.Path(path)} has {size} bytes; more than {limit} are refused")
+            raise ManifestError(f"{os.fspath(path)} has {size} bytes; more than {limit} are refused")
         return stream.read(limit)

@@ -35,7 +35,7 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
       Path of the module.
 
     Raises:
-      MissingFileError, ManifestError: `version_dir` is no version directory this can read.
+      MissingFileError, ManifestError, DamagedFileError: `version_dir` is no version directory this can read.
       OSError: the module cannot be written there.
     """
     directory = pathlib.Path(version_dir).absolute()

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder import consistency
-from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
+from tfds_builder.errors import ManifestError, MissingFileError
 from tfds_builder.files import read_limited
 from tfds_builder.parts import (
     DTYPE_BYTES,
@@ -216,6 +216,7 @@ def read(version_dir: str | os.PathLike[str]) -> Manifest:
 
     Raises:
       MissingFileError: there is no manifest there.
+      DamagedFileError: it is no regular file (a link, for example), or the system cannot open it.
       ManifestError: it is damaged, too large, or of a newer format version.
     """
     path = pathlib.Path(version_dir) / FILENAME
@@ -225,6 +226,4 @@ def read(version_dir: str | os.PathLike[str]) -> Manifest:
         raise MissingFileError(
             f"{path} does not exist: {version_dir} is not a version directory published by torch2tfds"
         ) from error
-    except DamagedFileError as error:
-        raise ManifestError(str(error)) from error
     return Manifest.from_json(text, os.fspath(path))

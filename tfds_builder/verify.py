@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tfds_builder import agreement
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.agreement import Problem
-from tfds_builder.errors import DamagedFileError, DatasetError, ManifestError, MissingFileError
+from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError
 from tfds_builder.files import open_regular
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     directory = directory.resolve()
     try:
         manifest = manifest_lib.read(directory)
-    except (ManifestError, MissingFileError) as error:
+    except DatasetError as error:
         return Report(os.fspath(path), 1, 0, 0, [Problem(manifest_lib.FILENAME, str(error))], deep)
     problems, total = _check_files(directory, manifest, on_bytes)
     not_decoded: list[str] = []
