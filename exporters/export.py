@@ -151,7 +151,7 @@ def export(
                 except ResumeError:
                     if not overwrite:
                         raise
-                    stage.clear()  # what is there belongs to another plan
+                    stage.begin_anew()  # what is there belongs to another plan
         manifest = job.publish()
     try:
         module = generate(stage.target)

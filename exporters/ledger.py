@@ -42,10 +42,9 @@ class Ledger:
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
         if stage.has_finished_shards():
             self.plan = Plan.from_json(stage.read_note(_PLAN))
-            self.sources = {
-                split: dataclasses.replace(source, kind=self.plan.sources.get(split, {}).get("kind", source.kind))
-                for split, source in self.sources.items()
-            }
+            for split, source in self.sources.items():  # whose indices turned out to be no integers
+                if source.kind == "indices" and self.plan.sources.get(split, {}).get("kind") == "stream":
+                    self.sources[split] = dataclasses.replace(source, kind="stream")
             self._check(dataclasses.replace(self.plan, **self._facts()))
             return
         for split, loader in loaders.items():

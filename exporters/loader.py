@@ -120,11 +120,10 @@ def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[
     place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
     # workers that persist hold the sampler they began with, so others are begun
     twin = _twin(loader, **{place: _Drawn(order, start), "_iterator": None})
-    generators = [g for g in (loader.generator, getattr(loader.sampler, "generator", None)) if g is not None]
-    states, state_of_all = [generator.get_state() for generator in generators], torch_module().get_rng_state()
+    generator = loader.generator if loader.generator is not None else torch_module().default_generator
+    state = generator.get_state()
     batches = iter(twin)
-    torch_module().set_rng_state(state_of_all)  # the seed of the workers was drawn already, before the order
-    for generator, state in zip(generators, states, strict=True):
+    if order.is_drawn:  # then the seed of the workers was drawn as well, before it
         generator.set_state(state)
     yield from batches
 

@@ -42,10 +42,14 @@ class Order(Sequence[Any]):
 
     >>> list(Order.of_range(5, 2, drop_last=False))
     [[0, 1], [2, 3], [4]]
+
+    Attributes:
+      is_drawn: whether a sampler gave them, and moved random generators on.
     """
 
     def __init__(self, indices: Array | range, ends: Array | range, *, batched: bool = True) -> None:
         self._indices, self._ends, self._batched = indices, ends, batched
+        self.is_drawn = not isinstance(indices, range)
 
     @classmethod
     def of_range(cls, examples: int, batch_size: int, *, drop_last: bool) -> Order:

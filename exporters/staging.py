@@ -164,8 +164,7 @@ class Stage:
             self._lock = self._take_lock()
             self.notes.mkdir(exist_ok=True)
             if not (self.has_finished_shards() and self._noted_inode() == self.path.stat().st_ino):
-                self.clear()
-                self.note(_STAGE_NOTE, str(self.path.stat().st_ino).encode())
+                self.begin_anew()
         except OSError as error:
             self.__exit__()
             if isinstance(error, DataDirError):
@@ -190,11 +189,12 @@ class Stage:
             with contextlib.suppress(OSError):  # not empty: something else lives there now
                 path.rmdir()
 
-    def clear(self) -> None:
-        """Removes what an export before left behind."""
+    def begin_anew(self) -> None:
+        """Removes what an export before left behind, and notes which directory the notes will be about."""
         for directory in (self.path, self.notes):
             for path in list(directory.iterdir()):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        self.note(_STAGE_NOTE, str(self.path.stat().st_ino).encode())
 
     def _noted_inode(self) -> int:
         """Which directory the notes are about: after a swap with a published one, another has its name."""
@@ -299,6 +299,7 @@ class Stage:
             exchange(self.path, self.target)
             self._release()
             self._lock = old
+            self._published = True
         else:
             try:
                 os.rename(self.path, self.target)
@@ -306,11 +307,9 @@ class Stage:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
                 raise AlreadyPublishedError(f"{self.target} was published meanwhile; pass overwrite=True") from error
-            self._release()
+            self._published = True
         for parent in (self.target.parent, *(path.parent for path in self._made)):
             sync_directory(parent)
-        self._published = True
-        shutil.rmtree(self.notes, ignore_errors=True)
         return self.target
 
 

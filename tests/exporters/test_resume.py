@@ -153,6 +153,41 @@ def test_order_is_the_loaders_own(tmp_path):
         assert tfds_builder.table.Table.of_split(result.path, split).read(slice(None))["label"].tolist() == labels
 
 
+class Noisy(Dataset):
+    """Examples that draw from torch's own generator."""
+
+    def __len__(self):
+        return ROWS
+
+    def __getitem__(self, index):
+        return torch.rand(5) + index
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_random_examples_are_those_of_a_bare_loop(shuffle, workers, tmp_path):
+    """After the same seed an export holds what a loop over the loader gives, and leaves the generator where the loop does."""
+    torch.manual_seed(3)
+    expected = torch.cat(list(loader(Noisy(), shuffle=shuffle, num_workers=workers)))
+    after = torch.rand(2)
+    torch.manual_seed(3)
+    result = run(tmp_path, loader(Noisy(), shuffle=shuffle, num_workers=workers))
+    assert torch.equal(torch.rand(2), after)
+    read = tfds_builder.table.Table.of_split(result.path, "train").read(slice(None))["features"]
+    assert workers or np.array_equal(read, expected.numpy())
+
+
+def test_begun_anew_and_stopped_again(tmp_path):
+    """An export that began anew by `overwrite=True` and was stopped goes on as any other."""
+    with pytest.raises(Stop):
+        run(tmp_path, loader(Recorder(stop_at=30)))
+    with pytest.raises(Stop):
+        run(tmp_path, loader(Recorder(stop_at=30)), shard_bytes=1900, overwrite=True)
+    again = Recorder()
+    run(tmp_path, loader(again), shard_bytes=1900, overwrite=True)
+    assert 0 < len(again.asked) < ROWS
+
+
 def test_the_loader_is_as_it_was(tmp_path):
     """After an export, whole or stopped, the loader has its own sampler and can be iterated."""
     made = shuffled(Recorder())
