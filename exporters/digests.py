@@ -51,31 +51,41 @@ class Layouts:
 
 
 class Digester:
-    """Digests of the rows of batches that all have the same columns."""
+    """Digests of the rows of batches that all have the same columns.
+
+    Rows wait until there are enough of them: with small examples the arithmetic on a batch costs less than the call.
+    """
 
     def __init__(self) -> None:
         self._words: Array = np.empty((0, 0), np.uint64)
+        self._rows = 0
 
-    def digest(self, columns: Mapping[str, Array]) -> Array:
-        """One digest an example.
+    def add(self, columns: Mapping[str, Array]) -> bool:
+        """Takes in the rows of a batch; True if it is time to `take` their digests.
 
         Args:
           columns: shape (N, values) each, C-contiguous, of any storable dtype; objects are bytes.
-
-        Returns:
-          uint64, shape (N,).
         """
-        rows = len(next(iter(columns.values())))
         parts = [_words(columns[name]) for name in sorted(columns)]
-        sizes = [-(-part.shape[1] // 8) for part in parts]
-        total = sum(sizes)
-        if self._words.shape[1] != total or len(self._words) < rows:
-            self._words = np.zeros((rows, total), np.uint64)  # a part that is no whole number of words ends in zeros
-        words, start = self._words[:rows], 0
-        for part, size in zip(parts, sizes, strict=True):
-            words.view(np.uint8)[:, 8 * start : 8 * start + part.shape[1]] = part
-            start += size
-        return _sum(words)
+        stop, size = self._rows + len(parts[0]), sum(-(-part.shape[1] // 8) for part in parts)
+        if len(self._words) < stop or self._words.shape[1] != size:
+            assert self._words.shape[1] == size or not self._rows, "all batches have the same columns"
+            words = np.zeros((2 * stop, size), np.uint64)  # a part that is no whole number of words ends in zeros
+            if self._rows:
+                words[: self._rows] = self._words[: self._rows]
+            self._words = words
+        target, start = self._words[self._rows : stop].view(np.uint8), 0
+        for part in parts:
+            target[:, start : start + part.shape[1]] = part
+            start += -(-part.shape[1] // 8) * 8
+        self._rows = stop
+        return stop * size >= _BLOCK_WORDS or stop >= _BLOCK_WORDS
+
+    def take(self) -> Array:
+        """One digest for each row taken in since the last time: uint64, shape (N,)."""
+        digests = _sum(self._words[: self._rows])
+        self._rows = 0
+        return digests
 
 
 def _sum(words: Array) -> Array:

@@ -69,11 +69,15 @@ class Observer:
             self._count_not_finite(flat)
         for name, value in list(self._labels.items()):
             self._follow_label(name, value, columns[name])
-        if self._has_digests:
-            digests = self._watch.digester.digest(flat)
-            self._watch.tally.add(self._split, digests)
+        if self._has_digests and (self._watch.digester.add(flat) or self._first):
+            digests = self._take_digests()
             if self._first:
                 self._compare_workers(digests, number)
+
+    def _take_digests(self) -> Array:
+        digests = self._watch.digester.take()
+        self._watch.tally.add(self._split, digests)
+        return digests
 
     def finish(self, written: int) -> str:
         """Reports what only the whole split shows; returns its summary.
@@ -84,6 +88,8 @@ class Observer:
         Raises:
           HazardError: what it found is an error.
         """
+        if self._has_digests:
+            self._take_digests()
         counts = Counts(expected_examples(self._loader), self._done + self._read, written)
         self._report(*self._find_at_end(counts))
         return self._watch.finish(self._split, counts)

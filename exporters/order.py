@@ -71,7 +71,8 @@ class Order(Sequence[Any]):
     def __getitem__(self, number: Any) -> Any:
         """The indices of a batch (an index, where an index is a batch)."""
         start = int(self._ends[number - 1]) if number else 0
-        batch = [int(index) for index in self._indices[start : int(self._ends[number])]]
+        indices = self._indices[start : int(self._ends[number])]
+        batch = list(indices) if isinstance(indices, range) else indices.tolist()
         return batch if self._batched else batch[0]
 
     def __iter__(self) -> Iterator[Any]:
