@@ -1,0 +1,47 @@
+"""Rows of different lengths: all their values end to end, and where each row begins and ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ragged:
+    """A column whose rows differ in length, as `tf.RaggedTensor.from_row_splits` takes it.
+
+    >>> column = Ragged(np.array([1, 2, 3]), np.array([0, 2, 2, 3]))
+    >>> len(column), column[0], column[1], column[-1]
+    (3, array([1, 2]), array([], dtype=int64), array([3]))
+
+    Attributes:
+      values: the items of all rows, shape (items, *item shape), any dtype; strings are `bytes` in an object array.
+      row_splits: int64, shape (rows + 1,): row `i` is `values[row_splits[i]:row_splits[i + 1]]`.
+    """
+
+    values: Array
+    row_splits: Array
+
+    def __len__(self) -> int:
+        return len(self.row_splits) - 1
+
+    def __getitem__(self, row: int) -> Array:
+        """The items of one row: a view."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        row %= len(self)
+        items: Array = self.values[self.row_splits[row] : self.row_splits[row + 1]]
+        return items
+
+    def to_padded(self, fill: Any = 0) -> Array:
+        """The rows in one array of shape (rows, longest, *item shape), short ones filled up with `fill`."""
+        lengths = np.diff(self.row_splits)
+        longest = int(lengths.max()) if len(lengths) else 0
+        out = np.full((len(self), longest, *self.values.shape[1:]), fill, self.values.dtype)
+        out[np.arange(longest) < lengths[:, None]] = self.values
+        return out
