@@ -12,8 +12,11 @@ import numpy.typing as npt
 
 from exporters.errors import LoaderError
 from tfds_builder.manifest import Column
+from tfds_builder.ragged import Ragged
 
 Array = npt.NDArray[Any]
+Columns = dict[str, Array | Ragged]
+"""Stored columns of a batch, by flat name."""
 
 _STORABLE = frozenset("?bBhHiIlLqQefdFD")
 """NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
@@ -32,7 +35,7 @@ class Encoded:
     values: Array
     column: Column
     dtype: np.dtype[Any]
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
 
     def __len__(self) -> int:
         return len(self.values)

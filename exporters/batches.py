@@ -6,6 +6,7 @@ the batch's own memory wherever that is possible; nothing is copied or permuted 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,9 +16,10 @@ import numpy as np
 
 from exporters.arrays import Array, Encoded, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
+from exporters.rows import Rows, RowValues, find_row_lists, split_rows, stack
 
-Columns = dict[str, Array]
-
+Parts = dict[str, Array | Rows]
+"""Columns as the loader gives them, by structural name."""
 
 _DEPTH = 20
 """Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
@@ -37,21 +39,35 @@ class Batch:
     Those of `encoded` come from a worker in their stored form; no name is in both.
     """
 
-    columns: Columns
+    columns: Parts
     rows: int
     number: int
     encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
 
 
-def to_batch(raw: Any, split: str, number: int) -> Batch:
+def row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
+    """Structural names of the lists of a loader's first batch that have an item a row; see `find_row_lists`."""
+    rows = getattr(loader, "batch_size", None)
+    if rows is not None:
+        with contextlib.suppress(Exception):  # datasets without a length fail in whatever way
+            rows = min(rows, len(loader.dataset))
+    return find_row_lists(raw, rows)
+
+
+def to_batch(raw: Any, split: str, number: int, row_lists: frozenset[str] = frozenset()) -> Batch:
     """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
+
+    Args:
+      raw: the batch.
+      split, number: for errors.
+      row_lists: `row_lists_of` the first batch.
 
     Raises:
       LoaderError: it cannot be turned into columns (names the batch and the feature).
       SchemaError: its columns have different numbers of rows.
     """
     where = f"split {split!r}, batch {number}"
-    parts = _unique(_flatten(raw, where), where)
+    parts = _unique(_flatten(raw, where, row_lists), where)
     if not parts:
         raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
     rows = {len(part) for part in parts.values()}
@@ -67,39 +83,28 @@ def to_batch(raw: Any, split: str, number: int) -> Batch:
     return Batch(columns, rows.pop(), number, encoded)
 
 
-def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array], Encoded]]) -> PartlyEncoded:
+def encode_parts(
+    raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], row_lists: frozenset[str] = frozenset()
+) -> PartlyEncoded:
     """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
     return PartlyEncoded(
         tuple(
             (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
-            for path, place, leaf in _leaves(raw, "", "")
+            for path, place, leaf in _leaves(raw, "", "", row_lists)
         )
     )
 
 
-def check_first(raw: Any, batch: Batch, loader: Any, split: str) -> None:
-    """Whether the features can be told from a first batch.
-
-    Raises:
-      SchemaError: it has no rows.
-      LoaderError: it is a list of examples, and would be taken apart the wrong way: it has as many
-        parts as a batch has examples, all alike, and none of that length.
-    """
+def check_first(batch: Batch, split: str) -> None:
+    """Raises SchemaError if a first batch has no rows: the features cannot be told from it."""
     if not batch.rows:
         raise SchemaError(
             f"split {split!r}, batch 0: the first batch has no rows, so the features cannot be told; fill the dataset, or let "
             "collate_fn skip empty batches"
         )
-    if not position_names(raw) or _is_leaf(raw) or len(raw) != loader.batch_size or batch.rows == loader.batch_size:
-        return
-    if len({(array.dtype, array.shape) for array in batch.columns.values()}) == 1:
-        raise LoaderError(
-            f"split {split!r}, batch 0: the batch is a {type(raw).__name__} of {len(raw)} examples, not of columns; "
-            "stack them in collate_fn: torch.stack(examples)"
-        )
 
 
-def position_names(raw: Any) -> list[str]:
+def position_names(raw: Any, row_lists: frozenset[str] = frozenset()) -> list[str]:
     """Structural names of the top-level parts of a batch that are known by position only.
 
     >>> position_names(torch.zeros(8, 3)), position_names([images, labels])     # doctest: +SKIP
@@ -107,14 +112,16 @@ def position_names(raw: Any) -> list[str]:
 
     Empty for a mapping, a dataclass or a namedtuple: their parts have names of their own.
     """
+    if "" in row_lists:
+        return position_names(raw[0]) if not _is_leaf(raw[0]) else [""]
     if _is_leaf(raw):
         return [""]
     is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
     return [str(i) for i in range(len(raw))] if is_plain else []
 
 
-def _unique(items: Iterable[tuple[str, Array | Encoded]], where: str) -> dict[str, Array | Encoded]:
-    parts: dict[str, Array | Encoded] = {}
+def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> dict[str, Array | Rows | Encoded]:
+    parts: dict[str, Array | Rows | Encoded] = {}
     for name, part in items:
         if name in parts:
             raise LoaderError(f"{where}: two parts of the batch are both called {name!r}; rename one in collate_fn")
@@ -133,36 +140,69 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, torch_module().Tensor)
 
 
-def _flatten(raw: Any, where: str) -> Iterator[tuple[str, Array | Encoded]]:
+def _flatten(raw: Any, where: str, row_lists: frozenset[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
     """The leaves of a batch as (structural name, array)."""
     if isinstance(raw, PartlyEncoded):
         leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
     else:
-        leaves = _leaves(raw, "", where)
+        leaves = _leaves(raw, "", where, row_lists)
     for path, place, leaf in leaves:
         yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
 
 
-def _leaves(value: Any, path: str, where: str) -> Iterator[tuple[str, str, Any]]:
+def _leaves(value: Any, path: str, where: str, row_lists: frozenset[str]) -> Iterator[tuple[str, str, Any]]:
     """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
     if path.count("/") > _DEPTH:
         raise LoaderError(f"{where}: the batch is nested more than {_DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
-    if _is_leaf(value):
+    if path in row_lists and isinstance(value, list | tuple):
+        is_pair = not path and isinstance(value[0], list | tuple) and len(value[0]) == 2 if value else False
+        for name, leaf in split_rows(value, path, where):
+            yield name, f"{where}, label" if is_pair and name == "1" else where, leaf
+    elif _is_leaf(value):
         yield path, where, value
     else:
         is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
         for name, item in _items(value, path, where):
             place = f"{where}, label" if is_target and name == "1" else where
-            yield from _leaves(item, f"{path}/{name}" if path else name, place)
+            yield from _leaves(item, f"{path}/{name}" if path else name, place, row_lists)
 
 
-def _to_array(leaf: Any, path: str, where: str) -> Array:
-    """A leaf as an array with a batch axis."""
+def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
+    """A leaf as a column with a batch axis."""
+    if isinstance(leaf, RowValues):
+        return _stack_rows(leaf.values, path, where)
+    if _is_tensor(leaf) and leaf.is_nested:
+        return _stack_rows(leaf.unbind(), path, where)
     if _is_tensor(leaf):
         return _with_rows(_tensor_to_numpy(leaf, path, where), path, where)
     if isinstance(leaf, np.ndarray):
         return _with_rows(check_array(leaf, path, where), path, where)
     return list_to_numpy(leaf, path, where)
+
+
+def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
+    """Rows, each a tensor, an array, a value, a list of values or None, as one column."""
+    rows = list(values)
+    if all(is_scalar(row) for row in rows):
+        return list_to_numpy(rows, path, where)
+    arrays: list[Array | None] = []
+    for row in rows:
+        if row is None:
+            arrays.append(None)
+        elif _is_tensor(row):
+            arrays.append(_tensor_to_numpy(row, path, where))
+        elif isinstance(row, np.ndarray):
+            arrays.append(check_array(row, path, where))
+        elif is_scalar(row):
+            arrays.append(list_to_numpy([row], path, where).reshape(()))
+        elif isinstance(row, list | tuple) and all(map(is_scalar, row)):
+            arrays.append(list_to_numpy(row, path, where) if len(row) else np.empty(0))
+        else:
+            raise LoaderError(
+                f"{where}: {shown(path)} has a row that is a {type(row).__name__}; give tensors, NumPy arrays, values or flat "
+                "lists of values"
+            )
+    return stack(arrays, path or "the batch", where)
 
 
 def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
@@ -207,8 +247,8 @@ def _with_rows(array: Array, path: str, where: str) -> Array:
 def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
     """A tensor of any device, layout in memory and autograd state as a NumPy view of its values."""
     torch = torch_module()
-    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else str(tensor.layout)
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "quantized" if tensor.is_quantized else str(tensor.layout)
         kind = "meta" if tensor.is_meta else kind
         raise LoaderError(f"{where}: {shown(path)} is a {kind} tensor; convert it in collate_fn (.to_dense(), .dequantize())")
     if tensor.is_cpu and not (tensor.requires_grad or tensor.is_conj() or tensor.is_neg()) and tensor.dtype in _plain_dtypes():

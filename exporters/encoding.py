@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
 
 from exporters.arrays import Array
 from exporters.errors import SchemaError
 from tfds_builder import metadata
 from tfds_builder.manifest import STRINGS, Column
 
+_IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8")
+"""How the files that `tf.image.decode_image` knows begin."""
 _PILLOW = {("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)}
 """(dtype, channels) of the images that Pillow encodes."""
 
 
-def encode_rows(feature: Any, column: Column, array: Array, where: str) -> Array:
+def encode_rows(feature: Any, column: Column, values: Iterable[Any], where: str) -> Array:
     """A batch through the feature's encoder, row by row.
 
     Args:
       feature: a feature that is not direct (`metadata.is_direct`).
       column: what is stored of it.
-      array: rows in the stored layout, of the feature's dtype and shape.
+      values: rows in the stored layout, of the feature's dtype and shape; images may be encoded already.
       where: split and batch, for errors.
 
     Returns:
@@ -38,25 +41,62 @@ def encode_rows(feature: Any, column: Column, array: Array, where: str) -> Array
     Raises:
       SchemaError: the encoder refuses a row, or needs a package that is not installed.
     """
-    encode, rows = _pillow_encoder(feature) or feature.encode_example, []
-    for number, row in enumerate(array):
-        try:
-            rows.append(encode(np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row))
-        except ImportError as error:
-            extra = "image" if _suits_pillow(feature) else "tensorflow"
-            raise SchemaError(
-                f"{where}, feature {column.name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: "
-                f'pip install "torch2tfds[{extra}]"'
-            ) from error
-        except Exception as error:  # encoders raise whatever they meet
-            raise SchemaError(
-                f"{where}, feature {column.name!r}, row {number}: {encoder_name(feature)} cannot encode it: {error}"
-            ) from error
+    rows = [
+        encode_value(feature, np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row, column.name, where, number)
+        for number, row in enumerate(values)
+    ]
     if column.encoding == STRINGS:
-        out = np.empty((len(rows), *column.shape), object)
+        out = np.empty((len(rows), *column.item_shape), object)
         out[:] = rows
         return to_bytes(out, column.name, where)
-    return np.array(rows, dtype=feature.get_serialized_info().np_dtype).reshape(len(rows), *column.shape)
+    return np.array(rows, dtype=feature.get_serialized_info().np_dtype).reshape(len(rows), *column.item_shape)
+
+
+def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -> Any:
+    """What the feature's encoder makes of one value; the bytes of an image that is encoded already pass.
+
+    Raises:
+      SchemaError: it refuses, or needs a package that is not installed.
+    """
+    if isinstance(value, bytes) and isinstance(feature, tfds.features.Image):
+        if not value.startswith(_IMAGE_MAGIC):
+            raise SchemaError(
+                f"{where}, feature {name!r}, row {number}: bytes that are neither JPEG nor PNG, BMP or GIF cannot pass as an "
+                "encoded image; decode them in the dataset"
+            )
+        return value
+    encode = _pillow_encoder(feature) or feature.encode_example
+    try:
+        return encode(value)
+    except ImportError as error:
+        extra = "image" if _suits_pillow(feature) else "tensorflow"
+        raise SchemaError(
+            f"{where}, feature {name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: "
+            f'pip install "torch2tfds[{extra}]"'
+        ) from error
+    except Exception as error:  # encoders raise whatever they meet
+        raise SchemaError(
+            f"{where}, feature {name!r}, row {number}: {encoder_name(feature)} cannot encode it: {error}"
+        ) from error
+
+
+def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> dict[str, Any]:
+    """One value as what TFDS puts into an Example, by flat name (`metadata.serialized_specs` has the same names).
+
+    Raises:
+      SchemaError: as `encode_value`.
+    """
+    encoded = encode_value(feature, value, name, where, number)
+    flat = example_serializer.utils.flatten_nest_dict({name: encoded})
+    found: dict[str, Any] = {}
+    for key, info in metadata.flat_info(name, feature).items():
+        item = info.default_value if flat[key] is None and info.optional else flat[key]
+        try:
+            parts = example_serializer._add_ragged_fields(item, info)
+        except Exception as error:  # as encoders, whatever they meet
+            raise SchemaError(f"{where}, feature {name!r}, row {number}: TFDS cannot serialize it: {error}") from error
+        found |= {f"{key}/{part}": pair[0] for part, pair in parts.items()} if isinstance(parts, dict) else {key: parts[0]}
+    return found
 
 
 def encoder_name(feature: Any) -> str:

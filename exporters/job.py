@@ -15,7 +15,7 @@ from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
 from exporters import workers
-from exporters.batches import Columns
+from exporters.arrays import Columns
 from exporters.engines import local
 from exporters.errors import ResumeError, SchemaError
 from exporters.formats import Format, ShardContext
@@ -31,7 +31,7 @@ from exporters.staging import Stage
 from exporters.version import PRODUCER
 from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
-from tfds_builder.manifest import STRINGS, Column, Geometry, Manifest, Shard, Split
+from tfds_builder.manifest import Column, Geometry, Manifest, Shard, Split
 
 
 class Job:
@@ -49,6 +49,7 @@ class Job:
         self._stage, self._encoder, self._bar, self._watch = stage, encoder, bar, watch
         self._known = {**plan, "producer": PRODUCER}
         self._schema: Schema | None = None
+        self._row_lists: frozenset[str] = frozenset()
         self._columns: tuple[Column, ...] = ()
         self._row_bytes: int | None = None  # of every row, if they are all alike
         self._splits: dict[str, list[ShardResult]] = {}
@@ -113,13 +114,15 @@ class Job:
         Raises:
           ResumeError: what is finished belongs to another plan.
         """
-        batch = batches_lib.to_batch(first, split, 0)
-        batches_lib.check_first(first, batch, self._loaders[split], split)
-        self._schema = schema_lib.infer(batch, batches_lib.position_names(first), _classes(self._loaders), self._options)
+        self._row_lists = batches_lib.row_lists_of(first, self._loaders[split])
+        batch = batches_lib.to_batch(first, split, 0, self._row_lists)
+        batches_lib.check_first(batch, split)
+        positions = batches_lib.position_names(first, self._row_lists)
+        self._schema = schema_lib.infer(batch, positions, _classes(self._loaders), self._options)
         for decision in self._schema.decisions:
             self._bar.say(decision)
         self._columns = self._encoder.columns(self._schema.columns)
-        if all(column.encoding != STRINGS for column in self._columns):
+        if not any(column.is_variable for column in self._columns):
             self._row_bytes = sum(column.width for column in self._columns)
         self._ledger.settle(
             features=metadata.features_to_json(self._schema.features),
@@ -133,7 +136,7 @@ class Job:
         """Raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
         for number, raw in enumerate(raws, start):
-            batch = batches_lib.to_batch(raw, split, number)
+            batch = batches_lib.to_batch(raw, split, number, self._row_lists)
             columns = self._schema.encode(batch, split)
             if batch.rows:
                 observer.add(columns, number)
@@ -199,15 +202,15 @@ class Job:
         assert plan is not None
         facts: dict[str, dict[str, Any]] = {}
         for field in self._schema.fields:
-            name = field.column.name
-            facts[name] = {"feature": type(field.feature).__name__, "dtype": field.column.dtype}
-            if field.layout is not None:
-                facts[name] |= {"layout": field.layout.stored, "source_layout": field.layout.source}
-            if name in plan.labels:
-                facts[name]["class_names"] = plan.labels[name]
+            for column in field.columns:
+                facts[column.name] = {"feature": type(field.feature).__name__, "dtype": column.dtype}
+                if field.layout is not None:
+                    facts[column.name] |= {"layout": field.layout.stored, "source_layout": field.layout.source}
+                if column.name in plan.labels:
+                    facts[column.name]["class_names"] = plan.labels[column.name]
         return ShardContext(
             columns=self._columns,
-            lists={field.column.name: field.list for field in self._schema.fields},
+            lists=self._schema.lists,
             attributes={
                 "dataset": plan.name,
                 "version": plan.version,

@@ -65,7 +65,7 @@ def parse(name: str, layout: str, ndim: int) -> Layout:
     return Layout(layout, layout.replace("C", "") + "C" if "C" in layout else layout)
 
 
-def decide(name: str, shape: tuple[int, ...], layout: str | None) -> Layout | None:
+def decide(name: str, shape: tuple[int | None, ...], layout: str | None) -> Layout | None:
     """The layout of a column, from what was given or from its shape.
 
     A 4-D batch whose axis 1 is 1, 3 or 4 and whose last axis is not is taken for NCHW; the other
@@ -73,7 +73,7 @@ def decide(name: str, shape: tuple[int, ...], layout: str | None) -> Layout | No
 
     Args:
       name: the feature, for the error.
-      shape: shape of the batch, batch axis first.
+      shape: shape of the batch, batch axis first; None where rows differ.
       layout: the `layouts=` entry, or None.
 
     Returns:
@@ -98,12 +98,12 @@ def decide(name: str, shape: tuple[int, ...], layout: str | None) -> Layout | No
     return None
 
 
-def _ambiguous(name: str, shape: tuple[int, ...], *readings: str) -> None:
+def _ambiguous(name: str, shape: tuple[int | None, ...], *readings: str) -> None:
     choices = " or ".join(f'layouts={{"{name}": "{reading}"}}' for reading in readings)
     raise LayoutError(f"feature {name!r}: a batch of shape {shape} can be read as {' or '.join(readings)}; say which: {choices}")
 
 
-def looks_like_image(shape: tuple[int, ...]) -> bool:
+def looks_like_image(shape: tuple[int | None, ...]) -> bool:
     """Whether a batch of this shape is taken for images (of whichever layout)."""
     return len(shape) == 4 and (shape[1] in _CHANNELS or shape[3] in _CHANNELS)
 
@@ -129,7 +129,7 @@ def copy_into(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
         np.copyto(target, values)
 
 
-def describe(name: str, layout: Layout, row_shape: tuple[int, ...]) -> str:
+def describe(name: str, layout: Layout, row_shape: tuple[int | None, ...]) -> str:
     """The decision in words; `row_shape` is the stored shape of one row.
 
     >>> describe("image", Layout("NCHW", "NHWC"), (32, 32, 3))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from exporters.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from exporters.batches import Columns
+    from exporters.arrays import Columns
     from exporters.schema import Schema
 
 
@@ -104,9 +104,10 @@ class _Source:
         from tfds_builder.reading import FeatureDecoder
 
         options = Options(names, features, layouts)
-        batch = batches_lib.to_batch(first, "train", 0)
-        batches_lib.check_first(first, batch, loader, "train")
-        positions, classes = batches_lib.position_names(first), loader_lib.class_names(loader)
+        self._row_lists = batches_lib.row_lists_of(first, loader)
+        batch = batches_lib.to_batch(first, "train", 0, self._row_lists)
+        batches_lib.check_first(batch, "train")
+        positions, classes = batches_lib.position_names(first, self._row_lists), loader_lib.class_names(loader)
         self.schema: Schema = schema_lib.infer(batch, positions, classes, options)
         self.decoder = FeatureDecoder(self.schema.features)
         if as_supervised and self.schema.supervised_keys is None:
@@ -122,7 +123,7 @@ class _Source:
 
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
         for number, raw in enumerate(raws):
-            columns = self.schema.encode(to_batch(raw, "train", number), "train")
+            columns = self.schema.encode(to_batch(raw, "train", number, self._row_lists), "train")
             yield {name: np.array(array, dtypes[name], order="C") for name, array in columns.items()}
 
     def concatenate(self, batches: Iterator[Columns]) -> Columns:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters import layout as layout_lib
-from exporters.batches import Columns
+from exporters.batches import Parts
 from exporters.errors import ArgumentError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -26,16 +26,17 @@ class Options:
     """What the caller of `export` says about the features; see there.
 
     Raises:
-      ArgumentError: `features` or `layouts` is no mapping.
+      ArgumentError: `features`, `layouts` or `unpad` is no mapping.
     """
 
     names: Sequence[str] | Mapping[str, str] | None = None
     features: Mapping[str, Any] | None = None
     layouts: Mapping[str, str] | None = None
     supervised_keys: Sequence[str] | None = None
+    unpad: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        for key in ("features", "layouts"):
+        for key in ("features", "layouts", "unpad"):
             value = getattr(self, key)
             if value is not None and not hasattr(value, "items"):
                 raise ArgumentError(f'{key}= must be a mapping of feature names, {{"image": ...}} (got {value!r:.80})')
@@ -96,7 +97,7 @@ def _suggest(name: Any) -> str:
     return candidate if _NAME.fullmatch(candidate) and not keyword.iskeyword(candidate) else ""
 
 
-def name_columns(columns: Columns, positions: Sequence[str], options: Options) -> dict[str, str]:
+def name_columns(columns: Parts, positions: Sequence[str], options: Options) -> dict[str, str]:
     """Structural name -> flat feature name, for every column of the first batch.
 
     A lone part, or the first of a pair, is `image` if it looks like one and `features` otherwise;
@@ -142,7 +143,7 @@ def _check_feature_name(part: str, name: str) -> None:
         )
 
 
-def _default_names(columns: Columns, positions: Sequence[str], options: Options) -> list[str]:
+def _default_names(columns: Parts, positions: Sequence[str], options: Options) -> list[str]:
     if len(positions) > 2 or not positions:
         return [f"item_{position}" for position in positions]
     mentioned = {*(options.layouts or {}), *(options.features or {})}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array
-from exporters.batches import Columns
+from exporters.arrays import Array, Columns
+from exporters.fields import AnyField, Field
 from exporters.hazards import Counts, Finding, Watch
 from exporters.inspection import expected_examples
 from exporters.loader import is_iterable
-from exporters.schema import Field, Schema
+from exporters.schema import Schema
+from tfds_builder.ragged import Ragged
 
 NARROW_BYTES = 64
 """Examples smaller than that repeat by chance (a few categories, a label alone), and are not called duplicates."""
@@ -61,14 +62,15 @@ class Observer:
             self._look_at_first(columns)
         self._read += rows
         flat = {
-            name: self._watch.layouts.contiguous(name, array)
-            for name, array in columns.items()
+            name: self._watch.layouts.contiguous(name, column.values if isinstance(column, Ragged) else column)
+            for name, column in columns.items()
             if self._has_digests or name in self._floats
         }
         if self._floats:
             self._count_not_finite(flat)
         for name, value in list(self._labels.items()):
             self._follow_label(name, value, columns[name])
+        flat |= {name: _join_rows(column) for name, column in columns.items() if isinstance(column, Ragged) and name in flat}
         if self._has_digests and (self._watch.digester.add(flat) or self._first):
             digests = self._take_digests()
             if self._first:
@@ -100,7 +102,9 @@ class Observer:
     def _look_at_first(self, columns: Columns) -> None:
         self._example_bytes = _example_bytes(columns)
         for field in self._schema.fields:
-            name, array = field.column.name, columns[field.column.name]
+            name, array = field.columns[-1].name, columns[field.columns[-1].name]
+            if not isinstance(array, np.ndarray):
+                continue
             if self._watch.watches("float_images") and (levels := _levels(field, array)):
                 text = f"{name!r} has {levels} different, evenly spaced values a channel, in {array.dtype}: uint8 holds them"
                 self._report(Finding("float_images", None, f"{text} in {array.dtype.itemsize} times less"))
@@ -111,7 +115,7 @@ class Observer:
                     )
                     self._report(Finding("padding", None, text))
 
-    def _count_not_finite(self, flat: Columns) -> None:
+    def _count_not_finite(self, flat: Mapping[str, Array]) -> None:
         with np.errstate(all="ignore"):
             for name in self._floats:
                 nans, infs = count_not_finite(flat[name])
@@ -128,7 +132,8 @@ class Observer:
             text = f"{', '.join(parts)} in the first {self._read:,} examples"
             yield Finding("not_finite", sum(map(sum, self._not_finite.values())), text)
 
-    def _follow_label(self, name: str, value: Any, labels: Array) -> None:
+    def _follow_label(self, name: str, value: Any, labels: Array | Ragged) -> None:
+        assert isinstance(labels, np.ndarray)  # a label is one integer
         value = labels[0] if value is None else value
         if np.all(labels == value):
             self._labels[name] = value
@@ -193,15 +198,16 @@ def count_not_finite(values: Array) -> tuple[int, int]:
 
 def _floats(schema: Schema) -> tuple[str, ...]:
     """Columns that are stored as floating-point numbers."""
-    fields = (field.column for field in schema.fields)
-    return tuple(column.name for column in fields if column.dtype.startswith(("float", "bfloat", "complex")))
+    return tuple(column.name for column in schema.columns if column.dtype.startswith(("float", "bfloat", "complex")))
 
 
 def _labels(schema: Schema) -> Iterator[str]:
     """Columns that are a class label: declared as one, or an integer that is the target or called like one."""
     target = schema.supervised_keys[1] if schema.supervised_keys else None
     for field in schema.fields:
-        name = field.column.name
+        if not isinstance(field, Field):
+            continue
+        name = field.name
         is_integer = not field.shape and field.dtype.kind in "iu"
         if is_integer and (type(field.feature).__name__ == "ClassLabel" or name == target or name.split("/")[-1] in _LABELS):
             yield name
@@ -210,12 +216,22 @@ def _labels(schema: Schema) -> Iterator[str]:
 def _example_bytes(columns: Columns) -> int:
     """Mean size of an example, bytes."""
     total = 0
-    for array in columns.values():
+    for column in columns.values():
+        array = column.values if isinstance(column, Ragged) else column
         total += sum(map(len, array.ravel().tolist())) if array.dtype == object else array.nbytes
     return total // len(next(iter(columns.values())))
 
 
-def _levels(field: Field, array: Array) -> int:
+def _join_rows(column: Ragged) -> Array:
+    """The rows of a ragged column as one hashable object each, shape (N, 1): equal objects for equal rows."""
+    out = np.empty((len(column), 1), object)
+    for row in range(len(column)):
+        items = column[row]
+        out[row, 0] = tuple(items.ravel().tolist()) if items.dtype == object else items.tobytes()
+    return out
+
+
+def _levels(field: AnyField, array: Array) -> int:
     """How many values each channel of a float image has at most, if they are k steps from the lowest, k = 0..255; else 0.
 
     That is what 8-bit integers become by any affine map. Fewer than 16 values, or values that hardly repeat, do not count.

@@ -7,11 +7,11 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from exporters.arrays import Array
-from exporters.batches import Columns
+from exporters.arrays import Columns
 from exporters.formats import Format, ShardContext
 from exporters.staging import StagedFile
 from tfds_builder.manifest import STRINGS, Column, File, Geometry
+from tfds_builder.ragged import Ragged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +80,16 @@ def write_shard(
     return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, stop, geometry)
 
 
-def stored_rows(columns: Mapping[str, Array]) -> int:
+def stored_rows(columns: Columns) -> int:
     """Number of rows of a batch's stored columns."""
     return len(next(iter(columns.values())))
 
 
-def stored_bytes(columns: Mapping[str, Array], specs: Sequence[Column]) -> int:
+def stored_bytes(columns: Columns, specs: Sequence[Column]) -> int:
     """Bytes a batch's columns take on disk, record framing aside."""
-    rows = stored_rows(columns)
-    strings = (columns[spec.name] for spec in specs if spec.encoding == STRINGS)
-    return rows * sum(spec.width for spec in specs) + sum(len(value) for array in strings for value in array.flat)
+    total = 0
+    for spec in specs:
+        column = columns[spec.name]
+        values = column.values if isinstance(column, Ragged) else column
+        total += sum(map(len, values.ravel().tolist())) if spec.encoding == STRINGS else len(values) * spec.width
+    return total

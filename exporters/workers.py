@@ -20,8 +20,9 @@ from exporters import encoding
 from exporters import loader as loader_lib
 from exporters import schema as schema_lib
 from exporters.arrays import Array, Encoded
+from exporters.fields import Field
 from exporters.names import Options
-from exporters.schema import Field
+from exporters.rows import Rows
 
 
 def encoding_loader(loader: Any, classes: Sequence[str] | None, options: Options) -> Any:
@@ -43,7 +44,7 @@ def encoding_loader(loader: Any, classes: Sequence[str] | None, options: Options
         return loader
     if not _reaches_workers((classes, options), loader.multiprocessing_context):
         return loader
-    twin = loader_lib.with_collate(loader, lambda collate: _Collate(collate, classes, options))
+    twin = loader_lib.with_collate(loader, lambda collate: _Collate(collate, classes, options, _Size(loader)))
     return loader if twin is None else twin
 
 
@@ -58,28 +59,37 @@ def _reaches_workers(value: Any, context: Any) -> bool:
     return True
 
 
+class _Size:
+    """What `row_lists_of` asks a loader; a loader itself does not travel to its workers."""
+
+    def __init__(self, loader: Any) -> None:
+        self.batch_size, self.dataset = loader.batch_size, loader.dataset
+
+
 class _Collate:
     """A `collate_fn` that encodes what the user's own one gave; each worker has one of its own."""
 
-    def __init__(self, collate: Callable[[Any], Any], classes: Sequence[str] | None, options: Options) -> None:
-        self._collate, self._classes, self._options = collate, classes, options
-        self._encoders: Mapping[str, Callable[[Array], Encoded]] | None = None
+    def __init__(self, collate: Callable[[Any], Any], classes: Sequence[str] | None, options: Options, size: _Size) -> None:
+        self._collate, self._classes, self._options, self._size = collate, classes, options, size
+        self._encoders: Mapping[str, Callable[[Array | Rows], Encoded]] | None = None
+        self._row_lists: frozenset[str] = frozenset()
 
     def __call__(self, examples: Any) -> Any:
         raw = self._collate(examples)
         try:
             if self._encoders is not None:
-                return batches_lib.encode_parts(raw, self._encoders)
-            batch = batches_lib.to_batch(raw, "", 0)
+                return batches_lib.encode_parts(raw, self._encoders, self._row_lists)
+            self._row_lists = batches_lib.row_lists_of(raw, self._size)
+            batch = batches_lib.to_batch(raw, "", 0, self._row_lists)
             if batch.rows:
-                schema = schema_lib.infer(batch, batches_lib.position_names(raw), self._classes, self._options)
-                self._encoders = {
-                    field.source: _encoder(field) for field in schema.fields if encoding.runs_in_worker(field.feature)
-                }
+                positions = batches_lib.position_names(raw, self._row_lists)
+                schema = schema_lib.infer(batch, positions, self._classes, self._options)
+                fields = [field for field in schema.fields if isinstance(field, Field)]
+                self._encoders = {field.source: _encoder(field) for field in fields if encoding.runs_in_worker(field.feature)}
         except Exception:  # the main process will meet it again, and can say in which batch
             return raw
         return raw
 
 
-def _encoder(field: Field) -> Callable[[Array], Encoded]:
-    return lambda array: Encoded(field.encode(array, ""), field.column, array.dtype, array.shape)
+def _encoder(field: Field) -> Callable[[Array | Rows], Encoded]:
+    return lambda array: Encoded(field.encode_array(array, ""), field.column, array.dtype, array.shape)

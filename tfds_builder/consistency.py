@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tfds_builder.errors import ManifestError
-from tfds_builder.parts import STRINGS, Column, Geometry, Shard
+from tfds_builder.parts import Column, Geometry, Shard
 from tfds_builder.validators import show
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def check(manifest: Manifest, where: str) -> None:
     files = [file.file for file in manifest.files]
     if len(set(files)) != len(files):
         raise ManifestError(f"{where}: a file is listed twice")
-    indexed = manifest.format == "tfrecord" and any(column.encoding == STRINGS for column in manifest.columns)
-    index_row = 8 * (1 + 2 * sum(column.values for column in manifest.columns if column.encoding == STRINGS))
+    indexed = manifest.format == "tfrecord" and any(column.is_variable for column in manifest.columns)
+    index_row = 8 * (1 + 2 * sum(column.index_slots for column in manifest.columns))
     ends: dict[tuple[int, int], tuple[int, str]] = {}
     for shard in (shard for split in manifest.splits.values() for shard in split.shards):
         if shard.geometry >= len(manifest.geometries):
@@ -75,7 +75,7 @@ def _check_names(manifest: Manifest, where: str) -> None:
     for split in manifest.splits:
         if not _SPLIT.fullmatch(split) or split == "all" or len(split.encode()) > _NAME_BYTES:
             raise ManifestError(f"{where}: a split cannot be called {show(split)}")
-    unknown = set(manifest.labels) - set(names)
+    unknown = set(manifest.labels) - set(names) - groups
     if unknown:
         raise ManifestError(f"{where}: labels of {show(sorted(unknown))}, which is no column")
     keys, tops = manifest.supervised_keys, {name.partition("/")[0] for name in names}
@@ -98,7 +98,7 @@ def _measure(manifest: Manifest, shard: Shard, where: str) -> tuple[int, str]:
     runs = [
         (offset, offset + column.width, _name(column))
         for column, offset in zip(manifest.columns, geometry.offsets, strict=True)
-        if column.width
+        if column.width and not column.is_variable
     ]
     end, name = _end_of(runs, where)
     if runs and min(runs)[0] < _HEADER:
@@ -116,10 +116,12 @@ def _measure(manifest: Manifest, shard: Shard, where: str) -> tuple[int, str]:
 
 def _hdf5_runs(columns: Sequence[Column], geometry: Geometry, rows: int, where: str) -> Iterator[tuple[int, int, str]]:
     """Where each column of an HDF5 shard begins and ends, and its name."""
-    for column, offset, stride, splits in zip(columns, geometry.offsets, geometry.strides, geometry.row_splits, strict=True):
-        if column.encoding == STRINGS:
+    places = zip(geometry.offsets, geometry.strides, geometry.row_splits, geometry.string_splits, strict=True)
+    for column, (offset, stride, splits, strings) in zip(columns, places, strict=True):
+        if column.is_variable:
             yield offset, offset, _name(column)
-            yield splits, splits + 8 * (rows * column.values + 1), _name(column)
+            yield splits, splits + 8 * (rows * (1 if column.is_ragged else column.values) + 1), _name(column)
+            yield strings, strings, _name(column)
         elif column.width:
             if rows > 1 and stride != column.width:
                 raise ManifestError(f"{where}: rows of {_name(column)} overlap or leave gaps ({stride} bytes apart)")

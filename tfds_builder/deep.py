@@ -16,6 +16,7 @@ from tfds_builder.agreement import Problem
 from tfds_builder.errors import DamagedFileError, DatasetError
 from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
 from tfds_builder.mapping import Files
+from tfds_builder.ragged import Ragged
 from tfds_builder.records import FOOTER, HEADER
 from tfds_builder.table import Array, Segment, Table, decode_column
 
@@ -95,8 +96,7 @@ class _ShardChecker:
     def check(self) -> None:
         """Raises DatasetError at the first row that is not sound."""
         row_bytes = sum(column.width for column in self._manifest.columns) or (16 if self._manifest.format == "tfrecord" else 0)
-        has_strings = any(column.encoding == STRINGS for column in self._manifest.columns)
-        if not row_bytes and not has_strings:
+        if not row_bytes and not any(column.is_variable for column in self._manifest.columns):
             return  # rows of no bytes at all: there is nothing to decode, however many they are
         rows = self._shard.rows
         step = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
@@ -110,20 +110,24 @@ class _ShardChecker:
             elif self._manifest.format == "tfrecord":
                 self._check_equal(start, stop)
 
-    def _check_values(self, column: Column, values: Array, start: int) -> None:
+    def _check_values(self, column: Column, found: Array | Ragged, start: int) -> None:
         """Raises DamagedFileError where a bool is neither 0 nor 1, or a label is of no class."""
+        values = found.values if isinstance(found, Ragged) else found
         if column.encoding == STRINGS or not values.size:
             return
+        splits = found.row_splits if isinstance(found, Ragged) else None
         if column.dtype == "bool":
-            self._expect(values.view(np.uint8) <= 1, start, f"{column.name} is neither true nor false")
+            self._expect(values.view(np.uint8) <= 1, start, f"{column.name} is neither true nor false", splits)
         classes = self._classes.get(column.name)
         if classes is not None and values.dtype.kind in "iu":
-            self._expect(values < classes, start, f"{column.name} is not one of its {classes} classes")
+            self._expect(values < classes, start, f"{column.name} is not one of its {classes} classes", splits)
 
-    def _expect(self, good: Array, start: int, message: str) -> None:
+    def _expect(self, good: Array, start: int, message: str, row_splits: Array | None = None) -> None:
+        """Raises DamagedFileError for the first row (or item, whose row the bounds tell) that is not good."""
         bad = np.flatnonzero(~good.reshape(len(good), -1).all(axis=1))
         if len(bad):
-            raise DamagedFileError(f"record {start + int(bad[0])}: {message}")
+            row = int(bad[0]) if row_splits is None else int(np.searchsorted(row_splits, bad[0], side="right")) - 1
+            raise DamagedFileError(f"record {start + row}: {message}")
 
     def _check_equal(self, start: int, stop: int) -> None:
         """Records of one length: the first is parsed, the others must have the same bytes around their values."""
@@ -168,19 +172,19 @@ class _ShardChecker:
                 raise DamagedFileError(f"record 0: begins at byte 0, the index says {place}")
             head = self._files.view(self._shard.data, place, min(place + HEADER, self._shard.data.bytes), populate=False)
             end = place + HEADER + int.from_bytes(head[:8].tobytes(), "little") + FOOTER
-            following = index[number - start + 1, 0] if number + 1 < stop else None
+            following = int(index[number - start + 1, 0]) if number + 1 < stop else None
             if end > self._shard.data.bytes or (following is not None and following != end):
                 raise DamagedFileError(f"record {number}: ends at byte {end}, the index says {following}")
             record = self._files.view(self._shard.data, place, end, populate=False).tobytes()
             self._compare(record, dict(self._string_runs(strings, place)), number)
 
     def _string_runs(self, strings: list[int], place: int) -> Iterator[tuple[str, tuple[tuple[int, int], ...]]]:
-        """Start and end in the record of each string of a row of the index, by column."""
+        """Start and end in the record of each run of bytes of a row of the index, by column."""
         position = 0
         for column in self._manifest.columns:
-            if column.encoding == STRINGS:
-                pairs = strings[position : position + 2 * column.values]
-                position += 2 * column.values
+            if column.is_variable:
+                pairs = strings[position : position + 2 * column.index_slots]
+                position += 2 * column.index_slots
                 runs = zip(pairs[0::2], pairs[1::2], strict=True)
                 yield column.name, tuple((start - place, start - place + length) for start, length in runs)
 
@@ -199,8 +203,10 @@ class _ShardChecker:
             values = found[column.name]
             runs = tuple((start + HEADER, end + HEADER) for start, end in values.runs)
             expected = strings.get(column.name, ((offset, offset + column.width),))
+            if column.is_ragged and column.encoding == STRINGS:  # the index has the list they are in
+                runs = ((values.content[0] + HEADER, values.content[1] + HEADER),)
             kinds = (example.INT64_LIST,) if column.encoding == VARINT else (example.BYTES_LIST, example.FLOAT_LIST)
-            if (values.kind not in kinds and expected) or (runs != expected and (column.width or column.encoding == STRINGS)):
+            if (values.kind not in kinds and expected) or (runs != expected and (column.width or column.is_variable)):
                 raise DamagedFileError(
                     f"record {number}: {column.name} is at {runs!s:.100}, and the manifest says {expected!s:.100}"
                 )

@@ -24,17 +24,18 @@ _MAX_VARINT = 10
 @dataclasses.dataclass(frozen=True)
 class Values:
     """The values of one feature: their kind, and start and end in the record of each run of bytes
-    (each byte string; the packed numbers)."""
+    (each byte string; the packed numbers), and of the list they are in."""
 
     kind: int
     runs: tuple[tuple[int, int], ...]
+    content: tuple[int, int] = (0, 0)
 
 
 def parse(record: bytes) -> dict[str, Values]:
     """The features of a serialized Example, by name.
 
     >>> parse(bytes.fromhex("0a0f0a0d0a05") + b"label" + bytes.fromhex("12041a020a00"))
-    {'label': Values(kind=3, runs=((17, 17),))}
+    {'label': Values(kind=3, runs=((17, 17),), content=(15, 17))}
 
     Raises:
       DamagedFileError: it is not an Example, or names a feature twice.
@@ -47,6 +48,18 @@ def parse(record: bytes) -> dict[str, Values]:
                 raise DamagedFileError(f"has the feature {show(name)} twice")
             features[name] = values
     return features
+
+
+def parse_list(content: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of each value of a serialized list.
+
+    >>> list(parse_list(bytes.fromhex("0a0261620a0163")))
+    [(2, 4), (6, 7)]
+
+    Raises:
+      DamagedFileError: it is no list.
+    """
+    return _fields(content, 0, len(content), "a list")
 
 
 def _parse_entry(record: bytes, start: int, end: int) -> tuple[str, Values]:
@@ -75,7 +88,7 @@ def _parse_feature(record: bytes, start: int, end: int) -> Values:
     first, last = _delimited(record, start + 1, end)
     if last != end or wire != 2 or kind not in (BYTES_LIST, FLOAT_LIST, INT64_LIST):
         raise DamagedFileError(f"has a feature that is not one list (tag {record[start]})")
-    return Values(kind, tuple(_fields(record, first, last, "a list")))
+    return Values(kind, tuple(_fields(record, first, last, "a list")), (first, last))
 
 
 def _fields(record: bytes, start: int, end: int, what: str) -> Iterator[tuple[int, int]]:

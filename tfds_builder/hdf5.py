@@ -41,21 +41,46 @@ def check_structure(stream: BinaryIO, columns: Sequence[Column], geometry: Geome
     try:
         reader = _Reader(stream)
         shapes = reader.check(dict(_expect(columns, geometry, rows)))
-        for column, splits in zip(columns, geometry.row_splits, strict=True):
-            if column.encoding == STRINGS:
-                reader.check_splits(column.name, splits, rows * column.values, *shapes[f"{column.name}/values"])
+        for column, *splits in zip(columns, geometry.row_splits, geometry.string_splits, strict=True):
+            if column.is_variable:
+                _check_bounds(reader, column, rows, shapes, *splits)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise DamagedFileError(f"is not laid out as HDF5: {error}") from error
 
 
 def _expect(columns: Sequence[Column], geometry: Geometry, rows: int) -> Iterator[tuple[str, tuple[str, tuple[int, ...], int]]]:
     """Name, and (dtype, shape, where it begins), of every dataset of a shard. What has no bytes is nowhere."""
-    for column, offset, splits in zip(columns, geometry.offsets, geometry.row_splits, strict=True):
-        if column.encoding == STRINGS:
+    places = zip(geometry.offsets, geometry.row_splits, geometry.string_splits, strict=True)
+    for column, (offset, splits, strings) in zip(columns, places, strict=True):
+        if column.is_ragged:
+            yield f"{column.name}/row_splits", ("int64", (rows + 1,), splits)
+            if column.encoding == STRINGS:
+                yield f"{column.name}/values", ("uint8", (-1,), offset)
+                yield f"{column.name}/string_splits", ("int64", (-1,), strings)
+            else:
+                yield f"{column.name}/values", (column.dtype, (-1, *column.item_shape), offset)
+        elif column.encoding == STRINGS:
             yield f"{column.name}/values", ("uint8", (-1,), offset)
             yield f"{column.name}/row_splits", ("int64", (rows * column.values + 1,), splits)
         else:
-            yield column.name, (column.dtype, (rows, *column.shape), offset)
+            yield column.name, (column.dtype, (rows, *column.item_shape), offset)
+
+
+def _check_bounds(
+    reader: _Reader, column: Column, rows: int, shapes: Mapping[str, tuple[int, ...]], splits: int, strings: int
+) -> None:
+    """Raises DamagedFileError unless the bounds of a variable column go from 0 to the end of what they bound."""
+    length = shapes[f"{column.name}/values"][0]
+    if column.encoding != STRINGS:
+        reader.check_splits(column.name, splits, rows, length)
+    elif not column.is_ragged:
+        reader.check_splits(column.name, splits, rows * column.values, length)
+    else:
+        items, rest = divmod(shapes[f"{column.name}/string_splits"][0] - 1, column.values)
+        if rest or items < 0:
+            raise DamagedFileError(f"column {show(column.name)} has a part of an item")
+        reader.check_splits(column.name, splits, rows, items)
+        reader.check_splits(column.name, strings, items * column.values, length)
 
 
 class _Reader:
@@ -77,10 +102,10 @@ class _Reader:
         return {name: _parse_shape(kinds[_DATASPACE]) for name, kinds in found.items()}
 
     def check_splits(self, name: str, place: int, count: int, length: int) -> None:
-        """Raises DamagedFileError unless the bounds of so many strings go from 0 to the length of their values."""
+        """Raises DamagedFileError unless so many bounds, and one more, go from 0 to a length."""
         first, last = (struct.unpack("<q", self._at(place + 8 * number, 8))[0] for number in (0, count))
         if (first, last) != (0, length):
-            raise DamagedFileError(f"column {show(name)} has strings from {first} to {last} in {length} bytes")
+            raise DamagedFileError(f"column {show(name)} has bounds from {first} to {last} in {length}")
 
     def _at(self, start: int, count: int) -> bytes:
         """Bytes of the file. All that is asked for together is bounded: a file cannot send us round in circles."""
@@ -209,7 +234,7 @@ class _Reader:
             if kind not in kinds:
                 raise DamagedFileError(f"{where} has no shape, dtype or place")
         found = _parse_shape(kinds[_DATASPACE])
-        if found != shape and not (shape == (-1,) and len(found) == 1):
+        if found != shape and not (shape[:1] == (-1,) and len(found) == len(shape) and found[1:] == shape[1:]):
             raise DamagedFileError(f"{where} has shape {show(found)}, the manifest says {show(shape)}")
         _check_dtype(kinds[_DATATYPE], dtype, where)
         size = DTYPE_BYTES[dtype]

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_info as dataset_info_lib
 from tensorflow_datasets.core import naming
@@ -28,7 +29,13 @@ TEMPLATES: Mapping[str, str] = {
 }
 """Shard file names by format, and of a TFRecord shard's index, in TFDS's template language (`filepathTemplate`)."""
 
-_DIRECT = (tfds.features.Tensor, tfds.features.Scalar, tfds.features.ClassLabel, tfds.features.Text)
+_DIRECT = (
+    tfds.features.Tensor,
+    tfds.features.Scalar,
+    tfds.features.ClassLabel,
+    tfds.features.Text,
+    tfds.features.BBoxFeature,
+)
 
 
 def shard_file_name(format: str, name: str, split: str, index: int, count: int) -> str:
@@ -44,10 +51,45 @@ def shard_file_name(format: str, name: str, split: str, index: int, count: int) 
 
 
 def is_direct(feature: Any) -> bool:
-    """Whether a column holds the feature's very value; otherwise it holds what
-    `feature.encode_example` made of it, and reading goes through `feature.decode_example`."""
+    """Whether a column holds the feature's very value; otherwise its columns hold what
+    `feature.encode_example` made of it, and reading goes through `feature.decode_example`.
+
+    Of rows of different shapes those are direct that differ along the first axis only: they are runs of items. A
+    sequence is one of them, if its items are.
+    """
+    if type(feature) is tfds.features.Sequence:
+        inner = feature.feature
+        return type(inner) in _DIRECT and not getattr(inner, "_encoded_to_bytes", False) and None not in inner.shape
     zlib = getattr(feature, "_encoding", None) == tfds.features.Encoding.ZLIB
-    return type(feature) in _DIRECT and not zlib
+    return type(feature) in _DIRECT and not zlib and None not in feature.shape[1:]
+
+
+def flat_info(name: str, feature: Any) -> dict[str, Any]:
+    """The `tfds.features.TensorInfo`s of what a feature is serialized to, by flat name."""
+    return dict(_flatten_info(name, feature.get_serialized_info()))
+
+
+def _flatten_info(name: str, info: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(info, Mapping):
+        for key, item in info.items():
+            yield from _flatten_info(f"{name}/{key}", item)
+    else:
+        yield name, info
+
+
+def serialized_specs(name: str, feature: Any) -> dict[str, Any]:
+    """The same as they are in an Example, where nested sequences are one list of values and one of lengths a level
+    (`example_serializer._add_ragged_fields`)."""
+    specs: dict[str, Any] = {}
+    for key, info in flat_info(name, feature).items():
+        if info.sequence_rank < 2:
+            specs[key] = info
+            continue
+        lengths = tfds.features.TensorInfo(shape=(None,), dtype=np.int64)
+        specs |= {f"{key}/ragged_row_lengths_{level}": lengths for level in range(info.sequence_rank - 1)}
+        inner = tuple(info.shape[info.sequence_rank :])
+        specs[f"{key}/ragged_flat_values"] = tfds.features.TensorInfo(shape=(None, *inner), dtype=info.np_dtype)
+    return specs
 
 
 def flatten_features(features: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -102,14 +144,14 @@ def features_of(manifest: Manifest) -> Any:
             if name not in tfds.features.FeatureConnector._registered_features:
                 raise ManifestError(f"class {show(name)} is none of tfds.features; import the module that defines it first")
         features = tfds.features.FeaturesDict.from_json(manifest.features)
-        leaves = dict(flatten_features(features))
+        leaves, labels = dict(flatten_features(features)), dict(class_labels(features))
         for name, names in manifest.labels.items():
-            if not isinstance(leaves[name], tfds.features.ClassLabel):
+            if name not in labels:
                 raise ManifestError(f"labels of {show(name)}, which is no ClassLabel")
-            leaves[name].names = list(names)
+            labels[name].names = list(names)
     except Exception as error:  # TFDS raises whatever its parsers raise
         raise ManifestError(f"{manifest.name}: the manifest's features are not TFDS features: {error!s:.300}") from error
-    missing = set(leaves) - {column.name for column in manifest.columns}
+    missing = {name for leaf in leaves.items() for name in serialized_specs(*leaf)} - {column.name for column in manifest.columns}
     if missing:
         raise ManifestError(f"{manifest.name}: features without a stored column: {sorted(missing)}")
     return features
@@ -133,13 +175,22 @@ def _class_names(content: Any) -> Iterator[str]:
             yield from _class_names(value)
 
 
+def class_labels(feature: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every ClassLabel of a feature, inside sequences and labelled images too, by the flat name TFDS keeps its names under."""
+    if isinstance(feature, tfds.features.ClassLabel):
+        yield name, feature
+    elif isinstance(feature, tfds.features.LabeledImage):
+        yield name, feature._class_label
+    elif isinstance(feature, tfds.features.Sequence):
+        yield from class_labels(feature.feature, name)
+    elif isinstance(feature, tfds.features.FeaturesDict):
+        for key, item in sorted(feature.items()):
+            yield from class_labels(item, f"{name}/{key}" if name else key)
+
+
 def labels_of(features: Any) -> dict[str, list[str]]:
     """Class names by flat feature name, for every ClassLabel that was given names."""
-    return {
-        name: list(feature.names)
-        for name, feature in flatten_features(features)
-        if isinstance(feature, tfds.features.ClassLabel) and feature._str2int is not None
-    }
+    return {name: list(label.names) for name, label in class_labels(features) if label._str2int is not None}
 
 
 class ExportedInfo(tfds.core.DatasetInfo):

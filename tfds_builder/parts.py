@@ -46,18 +46,19 @@ class Column:
     """One stored column: the flat name of a feature, and how a row of it is encoded.
 
     Attributes:
-      name: flat feature name, nested ones joined by `/` (`"target/boxes"`).
+      name: flat name of what TFDS stores, nested ones joined by `/` (`"target/boxes"`).
       dtype: a key of `DTYPE_BYTES`, or `"string"`.
-      shape: shape of one row, channels-last, without the batch axis.
+      shape: shape of one row, channels-last, without the batch axis. The first size is None where rows
+        differ in length: a row is then any number of items of the rest of the shape.
       encoding: `RAW`, `VARINT` or `STRINGS`.
-      width: bytes one row takes; 0 for `STRINGS`, whose rows differ.
+      width: bytes one row (one item, where rows differ in length) takes; 0 for `STRINGS`, which differ.
       source_dtype: dtype the DataLoader gave, for the way back.
       source_layout: layout the DataLoader gave (`"NCHW"`), or `""` where it was not permuted.
     """
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     encoding: str
     width: int
     source_dtype: str = ""
@@ -65,7 +66,9 @@ class Column:
 
     def __post_init__(self) -> None:
         where = f"column {self.name!r:.200}"
-        if len(self.shape) > MAX_AXES or math.prod(max(1, size) for size in self.shape) > MAX_ROW_VALUES:
+        if None in self.shape[1:]:
+            raise ManifestError(f"{where}: only the first size can be unknown (got shape {show(self.shape)})")
+        if len(self.shape) > MAX_AXES or math.prod(max(1, size) for size in self.item_shape) > MAX_ROW_VALUES:
             raise ManifestError(
                 f"{where}: a row must have at most {MAX_AXES} axes and {MAX_ROW_VALUES} values (got shape {show(self.shape)})"
             )
@@ -88,11 +91,33 @@ class Column:
                 f"{where}: {self.encoding} of dtype {show(self.dtype)} and shape {show(self.shape)} "
                 f"cannot be {self.width} bytes wide"
             )
+        if self.is_ragged and not self.values:
+            raise ManifestError(f"{where}: items of no values cannot be counted (got shape {show(self.shape)})")
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether a row is any number of items."""
+        return bool(self.shape) and self.shape[0] is None
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether rows take different numbers of bytes, so that an index says where they are."""
+        return self.is_ragged or self.encoding == STRINGS
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of an item; of a row, where all rows have one shape."""
+        return tuple(size for size in self.shape if size is not None)
 
     @property
     def values(self) -> int:
-        """Number of values in one row: the product of its shape."""
-        return math.prod(self.shape)
+        """Number of values in one item (in one row, where all rows have one shape)."""
+        return math.prod(self.item_shape)
+
+    @property
+    def index_slots(self) -> int:
+        """(start, length) pairs that the index of a TFRecord shard has for a row: one a string, or one for all items."""
+        return 1 if self.is_ragged else self.values if self.encoding == STRINGS else 0
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "shape": list(self.shape)}
@@ -104,8 +129,10 @@ class Column:
             key: expect(expect_field(content, key, where), str, f"{where} {key}")
             for key in ("name", "dtype", "encoding", "source_dtype", "source_layout")
         }
+        shape = expect(expect_field(content, "shape", where), list, f"{where} shape")
+        first: tuple[int | None, ...] = (None,) if shape[:1] == [None] else ()
         return cls(
-            shape=expect_naturals(expect_field(content, "shape", where), f"{where} shape"),
+            shape=first + expect_naturals(shape[len(first) :], f"{where} shape"),
             width=expect_natural(expect_field(content, "width", where), f"{where} width"),
             **text,
         )
@@ -116,15 +143,17 @@ class Geometry:
     """Where the columns of a shard lie: the byte table. Shards that agree share one.
 
     For column `i`, row `r` starts at `offsets[i] + r * strides[i]` from the start of the file.
-    For a STRINGS column of an HDF5 shard, `offsets[i]` is where its `values` start and `row_splits[i]` where its
-    int64 `row_splits` do. A TFRecord shard with a STRINGS column has records of different
+    For a variable column of an HDF5 shard, `offsets[i]` is where its `values` start and `row_splits[i]` where its
+    int64 `row_splits` do: the bounds of its strings, or of the items of its rows; `string_splits[i]` where those of its
+    strings do, if a row is any number of them. A TFRecord shard with a variable column has records of different
     lengths: `strides` are 0, `offsets` count from the record's start, and an index file says
-    where each record and each string is.
+    where each record and each string, or run of items, is.
     """
 
     offsets: tuple[int, ...]
     strides: tuple[int, ...]
     row_splits: tuple[int, ...]
+    string_splits: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}

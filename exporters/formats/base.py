@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from exporters.arrays import Array
+from exporters.arrays import Columns
 from tfds_builder.manifest import Column, Geometry
 
 
@@ -44,8 +44,8 @@ class ShardContext:
 class ShardWriter(Protocol):
     """Writes one shard. Nothing it is given is kept: the loader may reuse its memory."""
 
-    def append(self, columns: Mapping[str, Array]) -> None:
-        """Adds the rows of a batch: stored columns by flat name, each (rows, *shape)."""
+    def append(self, columns: Columns) -> None:
+        """Adds the rows of a batch: stored columns by flat name, each (rows, *shape), or `Ragged`."""
 
     def finish(self) -> Geometry:
         """Hands the last bytes to the sink and says where the columns lie."""

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array
+from exporters.arrays import Array, Columns
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import BLOCK_BYTES, Blocks
 from exporters.layout import copy_into
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
+from tfds_builder.ragged import Ragged
 from tfds_builder.table import to_numpy_dtype
 
 try:
@@ -29,8 +30,9 @@ try:
 except ImportError as error:
     raise MissingDependencyError('format="hdf5" needs h5py: pip install "torch2tfds[hdf5]"') from error
 
-VALUES, ROW_SPLITS = "values", "row_splits"
-"""Datasets of the group that a column of strings is: their bytes end to end, and int64 bounds."""
+VALUES, ROW_SPLITS, STRING_SPLITS = "values", "row_splits", "string_splits"
+"""Datasets of the group that a variable column is: the items of all rows (the bytes of all strings) end to end; the bounds
+of the rows (of the strings, where every row has as many); those of the strings, where rows have any number of them."""
 
 
 class HDF5Format:
@@ -64,9 +66,8 @@ class HDF5Writer:
         self._skeleton: tuple[_SparseFile, dict[str, int]] | None = None  # of the rows that were expected
         self._rows = 0
         self._chunks: dict[str, list[Array]] = {column.name: [] for column in context.columns}
-        self._splits: dict[str, list[Array]] = {c.name: [np.zeros(1, "<i8")] for c in context.columns if c.encoding == STRINGS}
-        self._string_bytes = dict.fromkeys(self._splits, 0)
-        if context.expected_rows and not self._splits:
+        self._variable = {column.name: _Variable(column) for column in context.columns if column.is_variable}
+        if context.expected_rows and not self._variable:
             self._begin_stream(context.expected_rows)
 
     def _begin_stream(self, rows: int) -> None:
@@ -77,25 +78,20 @@ class HDF5Writer:
             self._copy_metadata(skeleton, 0, places[column.name])
             self._streamed = _Stream(self._data, column, places[column.name])
 
-    def append(self, columns: Mapping[str, Array]) -> None:
+    def append(self, columns: Columns) -> None:
         for column in self._context.columns:
             values = columns[column.name]
-            if column.encoding == STRINGS:
-                self._append_strings(column.name, values)
-            elif self._streamed is not None and column.name == self._streamed.column.name:
+            if column.is_variable:
+                self._variable[column.name].append(values)
+                continue
+            assert isinstance(values, np.ndarray)
+            if self._streamed is not None and column.name == self._streamed.column.name:
                 self._streamed.append(values)
             else:
                 chunk = np.empty(values.shape, to_numpy_dtype(column.dtype))
                 copy_into(chunk, values)
                 self._chunks[column.name].append(chunk.reshape(-1).view(np.uint8))
         self._rows += len(values)
-
-    def _append_strings(self, name: str, values: Array) -> None:
-        strings = values.ravel().tolist()
-        lengths = np.fromiter(map(len, strings), "<i8", len(strings))
-        self._splits[name].append(np.cumsum(lengths, dtype="<i8") + self._string_bytes[name])
-        self._string_bytes[name] += int(lengths.sum())
-        self._chunks[name].append(np.frombuffer(b"".join(strings), np.uint8))
 
     def finish(self) -> Geometry:
         if self._streamed is not None:
@@ -108,9 +104,10 @@ class HDF5Writer:
         self._write(skeleton, places)
         columns = self._context.columns
         return Geometry(
-            offsets=tuple(places[f"{c.name}/{VALUES}" if c.encoding == STRINGS else c.name] for c in columns),
-            strides=tuple(c.width for c in columns),
-            row_splits=tuple(places[f"{c.name}/{ROW_SPLITS}"] if c.encoding == STRINGS else 0 for c in columns),
+            offsets=tuple(places[f"{c.name}/{VALUES}" if c.is_variable else c.name] for c in columns),
+            strides=tuple(0 if c.is_variable else c.width for c in columns),
+            row_splits=tuple(places.get(f"{c.name}/{ROW_SPLITS}", 0) if c.is_variable else 0 for c in columns),
+            string_splits=tuple(places.get(f"{c.name}/{STRING_SPLITS}", 0) if c.is_variable else 0 for c in columns),
         )
 
     def _take_back(self, streamed: _Stream) -> None:
@@ -126,16 +123,14 @@ class HDF5Writer:
             file.attrs.update(_to_attributes(self._context.attributes))
             created = {}
             for column in sorted(self._context.columns, key=lambda column: -column.width):
-                if column.encoding == STRINGS:
+                if column.is_variable:
                     group = _make_groups(file, f"{column.name}/")
                     group.attrs.update(_to_attributes(self._context.column_attributes[column.name]))
-                    total = self._string_bytes[column.name]
-                    created[f"{column.name}/{VALUES}"] = _create_dataset(group, VALUES, (total,), np.dtype("u1"))
-                    splits = (rows * column.values + 1,)
-                    created[f"{column.name}/{ROW_SPLITS}"] = _create_dataset(group, ROW_SPLITS, splits, np.dtype("<i8"))
+                    for name, (shape, dtype) in self._variable[column.name].datasets().items():
+                        created[f"{column.name}/{name}"] = _create_dataset(group, name, shape, dtype)
                 else:
                     group = _make_groups(file, column.name)
-                    shape = (rows, *column.shape)
+                    shape = (rows, *column.item_shape)
                     dataset = _create_dataset(group, column.name.split("/")[-1], shape, _stored_dtype(column.dtype))
                     dataset.attrs.update(_to_attributes(self._context.column_attributes[column.name]))
                     created[column.name] = dataset
@@ -145,9 +140,9 @@ class HDF5Writer:
         """The whole file in order: h5py's metadata with our columns in the gaps it left."""
         pieces: dict[str, list[Array]] = {}
         for column in self._context.columns:
-            if column.encoding == STRINGS:
-                pieces[f"{column.name}/{VALUES}"] = self._chunks[column.name]
-                pieces[f"{column.name}/{ROW_SPLITS}"] = self._splits[column.name]
+            if column.is_variable:
+                for name, chunks in self._variable[column.name].chunks.items():
+                    pieces[f"{column.name}/{name}"] = chunks
             else:
                 pieces[column.name] = self._chunks[column.name]
         position = 0
@@ -169,12 +164,60 @@ class HDF5Writer:
             self._data.write(skeleton.read_at(start, stop - start))
 
 
+class _Variable:
+    """A variable column of one shard, gathered in memory.
+
+    Attributes:
+      chunks: parts of each of its datasets, by name, in order.
+    """
+
+    def __init__(self, column: Column) -> None:
+        self._column, self._has_strings = column, column.encoding == STRINGS
+        names = [VALUES, ROW_SPLITS, *([STRING_SPLITS] if column.is_ragged and self._has_strings else [])]
+        self.chunks: dict[str, list[Array]] = {name: [np.zeros(1, "<i8")] for name in names}
+        self.chunks[VALUES] = []
+        self._totals = dict.fromkeys(names, 0)
+
+    def append(self, values: Array | Ragged) -> None:
+        """Adds the rows of a batch."""
+        if isinstance(values, Ragged):
+            self._append_splits(ROW_SPLITS, np.diff(values.row_splits))
+            items = values.values
+        else:
+            items = values
+        if not self._has_strings:
+            chunk = np.ascontiguousarray(items, to_numpy_dtype(self._column.dtype))
+            self.chunks[VALUES].append(chunk.reshape(-1).view(np.uint8).copy())
+            return
+        strings = items.ravel().tolist()
+        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
+        self._append_splits(STRING_SPLITS if isinstance(values, Ragged) else ROW_SPLITS, lengths)
+        self.chunks[VALUES].append(np.frombuffer(b"".join(strings), np.uint8))
+
+    def _append_splits(self, name: str, lengths: Array) -> None:
+        self.chunks[name].append(np.cumsum(lengths, dtype="<i8") + self._totals[name])
+        self._totals[name] += int(lengths.sum())
+
+    def datasets(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Shape and dtype of each dataset, by name."""
+        sizes = {name: sum(chunk.size for chunk in chunks) for name, chunks in self.chunks.items()}
+        found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+            name: ((size,), np.dtype("<i8")) for name, size in sizes.items()
+        }
+        if self._has_strings:
+            found[VALUES] = ((sizes[VALUES],), np.dtype("u1"))
+        else:
+            shape = (sizes[VALUES] // self._column.width, *self._column.item_shape)
+            found[VALUES] = (shape, _stored_dtype(self._column.dtype))
+        return found
+
+
 class _Stream:
     """A column that goes to the file as it is drained; `start` is where it begins."""
 
     def __init__(self, data: Sink, column: Column, start: int) -> None:
         self.column, self.start = column, start
-        shape = (max(1, BLOCK_BYTES // column.width), *column.shape)
+        shape = (max(1, BLOCK_BYTES // column.width), *column.item_shape)
         self._blocks = Blocks(data, lambda: np.empty(shape, to_numpy_dtype(column.dtype)))
         self.flush = self._blocks.flush
 

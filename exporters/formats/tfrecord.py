@@ -16,16 +16,18 @@ import itertools
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
-from exporters.arrays import Array
+from exporters.arrays import Array, Columns
 from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import BLOCK_BYTES, Blocks
 from exporters.layout import copy_into
 from tfds_builder.manifest import STRINGS, VARINT, Column, Geometry
+from tfds_builder.ragged import Ragged
 from tfds_builder.records import MASK_DELTA, masked_crc32c
 
 _HEADER, _FOOTER = 12, 4
@@ -61,14 +63,14 @@ class _Template:
     """The constant bytes of a record's fixed columns, and where the holes are."""
 
     def __init__(self, columns: Sequence[Column], lists: Mapping[str, str]) -> None:
-        self.fixed = [column for column in columns if column.encoding != STRINGS]
-        self.strings = [column for column in columns if column.encoding == STRINGS]
+        self.fixed = [column for column in columns if not column.is_variable]
+        self.variable = [_Variable(column, lists[column.name]) for column in columns if column.is_variable]
         entries, ends = b"", []
         for column in self.fixed:
             entries += _entry(column.name, _delimited(_LISTS[lists[column.name]], _delimited(0x0A, bytes(column.width))))
             ends.append(len(entries))
         prefix = bytes([0x0A])  # Example.features
-        prefix += bytes(_LENGTH_BYTES) if self.strings else varint(len(entries))
+        prefix += bytes(_LENGTH_BYTES) if self.variable else varint(len(entries))
         self.start = _HEADER + len(prefix)
         self.body = prefix + entries
         self.offsets = {column.name: self.start + end - column.width for column, end in zip(self.fixed, ends, strict=True)}
@@ -82,6 +84,69 @@ class _Template:
     def make_block(self) -> Array:
         """Records with nothing but their constant bytes, as many as a block holds."""
         return np.broadcast_to(self.row, (max(1, BLOCK_BYTES // self.record_bytes), self.record_bytes)).copy()
+
+
+class _Variable:
+    """A column whose rows differ in length: the bytes around the list of a row, and the list.
+
+    All lengths are five bytes wide, so that what lies around a list has one size.
+    """
+
+    def __init__(self, column: Column, list_name: str) -> None:
+        self.column = column
+        self._packs = column.encoding != STRINGS  # one run of bytes: numbers, or the bytes of a tensor
+        name = _delimited(0x0A, column.name.encode())
+        parts = [b"\x0a", None, name + b"\x12", None, bytes([_LISTS[list_name]]), None, *([b"\x0a", None] if self._packs else [])]
+        self._row, self._places = b"", list[int]()
+        for part in parts:
+            if part is None:
+                self._places.append(len(self._row))
+            self._row += bytes(_LENGTH_BYTES) if part is None else part
+        self.size = len(self._row)
+
+    def headers(self, lengths: Array) -> Array:
+        """What comes before the list of each row (before the run of bytes, if it is one): uint8, shape (rows, size).
+
+        Args:
+          lengths: bytes of each row's list (of its run): int64, shape (rows,).
+        """
+        out: Array = np.broadcast_to(np.frombuffer(self._row, np.uint8), (len(lengths), self.size)).copy()
+        for place in self._places:  # each length counts all that follows it
+            _put_varints(out[:, place : place + _LENGTH_BYTES], lengths + (self.size - place - _LENGTH_BYTES), _LENGTH_BYTES)
+        return out
+
+    def lists(self, values: Array | Ragged) -> tuple[list[Any], Array]:
+        """The list (the run of bytes) of each row as a buffer, and for the index start and length of each of its
+        runs, counted from the list's start: int64, shape (rows, 2 * slots)."""
+        if self._packs:
+            assert isinstance(values, Ragged)
+            packed = memoryview(self._pack(values.values))  # type: ignore[arg-type]  # ndarray is a buffer
+            bounds = values.row_splits * self.column.width
+            places = np.stack([np.zeros_like(bounds[:-1]), np.diff(bounds)], axis=1)
+            ends = bounds.tolist()
+            return [packed[start:end] for start, end in itertools.pairwise(ends)], places
+        if isinstance(values, Ragged):
+            return self._string_lists(values)
+        rows = values.reshape(len(values), -1).tolist()
+        lists = [b"".join([b"\x0a" + varint(len(text), _LENGTH_BYTES) + text for text in row]) for row in rows]
+        lengths = np.array([[len(text) for text in row] for row in rows], np.int64).reshape(len(rows), -1)
+        starts = np.cumsum(lengths + (1 + _LENGTH_BYTES), axis=1) - lengths
+        return lists, np.stack([starts, lengths], axis=2).reshape(len(rows), -1)
+
+    def _string_lists(self, values: Ragged) -> tuple[list[Any], Array]:
+        lists = [
+            b"".join([b"\x0a" + varint(len(text), _LENGTH_BYTES) + text for text in values[row].ravel().tolist()])
+            for row in range(len(values))
+        ]
+        return lists, np.array([(0, len(content)) for content in lists], np.int64).reshape(-1, 2)
+
+    def _pack(self, items: Array) -> Array:
+        """Values as the bytes of a list: uint8, one axis."""
+        if self.column.encoding != VARINT:
+            return np.ascontiguousarray(items).reshape(-1).view(np.uint8)
+        out = np.empty((len(items), self.column.width), np.uint8)
+        _fill_varints(out, self.column, items)
+        return out.reshape(-1)
 
 
 def _entry(name: str, feature: bytes) -> bytes:
@@ -101,7 +166,7 @@ class TFRecordFormat:
         return tuple(columns)
 
     def needs_index(self, columns: Sequence[Column]) -> bool:
-        return any(column.encoding == STRINGS for column in columns)
+        return any(column.is_variable for column in columns)
 
     def open(self, data: Sink, index: Sink | None, context: ShardContext) -> TFRecordWriter:
         return TFRecordWriter(data, index, context)
@@ -115,48 +180,64 @@ class TFRecordWriter:
         self._template = _Template(context.columns, context.lists)
         self._blocks = Blocks(data, self._template.make_block, _fill_checksums)
         self._position = 0
+        self._fixed = np.empty((0, 0), np.uint8)  # the fixed parts of the records of a batch
 
-    def append(self, columns: Mapping[str, Array]) -> None:
+    def append(self, columns: Columns) -> None:
         rows = len(next(iter(columns.values())))
-        if self._template.strings:
-            records = np.broadcast_to(self._template.row, (rows, self._template.record_bytes)).copy()
-            self._fill(records, columns, slice(None))
-            self._append_indexed(records, columns)
+        if self._template.variable:
+            self._append_indexed(columns, rows)
             return
         for records, part in self._blocks.room(rows):
             self._fill(records, columns, part)
 
-    def _fill(self, records: Array, columns: Mapping[str, Array], part: slice) -> None:
+    def _fill(self, records: Array, columns: Columns, part: slice) -> None:
         """Writes the fixed columns of some rows into records whose constant bytes are in place."""
         for column in self._template.fixed:
             if column.width and len(records):
-                fill(records, self._template.offsets[column.name], column, columns[column.name][part])
+                values = columns[column.name]
+                assert isinstance(values, np.ndarray)
+                fill(records, self._template.offsets[column.name], column, values[part])
 
-    def _append_indexed(self, records: Array, columns: Mapping[str, Array]) -> None:
-        """Records of different lengths: the fixed part, then the strings; the index says where they went."""
-        template = self._template
-        fixed_bytes = template.record_bytes - _FOOTER
-        index = np.empty((len(records), 1 + 2 * sum(column.values for column in template.strings)), "<i8")
-        out: list[bytes] = []
-        for row in range(len(records)):
-            entries, places = _string_entries(template.strings, columns, row, self._position + fixed_bytes)
-            features = fixed_bytes - template.start + len(entries)
-            body = b"\n" + varint(features, _LENGTH_BYTES) + records[row, template.start : fixed_bytes].tobytes() + entries
-            out += (_frame_header(len(body)), body, masked_crc32c(google_crc32c.value(body)).to_bytes(_FOOTER, "little"))
-            index[row] = [self._position, *places]
-            self._position += _HEADER + len(body) + _FOOTER
-        assert self._index is not None, "a shard with strings is opened with an index"
-        self._data.write(b"".join(out))
-        self._index.write(index)
+    def _append_indexed(self, columns: Columns, rows: int) -> None:
+        """Records of different lengths: the fixed part, then the lists; the index says where they went."""
+        template, fixed_bytes = self._template, self._template.record_bytes - _FOOTER
+        if len(self._fixed) < rows:
+            self._fixed = np.broadcast_to(template.row, (rows, template.record_bytes)).copy()
+        fixed = self._fixed[:rows, :fixed_bytes]
+        self._fill(self._fixed[:rows], columns, slice(None))
+        ends, entries, index = np.full(rows, fixed_bytes), list[tuple[list[int], Any]](), list[Array]()
+        for variable in template.variable:
+            lists, places = variable.lists(columns[variable.column.name])
+            lengths = np.fromiter(map(len, lists), np.int64, rows)
+            headers = variable.headers(lengths)
+            entries += [(ends.tolist(), headers), ((ends + variable.size).tolist(), lists)]
+            places[:, 0::2] += (ends + variable.size)[:, None]
+            index.append(places)
+            ends = ends + variable.size + lengths
+        _put_varints(fixed[:, template.start - _LENGTH_BYTES : template.start], ends - template.start, _LENGTH_BYTES)
+        _put_frame_headers(fixed, ends - _HEADER)
+        stops = np.cumsum(ends + _FOOTER)
+        starts = stops - ends - _FOOTER
+        out = np.empty(int(stops[-1]) if rows else 0, np.uint8)
+        _join(out, starts.tolist(), [([0] * rows, fixed), *entries])
+        _put_checksums(out, starts.tolist(), ends.tolist())
+        starts += self._position
+        for places in index:
+            places[:, 0::2] += starts[:, None]
+        assert self._index is not None, "a shard with variable columns is opened with an index"
+        self._data.write(out)
+        self._index.write(np.concatenate([starts[:, None], *index], axis=1, dtype="<i8"))
+        self._position += len(out)
 
     def finish(self) -> Geometry:
         self._blocks.flush()
         template = self._template
-        stride = 0 if template.strings else template.record_bytes
+        stride = 0 if template.variable else template.record_bytes
         return Geometry(
             offsets=tuple(template.offsets.get(column.name, 0) for column in self._columns),
-            strides=tuple(0 if column.encoding == STRINGS else stride for column in self._columns),
+            strides=tuple(0 if column.is_variable else stride for column in self._columns),
             row_splits=tuple(0 for _ in self._columns),
+            string_splits=tuple(0 for _ in self._columns),
         )
 
 
@@ -172,7 +253,7 @@ def fill(records: Array, start: int, column: Column, values: Array) -> None:
     if column.encoding == VARINT:
         _fill_varints(records[:, start : start + column.width], column, values)
         return
-    strides = (records.shape[1], *_row_strides(column.shape, values.dtype.itemsize))
+    strides = (records.shape[1], *_row_strides(column.item_shape, values.dtype.itemsize))
     holes: Array = np.ndarray(values.shape, values.dtype, records, start, strides)
     copy_into(holes, values)
 
@@ -189,28 +270,57 @@ def _fill_varints(target: Array, column: Column, values: Array) -> None:
     if size == 1:  # every value is below 128
         np.copyto(target, signed, casting="unsafe")
         return
-    bits = signed if signed.dtype == np.uint64 else signed.astype(np.int64).view(np.uint64)
+    _put_varints(target, signed, size)
+
+
+def _put_varints(target: Array, values: Array, size: int) -> None:
+    """Writes integers as varints of `size` bytes: shape (rows, values) into (rows, values * size)."""
+    bits = values.reshape(len(values), -1)
+    bits = bits if bits.dtype == np.uint64 else bits.astype(np.int64).view(np.uint64)
     for position in range(size):
         more = np.uint8(0x80 if position + 1 < size else 0)
         target[:, position::size] = ((bits >> np.uint64(7 * position)) & np.uint64(0x7F)).astype(np.uint8) | more
 
 
-def _string_entries(columns: Sequence[Column], arrays: Mapping[str, Array], row: int, base: int) -> tuple[bytes, list[int]]:
-    """The map entries of a row's strings, and start and length in the file of each string.
+def _join(out: Array, starts: list[int], parts: Sequence[tuple[list[int], Any]]) -> None:
+    """Puts the pieces of every record into its place.
 
-    `base` is where in the file the entries will begin.
+    Args:
+      out: uint8, room for all records.
+      starts: where each record begins.
+      parts: for each kind of piece, where in its record it goes, and the pieces: an array (records, bytes) or buffers.
     """
-    entries, places = b"", list[int]()
-    for column in columns:
-        values = arrays[column.name][row : row + 1].ravel().tolist()
-        payload = b"".join(_delimited(0x0A, value) for value in values)
-        entries += _entry(column.name, _delimited(_LISTS["bytes_list"], payload))
-        position = base + len(entries) - len(payload)
-        for value in values:
-            position += 1 + len(varint(len(value)))
-            places += (position, len(value))
-            position += len(value)
-    return entries, places
+    target = memoryview(out)  # type: ignore[arg-type]  # ndarray is a buffer
+    for offsets, pieces in parts:
+        if isinstance(pieces, np.ndarray):
+            flat, size = memoryview(np.ascontiguousarray(pieces).reshape(-1)), pieces.shape[1]  # type: ignore[arg-type]
+            for row, (start, offset) in enumerate(zip(starts, offsets, strict=True)):
+                target[start + offset : start + offset + size] = flat[row * size : (row + 1) * size]
+        else:
+            for start, offset, piece in zip(starts, offsets, pieces, strict=True):
+                target[start + offset : start + offset + len(piece)] = piece
+
+
+def _put_frame_headers(records: Array, lengths: Array) -> None:
+    """Writes the first 12 bytes of each record, whose data has that many bytes."""
+    unique, places = np.unique(lengths, return_inverse=True)
+    headers = np.frombuffer(b"".join(_frame_header(length) for length in unique.tolist()), np.uint8)
+    records[:, :_HEADER] = headers.reshape(-1, _HEADER)[places]
+
+
+def _put_checksums(out: Array, starts: list[int], ends: list[int]) -> None:
+    """Writes the masked CRC-32C of each record's data behind it; `ends` are counted from the starts."""
+    crcs = [google_crc32c.value(out[start + _HEADER : start + end]) for start, end in zip(starts, ends, strict=True)]
+    feet = _mask(np.array(crcs, np.uint32)).tobytes()
+    target = memoryview(out)  # type: ignore[arg-type]  # ndarray is a buffer
+    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        target[start + end : start + end + _FOOTER] = feet[row * _FOOTER : (row + 1) * _FOOTER]
+
+
+def _mask(crcs: Array) -> Array:
+    """Masked CRCs as they are stored: uint8, 4 bytes each."""
+    masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(MASK_DELTA)
+    return masked.astype("<u4").view(np.uint8)
 
 
 def _fill_checksums(records: Array) -> None:
@@ -225,5 +335,4 @@ def _fill_checksums(records: Array) -> None:
     else:
         values = map(google_crc32c.value, records[:, _HEADER:-_FOOTER])
     crcs = np.fromiter(values, np.uint32, len(records))
-    masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(MASK_DELTA)
-    records[:, -_FOOTER:] = masked.astype("<u4").view(np.uint8).reshape(-1, _FOOTER)
+    records[:, -_FOOTER:] = _mask(crcs).reshape(-1, _FOOTER)

@@ -1,0 +1,172 @@
+"""Which kind of field a feature becomes, and whether what `features=` says fits the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from exporters.arrays import Array
+from exporters.batches import Batch
+from exporters.errors import SchemaError
+from exporters.fields import AnyField, Field, PixelBoxes, RaggedField, TreeField, ragged_columns
+from exporters.layout import Layout
+from exporters.rows import Rows
+from exporters.values import check_class_names, column_of, source_dtype, stored_shape
+from tfds_builder import metadata
+from tfds_builder.manifest import DTYPE_BYTES, RAW, Column
+
+_F = tfds.features
+
+
+def make_field(
+    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layouts: Mapping[str, Layout | None]
+) -> AnyField:
+    """How a feature is made of columns of the loader.
+
+    Args:
+      name: flat feature name.
+      feature: the TFDS feature, inferred or given.
+      sources: path below the feature -> structural name.
+      batch: the first batch.
+      layouts: by structural name.
+
+    Raises:
+      SchemaError: the feature contradicts the data, or cannot be stored bit-exact.
+    """
+    boxes = _pixel_boxes(name, feature, batch, layouts)
+    if set(sources) != {""} or boxes is not None or not _is_array_like(feature):
+        layout = layouts[sources[""]] if "" in sources else None
+        return TreeField(name, feature, _tree_columns(name, feature), layout, dict(sources), boxes)
+    source = sources[""]
+    column, layout = batch.columns[source], layouts[source]
+    shape = stored_shape(column, layout)
+    _check_override(name, feature, column, shape)
+    if None in feature.shape and not isinstance(feature, _F.Image):
+        columns = ragged_columns(name, feature, column, layout)
+        return RaggedField(name, source, feature, columns, layout, _dtype_of(feature, column), _to_source(feature.shape, layout))
+    known = tuple(column.shape[1:]) if metadata.is_direct(feature) else _to_source(_merge(feature.shape, shape), layout)
+    return Field(source, feature, _column(name, feature, column, layout), layout, column.dtype, known)
+
+
+def _is_array_like(feature: Any) -> bool:
+    """Whether each row of a feature is one array (or string) that is stored as one column, or as one and its shape."""
+    if type(feature) is _F.Sequence:
+        return metadata.is_direct(feature) and (feature._length is None or type(feature.feature) is not _F.ClassLabel)
+    if getattr(feature, "_optional", False) or not isinstance(feature.get_tensor_info(), _F.TensorInfo):
+        return False
+    if type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel):
+        return not feature._dynamic_shape or feature._encoding != _F.Encoding.ZLIB
+    info = feature.get_serialized_info()
+    return isinstance(info, _F.TensorInfo) and not info.sequence_rank and None not in info.shape
+
+
+def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
+    """What dtype the rows of a ragged column must have: the feature's, or for labels and strings the loader's."""
+    inner = feature.feature if type(feature) is _F.Sequence else feature
+    if type(inner) is _F.ClassLabel or column.dtype == object:
+        return column.dtype
+    dtype: np.dtype[Any] = np.dtype(inner.np_dtype)
+    return dtype
+
+
+def _merge(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """The shape of rows that an encoder is given: None where any size is declared."""
+    if len(declared) != len(shape):
+        return shape
+    return tuple(None if want is None else got for want, got in zip(declared, shape, strict=True))
+
+
+def _to_source(shape: tuple[int | None, ...], layout: Layout | None) -> tuple[int | None, ...]:
+    """The shape of a stored row as the loader gives it."""
+    return tuple(shape) if layout is None else tuple(shape[axis - 1] for axis in layout.inverse[1:])
+
+
+def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[int | None, ...]) -> None:
+    """Raises SchemaError where a feature contradicts the data or cannot be stored bit-exact."""
+    inner = feature.feature if type(feature) is _F.Sequence else feature
+    if isinstance(inner, _F.ClassLabel):
+        axes = 2 if inner is not feature else 1
+        if column.ndim != axes or column.dtype.kind not in "iu":
+            raise SchemaError(
+                f"feature {name!r}: features= says {type(feature).__name__}, and the data is {column.dtype} of shape "
+                f"{column.shape}; a class label is one integer"
+            )
+        if inner.num_classes is None:
+            raise SchemaError(f"feature {name!r}: give the ClassLabel names= or num_classes=")
+        if inner._str2int is not None:
+            check_class_names(name, inner.names)
+        return
+    info = feature.get_tensor_info()
+    encoding = getattr(feature, "_encoding", _F.Encoding.NONE)
+    if info.np_dtype == np.uint32 and encoding != _F.Encoding.NONE:
+        raise SchemaError(f"feature {name!r}: TFDS cannot decode uint32 with encoding={encoding.value!r}; leave the encoding out")
+    if isinstance(feature, _F.Image):
+        if info.shape[-1] not in (None, 1, 3, 4):
+            raise SchemaError(f"feature {name!r}: an Image has 1, 3 or 4 channels (got {info.shape[-1]}); store it as a Tensor")
+        if column.dtype == object and not shape and source_dtype(column) == "bytes":
+            return  # encoded already
+    stored = tuple(info.shape)
+    if len(stored) != len(shape) or any(want is not None and want != got for want, got in zip(stored, shape, strict=True)):
+        raise SchemaError(
+            f"feature {name!r}: features= says shape {stored}, and the data (channels-last) has {shape}; "
+            "drop the override or correct it"
+        )
+    wanted, got = np.dtype(info.np_dtype), column.dtype
+    if wanted != got:
+        raise SchemaError(f"feature {name!r}: features= says dtype {wanted}, and the data is {got}; convert it in collate_fn")
+
+
+def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None) -> Column:
+    """How a feature whose rows have one shape is stored: its value if TFDS stores just that, else its serialized form."""
+    facts = {"source_dtype": source_dtype(array), "source_layout": layout.source if layout is not None else ""}
+    info = feature.get_serialized_info()
+    if metadata.is_direct(feature) and info.np_dtype == np.object_ and feature.np_dtype != np.object_:
+        dtype, shape = np.dtype(feature.np_dtype).name, tuple(feature.shape)
+        width = int(np.prod(shape, dtype=np.int64)) * DTYPE_BYTES[dtype]
+        return Column(name=name, dtype=dtype, shape=shape, encoding=RAW, width=width, **facts)
+    column = column_of(name, info, feature)
+    return Column(**{**vars(column), **facts})
+
+
+def _tree_columns(name: str, feature: Any) -> tuple[Column, ...]:
+    specs = metadata.serialized_specs(name, feature)
+    labels = dict(metadata.class_labels(feature, name))
+    return tuple(column_of(key, spec, labels.get(key, feature)) for key, spec in sorted(specs.items()))
+
+
+def _pixel_boxes(name: str, feature: Any, batch: Batch, layouts: Mapping[str, Layout | None]) -> PixelBoxes | None:
+    """The boxes of a feature, which are normalised by the size of the one image beside them.
+
+    Raises:
+      SchemaError: there is no image, or several.
+    """
+    paths = list(_box_paths(feature))
+    if not paths:
+        return None
+    images = [
+        source for source, layout in layouts.items() if layout is not None and set("HW") < set(layout.source[1:]) <= set("CHW")
+    ]
+    if len(images) != 1 or len(paths) != 1:
+        raise SchemaError(
+            f"feature {name!r}: BBoxFeature stores boxes over the size of their image, and the example has {len(images)} images "
+            f'and {len(paths)} kinds of boxes; give normalised boxes as Tensor(shape=(None, 4), dtype="float32", encoding="bytes"), '
+            "or say bbox_format=None to store them as they are"
+        )
+    layout = layouts[images[0]]
+    assert layout is not None
+    return PixelBoxes(paths[0], images[0], layout)
+
+
+def _box_paths(feature: Any, path: str = "") -> Iterator[str]:
+    """Where in a feature TFDS wants boxes in its own format (ymin, xmin, ymax, xmax, between 0 and 1)."""
+    if isinstance(feature, _F.BBoxFeature):
+        if feature.bbox_format is not None and feature.bbox_format.value == "REL_YXYX":
+            yield path
+    elif isinstance(feature, _F.Sequence):
+        yield from _box_paths(feature.feature, path)
+    elif isinstance(feature, _F.FeaturesDict):
+        for key, item in feature.items():
+            yield from _box_paths(item, f"{path}/{key}" if path else key)

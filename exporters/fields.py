@@ -1,0 +1,353 @@
+"""The leaves of the features: what the loader must give of each, and the columns that are stored of it.
+
+Field        one array of one shape: its values, or what the feature's encoder makes of them
+RaggedField  a tensor whose rows have different shapes
+TreeField    whatever else TFDS can encode: sequences, boxes, translations, optional values, ...
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from exporters import encoding
+from exporters import layout as layout_lib
+from exporters.arrays import Array, Columns, Encoded
+from exporters.batches import Batch
+from exporters.errors import SchemaError
+from exporters.layout import Layout
+from exporters.rows import Rows, iterate_rows
+from exporters.values import check_labels, column_of, source_dtype, to_stored_rows
+from tfds_builder import metadata
+from tfds_builder.manifest import RAW, STRINGS, VARINT, Column
+from tfds_builder.ragged import Ragged
+
+
+class AnyField(Protocol):
+    """One leaf of the features.
+
+    Attributes:
+      name: flat feature name.
+      sources: structural names of the loader's columns it is made of.
+      feature: the TFDS feature.
+      columns: what is stored of it.
+      layout: None where nothing is known of the axes.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+    @property
+    def feature(self) -> Any: ...
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+    @property
+    def layout(self) -> Layout | None: ...
+
+    def encode(self, batch: Batch, where: str) -> Columns:
+        """The stored columns of a batch; `where` places errors.
+
+        Raises:
+          SchemaError: dtype, shape or a value is not what the feature says.
+        """
+
+
+def lists_of(field: AnyField) -> dict[str, str]:
+    """Which list of a `tf.train.Feature` TFDS expects each column of a field in, by the column's name."""
+    specs = metadata.serialized_specs(field.name, field.feature)
+    floats = {name for name, spec in specs.items() if spec.np_dtype == np.float32}
+    return {
+        column.name: "int64_list" if column.encoding == VARINT else "float_list" if column.name in floats else "bytes_list"
+        for column in field.columns
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A leaf whose rows all have one shape; see `AnyField`.
+
+    Attributes:
+      source: structural name in the loader's batches.
+      column: what is stored; the name is the feature's flat name.
+      dtype, shape: of the loader's batches, without the batch axis. A size is None where an encoder takes any.
+    """
+
+    source: str
+    feature: Any
+    column: Column
+    layout: Layout | None
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    @property
+    def name(self) -> str:
+        return self.column.name
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return (self.column,)
+
+    def encode(self, batch: Batch, where: str) -> Columns:
+        if self.source in batch.encoded:
+            return {self.name: self._accept(batch.encoded[self.source], where)}
+        return {self.name: self.encode_array(batch.columns[self.source], where)}
+
+    def encode_array(self, array: Array | Rows, where: str) -> Array:
+        """A column in its stored form: a view, channels-last, wherever it can be one."""
+        self._check(array, where)
+        if not metadata.is_direct(self.feature):
+            return encoding.encode_rows(self.feature, self.column, to_stored_rows(array, self.layout), where)
+        assert isinstance(array, np.ndarray)
+        if self.column.encoding == STRINGS:
+            if array.size and source_dtype(array) != self.column.source_dtype:
+                raise SchemaError(
+                    f"{where}, feature {self.name!r}: expected {self.column.source_dtype}, got {source_dtype(array)}; "
+                    "give every batch the same type"
+                )
+            return encoding.to_bytes(layout_lib.to_stored(array, self.layout), self.name, where)
+        if isinstance(self.feature, tfds.features.ClassLabel):
+            check_labels(array, self.feature, self.name, where)
+        return layout_lib.to_stored(array, self.layout)
+
+    def _accept(self, encoded: Encoded, where: str) -> Array:
+        """What a worker has encoded, checked as `encode_array` checks what comes raw."""
+        self._check(encoded, where)
+        if encoded.column != self.column:
+            ours, theirs = vars(self.column), vars(encoded.column)
+            differs = [key for key in ours if ours[key] != theirs[key]]
+            raise SchemaError(
+                f"{where}, feature {self.name!r}: expected "
+                + ", ".join(f"{key} {ours[key]!r}" for key in differs)
+                + ", got "
+                + ", ".join(f"{key} {theirs[key]!r}" for key in differs)
+                + " from a worker, whose first batch was of another structure; make every batch have the same"
+            )
+        return encoded.values
+
+    def _check(self, array: Array | Rows | Encoded, where: str) -> None:
+        if array.dtype != self.dtype:
+            raise SchemaError(
+                f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
+                "convert it in the dataset or in collate_fn so that every batch has the same"
+            )
+        if array.shape[1:] != self.shape and not _fits(array.shape[1:], self.shape, metadata.is_direct(self.feature)):
+            shape = ", ".join("None" if size != other else str(size) for size, other in _zip(self.shape, array.shape[1:]))
+            raise SchemaError(
+                f"{where}, feature {self.name!r}: expected shape {('N', *self.shape)}, got {array.shape}; "
+                "resize or pad it in the dataset or in collate_fn so that every batch has the same"
+                + (f", or declare what varies: features={_declare(self.name, shape, self.dtype)}" if shape else "")
+            )
+
+
+def _zip(one: Sequence[int | None], other: Sequence[int | None]) -> list[tuple[int | None, int | None]]:
+    """Pairs of sizes of two shapes; none if they have different ranks."""
+    return list(zip(one, other, strict=True)) if len(one) == len(other) else []
+
+
+def _fits(got: Sequence[int | None], expected: Sequence[int | None], is_direct: bool) -> bool:
+    """Whether an encoder takes rows of a shape: any size where none is expected."""
+    return not is_direct and len(got) == len(expected) and all(e is None or e == g for g, e in _zip(got, expected))
+
+
+def _declare(name: str, shape: str, dtype: np.dtype[Any]) -> str:
+    return f'{{"{name}": tfds.features.Tensor(shape=({shape},), dtype="{dtype}", encoding="bytes")}}'
+
+
+@dataclasses.dataclass(frozen=True)
+class RaggedField:
+    """A tensor whose rows have different shapes; see `AnyField`.
+
+    It is stored as one column of items, if its rows differ along the first axis only; else as a column of values and, if
+    more than one axis is unknown, one of shapes, as TFDS has it.
+
+    Attributes:
+      source: structural name in the loader's batches.
+      dtype, shape: of the loader's rows; None where they differ.
+    """
+
+    name: str
+    source: str
+    feature: Any
+    columns: tuple[Column, ...]
+    layout: Layout | None
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    def encode(self, batch: Batch, where: str) -> Columns:
+        column = batch.columns[self.source]
+        self._check(column, where)
+        rows = [np.asarray(row) for row in to_stored_rows(column, self.layout)]
+        lengths = [row.size for row in rows]
+        *shapes, main = self.columns
+        values = np.concatenate([np.ascontiguousarray(row).reshape(-1) for row in rows])
+        if main.encoding == STRINGS:
+            values = encoding.to_bytes(values, self.name, where)
+        elif type(self.feature) is tfds.features.Sequence and isinstance(self.feature.feature, tfds.features.ClassLabel):
+            check_labels(values, self.feature.feature, self.name, where)
+            values = values.astype(np.int64)
+        splits = np.cumsum([0, *lengths]) // main.values
+        stored: Columns = {main.name: Ragged(values.reshape(-1, *main.item_shape), splits)}
+        for shape in shapes:
+            stored[shape.name] = np.array([row.shape for row in rows], np.int32).reshape(len(rows), len(self.shape))
+        return stored
+
+    def _check(self, column: Array | Rows, where: str) -> None:
+        rows = [row for row in iterate_rows(column) if row is not None]
+        if len(rows) < len(column):
+            raise SchemaError(
+                f"{where}, feature {self.name!r}: a row is None; declare it: "
+                f"features={{{self.name!r}: tfds.features.Tensor(..., optional=True)}}"
+            )
+        if column.dtype != self.dtype and any(np.size(row) for row in rows):
+            raise SchemaError(
+                f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {column.dtype}; "
+                "convert it in the dataset or in collate_fn so that every batch has the same"
+            )
+        for number, row in enumerate(rows):
+            got = np.shape(row)
+            if len(got) != len(self.shape) or any(size not in (None, found) for size, found in _zip(self.shape, got)):
+                shape = ", ".join("None" if size is None or size != found else str(size) for size, found in _zip(self.shape, got))
+                raise SchemaError(
+                    f"{where}, feature {self.name!r}, row {number}: expected shape {self.shape}, got {got}; resize it in the "
+                    f"dataset, or declare what varies: features={_declare(self.name, shape, self.dtype)}"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class TreeField:
+    """A leaf that goes through the feature's own encoder and may be stored as several columns; see `AnyField`.
+
+    Attributes:
+      parts: path below the feature -> structural name in the loader's batches; `""` is the feature itself.
+      boxes: where its bounding boxes come from, if it has any.
+    """
+
+    name: str
+    feature: Any
+    columns: tuple[Column, ...]
+    layout: Layout | None
+    parts: Mapping[str, str]
+    boxes: PixelBoxes | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(self.parts.values())
+
+    def encode(self, batch: Batch, where: str) -> Columns:
+        rows = {
+            path: [_to_value(row) for row in to_stored_rows(batch.columns[source], self.layout if not path else None)]
+            for path, source in self.parts.items()
+        }
+        if self.boxes is not None:
+            rows = self.boxes.normalise(rows, batch, where)
+        specs = metadata.serialized_specs(self.name, self.feature)
+        found: dict[str, list[Any]] = {column.name: [] for column in self.columns}
+        for number in range(batch.rows):
+            example = (
+                metadata.nest({path: values[number] for path, values in rows.items()}) if "" not in rows else rows[""][number]
+            )
+            for key, value in encoding.serialize(self.name, self.feature, example, where, number).items():
+                found[key].append(value)
+        return {column.name: _gather(column, specs[column.name], found[column.name]) for column in self.columns}
+
+
+def _to_value(row: Any) -> Any:
+    """A row as TFDS's encoders take it: NumPy's scalars as Python's, strings as they are."""
+    if isinstance(row, np.ndarray) and row.dtype == object:
+        return row.tolist()
+    if isinstance(row, np.generic) or (isinstance(row, np.ndarray) and not row.ndim):
+        return row.item() if row.dtype.kind != "f" else np.asarray(row)[()]
+    return row
+
+
+def _gather(column: Column, spec: Any, values: list[Any]) -> Array | Ragged:
+    """The serialized values of all rows as one column."""
+    dtype = object if column.encoding == STRINGS else np.dtype(spec.np_dtype)
+    rows = []
+    for value in values:
+        array = np.empty(np.shape(value), object) if dtype is object else np.asarray(value, dtype)
+        if dtype is object:
+            flat = np.ravel(np.array(value, object))
+            array = np.array([text.encode() if isinstance(text, str) else bytes(text) for text in flat], object).reshape(-1)
+        rows.append(array.reshape(-1))
+    flat_values = np.concatenate(rows) if rows else np.empty(0, dtype)
+    if not column.is_ragged:
+        return flat_values.reshape(len(values), *column.item_shape)
+    return Ragged(flat_values.reshape(-1, *column.item_shape), np.cumsum([0, *map(len, rows)]) // column.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelBoxes:
+    """Bounding boxes as torchvision has them, (x1, y1, x2, y2) in pixels, to TFDS's (ymin, xmin, ymax, xmax) between 0 and 1.
+
+    Attributes:
+      path: where in the feature the boxes are.
+      image: structural name of the images they lie in.
+      layout: of those images.
+    """
+
+    path: str
+    image: str
+    layout: Layout
+
+    def normalise(self, rows: Mapping[str, list[Any]], batch: Batch, where: str) -> dict[str, list[Any]]:
+        """The rows, boxes divided by the height and width of their image, in float32.
+
+        Raises:
+          SchemaError: they are no boxes.
+        """
+        height, width = (self.layout.source.index(axis) - 1 for axis in "HW")
+        boxes = []
+        for number, (box, image) in enumerate(zip(rows[self.path], iterate_rows(batch.columns[self.image]), strict=True)):
+            array = np.asarray(box, np.float64)
+            if not array.size:
+                boxes.append(np.zeros((0, 4), np.float32))
+                continue
+            if array.shape[-1] != 4:
+                raise SchemaError(f"{where}, row {number}: boxes must be (x1, y1, x2, y2) in pixels, got shape {array.shape}")
+            size = np.array([image.shape[height], image.shape[width]] * 2, np.float64)
+            boxes.append((array[..., [1, 0, 3, 2]] / size).astype(np.float32))
+        return {**rows, self.path: boxes}
+
+
+def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout | None) -> tuple[Column, ...]:
+    """What is stored of a tensor whose rows have different shapes; the values come last.
+
+    Raises:
+      SchemaError: TFDS cannot decode it.
+    """
+    shape, specs = tuple(feature.shape), metadata.serialized_specs(name, feature)
+    facts = {"source_dtype": source_dtype(source), "source_layout": layout.source if layout is not None else ""}
+    is_bytes = getattr(feature, "_encoding", tfds.features.Encoding.NONE) == tfds.features.Encoding.BYTES
+    if shape.count(None) > 1 and not is_bytes:
+        raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size; say so in features=')
+    first_only = shape[0] is None and shape.count(None) == 1
+    item = tuple(size for size in shape[1:] if size is not None) if first_only else ()
+    if math.prod(item) == 0:
+        raise SchemaError(f"feature {name!r}: rows of shape {shape} have no values to be counted by; leave the feature out")
+    if not first_only and not is_bytes:
+        raise SchemaError(
+            f"feature {name!r}: TFDS reads an unknown size only where it is the first (got {shape}); use encoding='bytes'"
+        )
+    key = name if shape.count(None) == 1 else f"{name}/value"
+    if is_bytes:
+        dtype = np.dtype(feature.np_dtype).name
+        width = math.prod(item) * np.dtype(feature.np_dtype).itemsize
+        main = Column(name=key, dtype=dtype, shape=(None, *item), encoding=RAW, width=width, **facts)
+    else:
+        main = Column(**{**vars(column_of(key, specs[key], feature)), **facts})
+    return (main,) if key == name else (column_of(f"{name}/shape", specs[f"{name}/shape"], feature), main)

@@ -1,0 +1,177 @@
+"""Batches given row by row: lists of tensors of different shapes, `collate_fn=lambda b: tuple(zip(*b))`, lists of dicts.
+
+    ([image, image], [{"boxes": b, "labels": l}, {"boxes": b, "labels": l}])
+        ->  "0": RowValues([image, image]), "1/boxes": RowValues([b, b]), "1/labels": RowValues([l, l])
+
+A list may also be a structure, one part a feature. `find_row_lists` tells which it is, once, from the first batch.
+Nothing here knows torch: a tensor is what has a shape and a dtype.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from exporters.arrays import Array, is_scalar
+from exporters.errors import LoaderError, SchemaError
+
+
+@dataclasses.dataclass(frozen=True)
+class RowValues:
+    """A leaf of a batch that is given row by row: a tensor, an array, a value, a list of values or None each."""
+
+    values: list[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """A column whose rows have different shapes, or are not all there.
+
+    Attributes:
+      arrays: one a row; None where a row has no value.
+      dtype: of all of them.
+    """
+
+    arrays: tuple[Array | None, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    @property
+    def ndim(self) -> int:
+        """Axes, the batch axis included."""
+        return len(self.shape)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The batch axis, then the shape of a row, None where rows differ."""
+        shapes = {array.shape for array in self.arrays if array is not None}
+        axes = zip(*shapes, strict=True)
+        return (len(self), *(sizes[0] if len(set(sizes)) == 1 else None for sizes in axes))
+
+
+def iterate_rows(column: Array | Rows) -> Iterator[Any]:
+    """The rows of a column."""
+    return iter(column.arrays if isinstance(column, Rows) else column)
+
+
+def stack(values: Sequence[Array | None], name: str, where: str) -> Array | Rows:
+    """Rows as one array if all have one shape, else as `Rows`.
+
+    Raises:
+      SchemaError: they differ in dtype or in the number of axes.
+    """
+    there = [value for value in values if value is not None]
+    kinds = {(value.dtype, value.ndim) for value in there if value.size or value.dtype != np.float64 or value.ndim != 1}
+    if len(kinds) > 1:
+        shown = " and ".join(sorted(f"{dtype} with {ndim} axes" for dtype, ndim in kinds))
+        raise SchemaError(f"{where}: the rows of {name!r} mix {shown}; convert them in collate_fn so that all are alike")
+    if kinds:
+        dtype, ndim = kinds.pop()  # an empty list says nothing of its dtype
+        values = [v if v is None or v.dtype == dtype else np.empty((0,) * ndim, dtype) for v in values]
+        there = [value for value in values if value is not None]
+    if len(there) == len(values) and len({value.shape for value in there}) == 1:
+        return np.stack(there)
+    return Rows(tuple(values), there[0].dtype if there else np.dtype(np.float64))
+
+
+def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
+    """Structural names of the lists of a first batch that are lists of rows; `""` is the batch itself.
+
+    A list is one if it has an item for each row, all items are alike, and they cannot be features: as features they
+    would all have that many rows.
+
+    Args:
+      raw: the first batch.
+      rows: how many rows it should have, None if the loader does not say: then items must differ in shape.
+    """
+    return frozenset(_find(raw, "", rows))
+
+
+def _find(value: Any, path: str, rows: int | None) -> Iterator[str]:
+    if _is_array(value) or (not isinstance(value, Mapping | list | tuple) and not dataclasses.is_dataclass(value)):
+        return
+    if _is_row_list(value, rows):
+        yield path
+        return
+    for name, item in _parts(value):
+        yield from _find(item, f"{path}/{name}" if path else name, rows)
+
+
+def _is_row_list(value: Any, rows: int | None) -> bool:
+    if not isinstance(value, list | tuple) or hasattr(value, "_fields") or not value or (rows is not None and len(value) != rows):
+        return False
+    items = [item for item in value if item is not None]
+    if not items or any(map(is_scalar, items)):
+        return bool(items) and len(items) < len(value) and all(map(is_scalar, items))  # values, some of them None
+    if len({_kind(item) for item in items}) > 1:
+        return False
+    sizes = {size for item in items for size in _leading_sizes(item)}
+    if rows is not None:
+        return sizes != {rows}
+    return len(sizes) > 1 or None in sizes or (_is_array(items[0]) and len({tuple(item.shape) for item in items}) > 1)
+
+
+def _kind(item: Any) -> Any:
+    """What items of one list must have in common to be rows."""
+    if _is_array(item):
+        return str(item.dtype), len(item.shape)
+    if isinstance(item, Mapping):
+        return frozenset(item)
+    if isinstance(item, list | tuple) and (not item or is_scalar(item[0])):
+        return "values"
+    return type(item), len(item) if isinstance(item, list | tuple) else 0
+
+
+def _leading_sizes(item: Any) -> Iterator[int | None]:
+    """The rows that every part of an item would have if the item was a feature; None if it could not be one."""
+    if _is_array(item):
+        yield int(item.shape[0]) if len(item.shape) else None
+    elif isinstance(item, list | tuple) and (not item or is_scalar(item[0])):
+        yield len(item)
+    elif isinstance(item, Mapping | list | tuple) or dataclasses.is_dataclass(item):
+        for _, part in _parts(item):
+            yield from _leading_sizes(part)
+    else:
+        yield None
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(str(key), item) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return list(zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True))
+    return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[str, RowValues]]:
+    """A list of rows as its leaves, each of them row by row, by structural name.
+
+    Raises:
+      LoaderError: rows have different parts.
+    """
+    first = next((value for value in values if value is not None), None)
+    nested = isinstance(first, Mapping) or dataclasses.is_dataclass(first)
+    if isinstance(first, list | tuple) and first:
+        nested = hasattr(first, "_fields") or not is_scalar(first[0])
+    if _is_array(first) or not nested:
+        yield path, RowValues(list(values))
+        return
+    rows = [dict(_parts(value)) if value is not None else {} for value in values]
+    names = list(rows[0])
+    for number, row in enumerate(rows):
+        if set(row) != set(names):
+            raise LoaderError(
+                f"{where}: row {number} of {path or 'the batch'!r} has the parts {sorted(row)}, and row 0 {sorted(names)}; "
+                "give every row the same"
+            )
+    for name in names:
+        yield from split_rows([row[name] for row in rows], f"{path}/{name}" if path else name, where)

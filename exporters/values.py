@@ -1,0 +1,118 @@
+"""What is stored of a feature, column by column, and checks of values that every kind of field needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from exporters import layout as layout_lib
+from exporters.arrays import Array
+from exporters.errors import SchemaError
+from exporters.layout import Layout
+from exporters.rows import Rows, iterate_rows
+from tfds_builder.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
+
+
+def column_of(name: str, info: Any, feature: Any) -> Column:
+    """How one serialized value of a feature is stored.
+
+    Args:
+      name: its flat name.
+      info: its `tfds.features.TensorInfo`.
+      feature: what it is a part of; a ClassLabel bounds its integers.
+
+    Raises:
+      SchemaError: TFDS would not give back what is stored.
+    """
+    shape, dtype = tuple(info.shape), info.np_dtype
+    if None in shape[1:]:
+        raise SchemaError(
+            f"feature {name!r}: TFDS reads an unknown size only where it is the first (got {shape}); use encoding='bytes'"
+        )
+    item = tuple(size for size in shape if size is not None)
+    if shape[:1] == (None,) and math.prod(item) == 0:
+        raise SchemaError(f"feature {name!r}: rows of shape {shape} have no values to be counted by; leave the feature out")
+    if dtype == np.object_:
+        return Column(name=name, dtype=STRING_DTYPE, shape=shape, encoding=STRINGS, width=0)
+    kind = np.dtype(dtype).name
+    if np.dtype(dtype).kind in "iub":
+        return Column(name=name, dtype=kind, shape=shape, encoding=VARINT, width=math.prod(item) * varint_bytes(feature, kind))
+    if dtype != np.float32:
+        raise SchemaError(
+            f"feature {name!r}: TFDS stores {np.dtype(dtype)} without an encoding as float32, which is not exact; "
+            'say encoding="bytes"'
+        )
+    return Column(name=name, dtype=kind, shape=shape, encoding=RAW, width=math.prod(item) * DTYPE_BYTES[kind])
+
+
+def varint_bytes(feature: Any, dtype: str) -> int:
+    """Bytes that hold every value of an integer feature as a varint (7 bits a byte)."""
+    if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes is not None:
+        largest = max(1, int(feature.num_classes) - 1)
+    elif dtype == "bool":
+        largest = 1
+    elif np.dtype(dtype).kind == "u":
+        largest = int(np.iinfo(dtype).max)
+    else:
+        return 10  # a negative number is a varint of its 64-bit two's complement
+    return -(-largest.bit_length() // 7)
+
+
+def source_dtype(column: Array | Rows) -> str:
+    """The dtype a loader gave, as the manifest names it."""
+    if column.dtype != object:
+        return str(column.dtype.name)
+    for row in iterate_rows(column):
+        for value in np.ravel(np.asarray(row, object)) if row is not None else ():
+            return "str" if isinstance(value, str) else "bytes"
+    return "bytes"
+
+
+def stored_shape(column: Array | Rows, layout: Layout | None) -> tuple[int | None, ...]:
+    """The shape of a row as it is stored; None where rows differ."""
+    shape = tuple(column.shape)
+    return shape[1:] if layout is None else tuple(shape[axis] for axis in layout.permutation)[1:]
+
+
+def to_stored_rows(column: Array | Rows, layout: Layout | None) -> Iterator[Any]:
+    """The rows of a column in its stored layout."""
+    if isinstance(column, Rows):
+        axes = None if layout is None else tuple(axis - 1 for axis in layout.permutation[1:])
+        return (row if row is None or axes is None else row.transpose(axes) for row in column.arrays)
+    return iter(layout_lib.to_stored(column, layout))
+
+
+def check_class_names(name: str, classes: Sequence[str]) -> None:
+    """Raises SchemaError where TFDS cannot store class names: it keeps one a line, stripped, and they must be unique."""
+    for number, text in enumerate(classes):
+        valid = text == text.encode(errors="replace").decode()
+        if not text.strip() or text != text.strip() or any(c in text for c in "\r\n\0") or not valid:
+            raise SchemaError(
+                f"feature {name!r}: class name {text!r} (number {number}) cannot be stored: TFDS keeps one name a line, "
+                f'stripped; give other names: features={{"{name}": tfds.features.ClassLabel(names=[...])}}'
+            )
+    if len(set(classes)) != len(classes):
+        twice = next(text for text in classes if list(classes).count(text) > 1)
+        raise SchemaError(
+            f"feature {name!r}: class name {twice!r} appears twice in dataset.classes, and TFDS needs unique names; give "
+            f'others, or none: features={{"{name}": tfds.features.ClassLabel(num_classes={len(classes)})}}'
+        )
+
+
+def check_labels(array: Array, feature: Any, name: str, where: str) -> None:
+    """Raises SchemaError where a class label is of no class."""
+    if not array.size:
+        return
+    unsigned = array.view(f"u{array.itemsize}")  # where a negative number is a large one
+    if np.maximum.reduce(unsigned) >= feature.num_classes:
+        low = int(array.min())
+        bad = low if low < 0 else int(array.max())
+        row = int(np.flatnonzero(array == bad)[0])
+        raise SchemaError(
+            f"{where}, feature {name!r}: class label {bad} (row {row}) is not between 0 and {feature.num_classes - 1}; "
+            "give ClassLabel as many names as there are classes"
+        )
