@@ -152,8 +152,7 @@ def _pixel_boxes(name: str, feature: Any, batch: Batch, layouts: Mapping[str, La
     if len(images) != 1 or len(paths) != 1:
         raise SchemaError(
             f"feature {name!r}: BBoxFeature stores boxes over the size of their image, and the example has {len(images)} images "
-            f'and {len(paths)} kinds of boxes; give normalised boxes as Tensor(shape=(None, 4), dtype="float32", encoding="bytes"), '
-            "or say bbox_format=None to store them as they are"
+            f"and {len(paths)} kinds of boxes; say bbox_format=None to store boxes as they are"
         )
     layout = layouts[images[0]]
     assert layout is not None

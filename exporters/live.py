@@ -50,8 +50,11 @@ def in_memory(
     loader_lib.check_loader(loader, "train")
     first, raws = loader_lib.peek(iter(loader), "train")
     source = _Source(loader, first, names, features, layouts, as_supervised)
-    columns = source.concatenate(source.encode(raws))
-    return source.finish(tf.data.Dataset.from_tensor_slices(source.nest(columns)))
+    columns = concatenate(source.encode(raws))
+    if not source.decoder.ragged:
+        return source.finish(tf.data.Dataset.from_tensor_slices(columns))
+    rows = source.decoder.split(tf.data.Dataset.from_tensors(source.pair(columns)))
+    return source.finish(rows.apply(tf.data.experimental.assert_cardinality(len(next(iter(columns.values()))))))
 
 
 def stream(
@@ -75,21 +78,18 @@ def stream(
     from exporters import loader as loader_lib
 
     tf = _tensorflow()
-    from tfds_builder.reading import unbatch
-
     loader_lib.check_loader(loader, "train")
     first, opened = loader_lib.sample(loader, "train")
     source = _Source(loader, first, names, features, layouts, as_supervised)
     waiting, lock = [opened] if opened is not None else [], threading.Lock()
 
-    def epoch() -> Iterator[dict[str, Any]]:
+    def epoch() -> Iterator[Mapping[str, Any]]:
         with lock:
             raws = waiting.pop() if waiting else iter(loader)
-        for columns in source.encode(raws):
-            yield source.nest(columns)
+        yield from map(source.pair, source.encode(raws))
 
-    signature = source.nest({name: tf.TensorSpec([None, *spec.shape], spec.dtype) for name, spec in source.decoder.specs.items()})
-    return source.finish(unbatch(tf.data.Dataset.from_generator(epoch, output_signature=signature)))
+    batches = tf.data.Dataset.from_generator(epoch, output_signature=source.decoder.signature(pairs=True))
+    return source.finish(source.decoder.split(batches))
 
 
 class _Source:
@@ -101,7 +101,7 @@ class _Source:
         from exporters import schema as schema_lib
         from exporters.errors import ArgumentError
         from exporters.names import Options
-        from tfds_builder.reading import FeatureDecoder
+        from tfds_builder.decoding import FeatureDecoder
 
         options = Options(names, features, layouts)
         self._row_lists = batches_lib.row_lists_of(first, loader)
@@ -115,39 +115,54 @@ class _Source:
         self._keys = self.schema.supervised_keys if as_supervised else None
 
     def encode(self, raws: Iterator[Any]) -> Iterator[Columns]:
-        """Raw batches as contiguous stored columns."""
+        """Raw batches as contiguous columns, in the form TFDS decodes."""
         import numpy as np
 
         from exporters.batches import to_batch
+        from tfds_builder.ragged import Ragged
         from tfds_builder.table import to_numpy_dtype
 
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
         for number, raw in enumerate(raws):
             columns = self.schema.encode(to_batch(raw, "train", number, self._row_lists), "train")
-            yield {name: np.array(array, dtypes[name], order="C") for name, array in columns.items()}
+            copies: Columns = {}
+            for name, column in columns.items():
+                values = np.array(column.values if isinstance(column, Ragged) else column, dtypes[name], order="C")
+                copies[name] = Ragged(values, column.row_splits) if isinstance(column, Ragged) else values
+            yield {name: self.decoder.serialize(name, copies[name]) for name in self.decoder.names}
 
-    def concatenate(self, batches: Iterator[Columns]) -> Columns:
-        """All batches as one, column by column; each column's parts are dropped as it is done."""
-        import numpy as np
+    def pair(self, columns: Columns) -> dict[str, Any]:
+        """Columns as `FeatureDecoder.split` takes them."""
+        from tfds_builder.ragged import Ragged
 
-        parts: dict[str, list[Any]] = {name: [] for name in self.decoder.names}
-        for columns in batches:
-            for name, array in columns.items():
-                parts[name].append(array)
-        return {name: np.concatenate(parts.pop(name)) for name in self.decoder.names}
-
-    def nest(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        from tfds_builder.metadata import nest
-
-        return nest(columns)
+        return {name: (c.values, c.row_splits) if isinstance(c, Ragged) else c for name, c in columns.items()}
 
     def finish(self, ds: Any) -> Any:
         """Decodes what TFDS still has to decode, and picks input and target."""
         from tfds_builder.reading import pick
 
-        if not self.decoder.decodes and self._keys is None:
-            return ds
         return ds.map(lambda example: pick(self.decoder.decode(example), self._keys))
+
+
+def concatenate(batches: Iterator[Columns]) -> Columns:
+    """All batches as one, column by column; each column's parts are dropped as it is done."""
+    import numpy as np
+
+    from tfds_builder.ragged import Ragged
+
+    parts: dict[str, list[Any]] = {}
+    for columns in batches:
+        for name, column in columns.items():
+            parts.setdefault(name, []).append(column)
+    out: Columns = {}
+    for name in list(parts):
+        found = parts.pop(name)
+        if not isinstance(found[0], Ragged):
+            out[name] = np.concatenate(found)
+            continue
+        lengths = np.concatenate([np.diff(column.row_splits) for column in found])
+        out[name] = Ragged(np.concatenate([column.values for column in found]), np.concatenate([[0], np.cumsum(lengths)]))
+    return out
 
 
 def _tensorflow() -> Any:

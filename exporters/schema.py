@@ -198,7 +198,7 @@ def _infer_feature(name: str, column: Array | Rows, shape: tuple[int | None, ...
     Raises:
       SchemaError: TFDS has none.
     """
-    if isinstance(column, Rows) and None in column.arrays:
+    if isinstance(column, Rows) and any(row is None for row in column.arrays):
         raise SchemaError(
             f"feature {name!r}: some rows are None; say what they are where they are there: "
             f'features={{"{name}": tfds.features.Scalar(dtype=..., optional=True)}}'

@@ -38,10 +38,10 @@ class Ragged:
         items: Array = self.values[self.row_splits[row] : self.row_splits[row + 1]]
         return items
 
-    def to_padded(self, fill: Any = 0) -> Array:
-        """The rows in one array of shape (rows, longest, *item shape), short ones filled up with `fill`."""
+    def to_padded(self) -> Array:
+        """The rows in one array of shape (rows, longest, *item shape), short ones filled up with zeros (empty strings)."""
         lengths = np.diff(self.row_splits)
         longest = int(lengths.max()) if len(lengths) else 0
-        out = np.full((len(self), longest, *self.values.shape[1:]), fill, self.values.dtype)
+        out = np.full((len(self), longest, *self.values.shape[1:]), b"" if self.values.dtype == object else 0, self.values.dtype)
         out[np.arange(longest) < lengths[:, None]] = self.values
         return out

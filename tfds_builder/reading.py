@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import shard_utils
 
 from tfds_builder import metadata
-from tfds_builder.errors import DatasetError, UnsupportedReadError
+from tfds_builder.decoding import FeatureDecoder, unbatch
+from tfds_builder.errors import DatasetError
 from tfds_builder.manifest import Manifest
+from tfds_builder.ragged import Ragged
 from tfds_builder.table import Array, Segment, Table
 
 _CALL_BYTES = 16 * 1024 * 1024
@@ -35,8 +36,8 @@ _BLOCK_ROWS = 256
 read them at the speed it reads anything."""
 _SHUFFLED_BLOCKS = 64
 """A split is cut into at least this many blocks to be shuffled, if it has the rows."""
-_STRING_BYTES = 256
-"""What a string of unknown length counts for in the size of a block."""
+_ITEMS = 32
+"""Values (or strings, divided by 8) that a row of unknown length is taken to have, when a block is measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +108,9 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
     ds = _Order(rows, reader.cut, request).calls()
     if config.repeat_filenames:
         ds = ds.repeat()
-    decodes, keys = reader.decoder.decodes, request.supervised_keys
+    by_example, keys = reader.by_example, request.supervised_keys
     ds = ds.map(
-        reader.read if decodes or keys is None else lambda rows: pick(reader.read(rows), keys),
+        reader.read if by_example or keys is None else lambda rows: pick(reader.read(rows), keys),
         num_parallel_calls=config.num_parallel_calls_for_decode,
         deterministic=True,  # also where options say otherwise: the short batch must come last
     )
@@ -120,16 +121,16 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
     elif config.repeat_filenames:
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     ds = ds.with_options(config.options)
-    single = request.batch_size is None and not decodes  # prefetched by the call, not one by one
+    single = request.batch_size is None and not by_example  # prefetched by the call, not one by one
     return ds if config.skip_prefetch or single else ds.prefetch(tf.data.AUTOTUNE)
 
 
 def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Request) -> tf.data.Dataset:
     """Stored columns, a call at a time, to what was asked for."""
     batch, config = request.batch_size, request.read_config
-    if reader.decoder.decodes:
-        ds = unbatch(ds).map(
-            lambda example: pick(reader.decoder.decode(example), request.supervised_keys),
+    if reader.by_example:
+        ds = reader.decoder.split(ds).map(
+            lambda columns: pick(reader.decode(columns), request.supervised_keys),
             num_parallel_calls=config.num_parallel_calls_for_decode,
         )
         return ds if batch is None else ds.padded_batch(batch)
@@ -154,13 +155,6 @@ def _split(rows: Any, batch: int) -> tf.data.Dataset:
     return batches.concatenate(rest.take(tf.cast(count > whole * batch, tf.int64)))
 
 
-def unbatch(ds: tf.data.Dataset) -> tf.data.Dataset:
-    """`ds.unbatch()`, which in TensorFlow 2.21 kills the process on a tensor without elements."""
-    if all(spec.shape[1:].num_elements() != 0 for spec in tf.nest.flatten(ds.element_spec)):
-        return ds.unbatch()
-    return ds.flat_map(tf.data.Dataset.from_tensor_slices)
-
-
 def pick(example: Mapping[str, Any], supervised_keys: Any) -> Any:
     """An example, or the structure of its features that `supervised_keys` asks for."""
     if supervised_keys is None:
@@ -176,12 +170,13 @@ class _Cut:
     block: int
 
 
-def _cut(row_bytes: int, rows: int, request: Request) -> _Cut:
-    """A call is a whole number of batches, if batches are asked for; a block a whole number or a divisor of one."""
+def _cut(row_bytes: int, rows: int, request: Request, *, pads: bool) -> _Cut:
+    """A call is a whole number of batches, if batches are asked for (one, if each is padded to its own longest row); a
+    block a whole number or a divisor of one."""
     batch = request.batch_size or 1
     small = max(1, min(_SINGLE_ROWS, _SINGLE_BYTES // max(1, row_bytes)))
     large = max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, row_bytes)))
-    call = small if request.batch_size is None else batch * max(1, large // batch)
+    call = small if request.batch_size is None else batch if pads else batch * max(1, large // batch)
     if not shuffles_blocks(request):
         return _Cut(call, call)
     largest = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes), rows // _SHUFFLED_BLOCKS))
@@ -201,87 +196,54 @@ def shuffles_rows(request: Request) -> bool:
     return request.shuffle and getattr(request.read_config, "shuffle_unit", "block") == "row"
 
 
-class FeatureDecoder:
-    """From stored columns to what the features say: which still need decoding, and how.
-
-    Args:
-      features: the FeaturesDict to yield.
-      decoders: nested dict of `tfds.decode.Decoder`, or None.
+class _BlockReader:
+    """Reads a block of rows inside the graph.
 
     Attributes:
-      names: flat names of the features, sorted.
-      specs: `tf.TensorSpec` of one stored row, by flat name.
-      decodes: whether some feature is stored in TFDS's serialized form, to be decoded example by example.
+      by_example: whether rows must be taken one by one, as flat columns: something is to be decoded, or rows differ in
+        length and batches, each padded to its own longest row, cannot be read whole.
     """
-
-    def __init__(self, features: Any, decoders: Mapping[str, Any] | None = None) -> None:
-        self.features = dict(metadata.flatten_features(features))
-        self._decoders = _flatten_decoders(features, decoders)
-        self._serialized = {
-            name for name, feature in self.features.items() if name in self._decoders or not metadata.is_direct(feature)
-        }
-        self.names = list(self.features)
-        self.specs = {name: self._spec(name) for name in self.names}
-
-    @property
-    def decodes(self) -> bool:
-        return bool(self._serialized)
-
-    def _spec(self, name: str) -> tf.TensorSpec:
-        feature = self.features[name]
-        info = feature.get_serialized_info() if name in self._serialized else feature.get_tensor_info()
-        return tf.TensorSpec(info.shape, info.tf_dtype)
-
-    def serialize(self, name: str, values: Array) -> Array:
-        """A column as TFDS's parser would hand it to a decoder: bytes where TFDS stores bytes."""
-        feature = self.features[name]
-        is_bytes = feature.get_serialized_info().np_dtype == np.object_ and values.dtype != np.object_
-        if name not in self._serialized or not is_bytes:
-            return values
-        out = np.empty(len(values), object)
-        out[:] = [row.tobytes() for row in values]
-        return out
-
-    def decode(self, example: Mapping[str, Any]) -> dict[str, Any]:
-        """Decodes the serialized features of one example; the others pass."""
-        flat = dict(_flatten_nested(example))
-        for name in self._serialized:
-            feature, decoder = self.features[name], self._decoders.get(name)
-            if decoder is not None:
-                decoder.setup(feature=feature)
-            flat[name] = (decoder or feature).decode_example(flat[name])
-        return metadata.nest(flat)
-
-
-class _BlockReader:
-    """Reads a block of rows inside the graph, as a nested dict of tensors."""
 
     def __init__(self, table: Table, manifest: Manifest, request: Request) -> None:
         self._table, self.decoder = table, FeatureDecoder(request.features, request.decoders)
-        widths = {column.name: column.width or _STRING_BYTES for column in manifest.columns}
-        self.cut = _cut(sum(widths[name] for name in self.decoder.names), len(table), request)
+        is_ragged = bool(self.decoder.ragged)
+        self.by_example = self.decoder.decodes or (
+            is_ragged and (request.batch_size is None or request.read_config.repeat_filenames)
+        )
+        widths = {column.name: column.values * _ITEMS * 8 if column.is_variable else column.width for column in manifest.columns}
+        row_bytes = sum(widths[name] for name in self.decoder.names)
+        self.cut = _cut(row_bytes, len(table), request, pads=is_ragged and not self.by_example)
         self._ids = _IdMaker(table) if request.read_config.add_tfds_id else None
-        self._specs = dict(self.decoder.specs)
+        self._specs = self.decoder.signature(pairs=self.by_example)
         if self._ids is not None:
-            self._specs["tfds_id"] = tf.TensorSpec((), tf.string)
+            self._specs["tfds_id"] = tf.TensorSpec((None,), tf.string)
 
     def read(self, rows: tf.Tensor) -> dict[str, Any]:
-        """The rows of those numbers, int64 of shape (n,), or of a call's number of rows from a scalar on; each
-        tensor has a leading row axis."""
-        specs = self._specs
-        values = tf.numpy_function(self._read, [rows], [spec.dtype for spec in specs.values()], stateful=False)
-        for value, spec in zip(values, specs.values(), strict=True):
-            value.set_shape([None, *spec.shape])
-        return metadata.nest(dict(zip(specs, values, strict=True)))
+        """The rows of those numbers, int64 of shape (n,), or of a call's number of rows from a scalar on: a nested dict
+        of tensors with a leading row axis, or flat columns, if they are to be taken one by one."""
+        flat = tf.nest.flatten(self._specs)
+        values = tf.numpy_function(self._read, [rows], [spec.dtype for spec in flat], stateful=False)
+        for value, spec in zip(values, flat, strict=True):
+            value.set_shape(spec.shape)
+        columns: dict[str, Any] = tf.nest.pack_sequence_as(self._specs, values)
+        return columns if self.by_example else metadata.nest(columns)
+
+    def decode(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """One row's flat columns to a nested example."""
+        example = self.decoder.decode(columns)
+        return example if self._ids is None else {**example, "tfds_id": columns["tfds_id"]}
 
     def _read(self, rows: Array) -> list[Array]:
-        names = self.decoder.names
         run = slice(int(rows), int(rows) + self.cut.call) if not rows.ndim else None
-        columns = self._table.read(rows if run is None else run, names)
-        values = [self.decoder.serialize(name, columns[name]) for name in names]
-        return (
-            values if self._ids is None else [*values, self._ids.make(rows if run is None else np.arange(len(self._table))[run])]
-        )
+        found = self._table.read(rows if run is None else run, self.decoder.names)
+        columns = {name: self.decoder.serialize(name, found[name]) for name in self.decoder.names}
+        if not self.by_example:
+            columns = {name: value.to_padded() if isinstance(value, Ragged) else value for name, value in columns.items()}
+        if self._ids is not None:
+            columns["tfds_id"] = self._ids.make(rows if run is None else np.arange(len(self._table))[run])
+        pairs = {name: (v.values, v.row_splits) if isinstance(v, Ragged) else v for name, v in columns.items()}
+        values: list[Array] = tf.nest.flatten(pairs)
+        return values
 
 
 class _Order:
@@ -343,27 +305,3 @@ class _IdMaker:
             for number, row in zip(numbers.tolist(), rows.tolist(), strict=True)
         ]
         return np.array([name.encode() for name in ids], object)
-
-
-def _flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in example.items():
-        flat += _flatten_nested(value, f"{prefix}{name}/") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return flat
-
-
-def _flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Decoders by flat feature name.
-
-    Raises:
-      ValueError: a decoder for a feature that is not there.
-      UnsupportedReadError: something that is no `tfds.decode.Decoder`.
-    """
-    flat = dict(_flatten_nested(decoders or {}))
-    known = dict(metadata.flatten_features(features))
-    for name, decoder in flat.items():
-        if name not in known:
-            raise ValueError(f"decoders has {name!r}, which is no feature of the dataset; features: {sorted(known)}")
-        if not isinstance(decoder, tfds.decode.Decoder):
-            raise UnsupportedReadError(f"decoders[{name!r}] must be a tfds.decode.Decoder (got {type(decoder).__name__})")
-    return flat
