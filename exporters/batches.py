@@ -16,7 +16,7 @@ import numpy as np
 
 from exporters.arrays import Array, Encoded, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
-from exporters.rows import Rows, RowValues, find_row_lists, split_rows, stack
+from exporters.rows import Rows, RowValues, find_row_lists, split_rows, stack, top_names
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
@@ -46,7 +46,12 @@ class Batch:
 
 
 def row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
-    """Structural names of the lists of a loader's first batch that have an item a row; see `find_row_lists`."""
+    """Structural names of the lists of a loader's first batch that have an item a row; see `find_row_lists`.
+
+    PyTorch's own `collate_fn` makes none: it stacks.
+    """
+    if getattr(loader.collate_fn, "__name__", "") == "default_collate":
+        return frozenset()
     rows = getattr(loader, "batch_size", None)
     if rows is not None:
         with contextlib.suppress(Exception):  # datasets without a length fail in whatever way
@@ -113,7 +118,7 @@ def position_names(raw: Any, row_lists: frozenset[str] = frozenset()) -> list[st
     Empty for a mapping, a dataclass or a namedtuple: their parts have names of their own.
     """
     if "" in row_lists:
-        return position_names(raw[0]) if not _is_leaf(raw[0]) else [""]
+        return top_names(raw)
     if _is_leaf(raw):
         return [""]
     is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
@@ -197,12 +202,31 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
             arrays.append(list_to_numpy([row], path, where).reshape(()))
         elif isinstance(row, list | tuple) and all(map(is_scalar, row)):
             arrays.append(list_to_numpy(row, path, where) if len(row) else np.empty(0))
+        elif isinstance(row, list | tuple):
+            arrays.append(None)
         else:
             raise LoaderError(
-                f"{where}: {shown(path)} has a row that is a {type(row).__name__}; give tensors, NumPy arrays, values or flat "
-                "lists of values"
+                f"{where}: {shown(path)} has a row that is a {type(row).__name__}; give tensors, NumPy arrays, values or lists "
+                "of values"
             )
+    if any(isinstance(row, list | tuple) and not all(map(is_scalar, row)) for row in rows):
+        return Rows(tuple(_object(row) for row in rows), np.dtype(object))
     return stack(arrays, path or "the batch", where)
+
+
+def _object(row: Any) -> Array | None:
+    """A row of nested lists as it is, for an encoder of TFDS's to take: an object array of shape ()."""
+    if row is None:
+        return None
+    out = np.empty((), object)
+    out[()] = _to_plain(row)
+    return out
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_to_plain(item) for item in value]
+    return _tensor_to_numpy(value, "", "") if _is_tensor(value) else value
 
 
 def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:

@@ -36,6 +36,13 @@ def make_field(
     Raises:
       SchemaError: the feature contradicts the data, or cannot be stored bit-exact.
     """
+    if type(feature) is _F.Tensor and feature.shape.count(None) > 1 and feature._encoding == _F.Encoding.NONE:
+        raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size (got {feature.shape})')
+    if set(sources) != {""} and not isinstance(feature, _F.Sequence | _F.FeaturesDict):
+        raise SchemaError(
+            f"feature {name!r}: features= says {type(feature).__name__}, and the batch has the parts {sorted(sources)} there; "
+            f"if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
+        )
     boxes = _pixel_boxes(name, feature, batch, layouts)
     if set(sources) != {""} or boxes is not None or not _is_array_like(feature):
         layout = layouts[sources[""]] if "" in sources else None

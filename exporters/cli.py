@@ -59,6 +59,10 @@ def export(
     format: Annotated[str, typer.Option(help="tfrecord or hdf5.")] = "tfrecord",
     layout: Annotated[list[str] | None, typer.Option(metavar="FEATURE=LAYOUT", help="Such as image=NCHW; repeatable.")] = None,
     rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
+    unpad: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FEATURE=LENGTH", help="Store without padding, by lengths or a mask; repeatable."),
+    ] = None,
     shard_mib: Annotated[float, typer.Option(help="Target size of a shard, MiB.")] = 256.0,
     overwrite: Annotated[bool, typer.Option(help="Replace the version if it is published already.")] = False,
     on_hazard: Annotated[
@@ -88,6 +92,7 @@ def export(
             format=format,
             layouts=_pairs(layout, "--layout"),
             names=_pairs(rename, "--rename") or None,
+            unpad=_pairs(unpad, "--unpad"),
             shard_bytes=_to_bytes(shard_mib),
             overwrite=overwrite,
             on_hazard=_pairs([text if "=" in text else f"default={text}" for text in on_hazard or ()], "--on-hazard"),

@@ -13,6 +13,7 @@ tells examples apart: it misses 2**-32 of all differences, and none within four 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 
 import google_crc32c
@@ -47,7 +48,7 @@ class Layouts:
                 strides = array.strides
                 self._orders[name] = (0, *sorted(range(1, array.ndim), key=lambda axis: -abs(strides[axis])))
             array = array.transpose(self._orders[name])
-        return np.ascontiguousarray(array).reshape(len(array), -1)
+        return np.ascontiguousarray(array).reshape(len(array), math.prod(array.shape[1:]))
 
 
 class Digester:

@@ -67,6 +67,7 @@ def export(
     features: Mapping[str, Any] | None = None,
     layouts: Mapping[str, str] | None = None,
     supervised_keys: Sequence[str] | None = None,
+    unpad: Mapping[str, str] | None = None,
     card: Card | None = None,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
@@ -102,6 +103,8 @@ def export(
         has a `C` is stored channels-last.
       supervised_keys: feature names of input and target for `as_supervised=True`; set by itself
         for a pair.
+      unpad: padded features to be stored without their padding, each with the feature that says how long its rows are, in
+        lengths (integers, shape (N,)) or a mask (bool, shape (N, longest)): `{"tokens": "length"}`.
       card: description, homepage, citation, license.
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
       overwrite: replace the version if it is published already, in one step; begin anew if what was stopped had another plan.
@@ -135,7 +138,7 @@ def export(
     for split, item in splits.items():
         loader.check_loader(item, split)
     encoder = formats.find(format)
-    options = names_lib.Options(names, features, layouts, supervised_keys)
+    options = names_lib.Options(names, features, layouts, supervised_keys, unpad)
     watch = Watch(splits, on_hazard)
     plan = {"name": name, "version": version, "format": format, "shard_bytes": shard_bytes, "card": dict(vars(card or Card()))}
     with _sigterm_as_exit(), Stage(data_dir, name, version, overwrite=overwrite) as stage:

@@ -160,7 +160,11 @@ def _fits(got: Sequence[int | None], expected: Sequence[int | None], is_direct: 
 
 
 def _declare(name: str, shape: str, dtype: np.dtype[Any]) -> str:
-    return f'{{"{name}": tfds.features.Tensor(shape=({shape},), dtype="{dtype}", encoding="bytes")}}'
+    if dtype.kind == "O":
+        return f'{{"{name}": tfds.features.Tensor(shape=({shape},), dtype=object)}}'
+    module = "ml_dtypes" if dtype.name == "bfloat16" else "np"
+    encoding = "" if dtype == np.uint32 else ', encoding="bytes"'
+    return f'{{"{name}": tfds.features.Tensor(shape=({shape},), dtype={module}.{dtype.name}{encoding})}}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,7 +272,7 @@ class TreeField:
 def _to_value(row: Any) -> Any:
     """A row as TFDS's encoders take it: NumPy's scalars as Python's, strings as they are."""
     if isinstance(row, np.ndarray) and row.dtype == object:
-        return row.tolist()
+        return row.tolist() if row.ndim else row.item()
     if isinstance(row, np.generic) or (isinstance(row, np.ndarray) and not row.ndim):
         return row.item() if row.dtype.kind != "f" else np.asarray(row)[()]
     return row
@@ -333,8 +337,6 @@ def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout
     shape, specs = tuple(feature.shape), metadata.serialized_specs(name, feature)
     facts = {"source_dtype": source_dtype(source), "source_layout": layout.source if layout is not None else ""}
     is_bytes = getattr(feature, "_encoding", tfds.features.Encoding.NONE) == tfds.features.Encoding.BYTES
-    if shape.count(None) > 1 and not is_bytes:
-        raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size; say so in features=')
     first_only = shape[0] is None and shape.count(None) == 1
     item = tuple(size for size in shape[1:] if size is not None) if first_only else ()
     if math.prod(item) == 0:

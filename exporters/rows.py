@@ -83,7 +83,7 @@ def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
     """Structural names of the lists of a first batch that are lists of rows; `""` is the batch itself.
 
     A list is one if it has an item for each row, all items are alike, and they cannot be features: as features they
-    would all have that many rows.
+    would all have that many rows. A list of mappings is one in any case.
 
     Args:
       raw: the first batch.
@@ -112,7 +112,7 @@ def _is_row_list(value: Any, rows: int | None) -> bool:
         return False
     sizes = {size for item in items for size in _leading_sizes(item)}
     if rows is not None:
-        return sizes != {rows}
+        return sizes != {rows} or isinstance(items[0], Mapping)
     return len(sizes) > 1 or None in sizes or (_is_array(items[0]) and len({tuple(item.shape) for item in items}) > 1)
 
 
@@ -148,8 +148,18 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
     return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
 
 
+def top_names(values: Sequence[Any]) -> list[str]:
+    """Structural names of the parts of rows that are known by position only; `[""]` if a row has no parts."""
+    sources = [name for name, _ in split_rows(values, "", "")]
+    if sources == [""]:
+        return [""]
+    first = next(value for value in values if value is not None)
+    is_plain = isinstance(first, list | tuple) and not hasattr(first, "_fields")
+    return [str(number) for number in range(len(first))] if is_plain else []
+
+
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    return hasattr(value, "dtype") and not getattr(value, "is_nested", False) and hasattr(value, "shape")
 
 
 def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[str, RowValues]]:
@@ -160,8 +170,8 @@ def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[s
     """
     first = next((value for value in values if value is not None), None)
     nested = isinstance(first, Mapping) or dataclasses.is_dataclass(first)
-    if isinstance(first, list | tuple) and first:
-        nested = hasattr(first, "_fields") or not is_scalar(first[0])
+    if isinstance(first, tuple) or (isinstance(first, list) and _is_array(first[0] if first else 0)):
+        nested = bool(first) and not is_scalar(first[0])
     if _is_array(first) or not nested:
         yield path, RowValues(list(values))
         return

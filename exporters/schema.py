@@ -203,6 +203,11 @@ def _infer_feature(name: str, column: Array | Rows, shape: tuple[int | None, ...
             f"feature {name!r}: some rows are None; say what they are where they are there: "
             f'features={{"{name}": tfds.features.Scalar(dtype=..., optional=True)}}'
         )
+    if column.dtype == object and isinstance(column, Rows) and column.ndim == 1:
+        raise SchemaError(
+            f"feature {name!r}: rows are nested lists; say what they hold: "
+            f'features={{"{name}": tfds.features.Sequence(tfds.features.Sequence(...))}}'
+        )
     if column.dtype == object:
         is_text = source_dtype(column) == "str"
         return tfds.features.Text() if is_text and not shape else tfds.features.Tensor(shape=shape, dtype=np.object_)

@@ -63,7 +63,7 @@ class _Size:
     """What `row_lists_of` asks a loader; a loader itself does not travel to its workers."""
 
     def __init__(self, loader: Any) -> None:
-        self.batch_size, self.dataset = loader.batch_size, loader.dataset
+        self.batch_size, self.dataset, self.collate_fn = loader.batch_size, loader.dataset, loader.collate_fn
 
 
 class _Collate:

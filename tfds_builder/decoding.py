@@ -90,7 +90,9 @@ class FeatureDecoder:
         example, decoder = parts[""] if "" in parts else metadata.nest(parts), self._decoders.get(name)
         if isinstance(feature, tfds.features.Sequence | tfds.features.FeaturesDict):
             tree = tfds.features.FeaturesDict({"feature": feature})
-            return tree.decode_example({"feature": example}, None if decoder is None else {"feature": decoder})["feature"]
+            return tree.decode_example({"feature": example}, decoders=None if decoder is None else {"feature": decoder})[
+                "feature"
+            ]
         if decoder is not None:
             decoder.setup(feature=feature)
         return (decoder or feature).decode_example(example)

@@ -275,7 +275,7 @@ def _fill_varints(target: Array, column: Column, values: Array) -> None:
 
 def _put_varints(target: Array, values: Array, size: int) -> None:
     """Writes integers as varints of `size` bytes: shape (rows, values) into (rows, values * size)."""
-    bits = values.reshape(len(values), -1)
+    bits = values.reshape(len(values), math.prod(values.shape[1:]))
     bits = bits if bits.dtype == np.uint64 else bits.astype(np.int64).view(np.uint64)
     for position in range(size):
         more = np.uint8(0x80 if position + 1 < size else 0)

@@ -79,22 +79,22 @@ def test_tfrecord_golden_bytes(publish, loader_of):
 
 
 GOLDEN_STRINGS = """
-    2e 00 00 00 00 00 00 00  c5 cb 57 fa
-    0a a8 80 80 80 00
+    52 00 00 00 00 00 00 00  25 eb 07 b7
+    0a cc 80 80 80 00
        0a 0b  0a 01 78  12 06 0a 04 0a 02  01 02
-       0a 0c  0a 01 73  12 07 0a 05 0a 03  68 c3 a9
-       0a 0b  0a 01 74  12 06 0a 04 0a 00  0a 00
-    e2 f5 50 9a
+       0a 98 80 80 80 00  0a 01 73  12 8f 80 80 80 00  0a 89 80 80 80 00  0a 83 80 80 80 00  68 c3 a9
+       0a 9b 80 80 80 00  0a 01 74  12 92 80 80 80 00  0a 8c 80 80 80 00  0a 80 80 80 80 00  0a 80 80 80 80 00
+    06 a8 ec 58
 """
 
 
 def test_tfrecord_golden_bytes_with_strings(publish, loader_of):
-    """A record with strings has the fixed feature first and a five-byte length, and its index says where they lie."""
+    """A record with strings has the fixed feature first and five-byte lengths, and its index says where they lie."""
     batch = {"s": ["hé"], "t": np.array([["", ""]], object), "x": torch.tensor([[1, 2]], dtype=torch.uint8)}
     result = publish(loader_of(batch))
     assert only_shard(result).read_bytes() == bytes.fromhex(GOLDEN_STRINGS)
     (index,) = pathlib.Path(result.path).glob("*.index-*")
-    assert np.frombuffer(index.read_bytes(), "<i8").tolist() == [0, 42, 3, 56, 0, 58, 0]
+    assert np.frombuffer(index.read_bytes(), "<i8").tolist() == [0, 58, 3, 88, 0, 94, 0]
 
 
 def test_records_have_valid_crcs_and_one_length(publish, loader_of):

@@ -211,7 +211,6 @@ BAD = {
     "csr": (lambda: torch.eye(2).to_sparse_csr(), "sparse_csr"),
     "quantized": (lambda: torch.quantize_per_tensor(X[:2], 0.1, 0, torch.quint8), "quantized"),
     "meta": (lambda: torch.empty(2, 3, device="meta"), "meta"),
-    "nested": (lambda: torch.nested.nested_tensor([X[0], X[0, :1]]), "nested"),
     "float8_e4m3fn": (lambda: X[:2].to(torch.float8_e4m3fn), "float8_e4m3fn"),
     "float8_e5m2": (lambda: X[:2].to(torch.float8_e5m2), "float8_e5m2"),
     "complex32": (lambda: X[:2].to(torch.complex32), "complex32"),

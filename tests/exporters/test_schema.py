@@ -101,8 +101,11 @@ CONTRADICTIONS = {
     "label of nothing": (Y, F.ClassLabel(), "num_classes"),
     "float64 as FloatList": (X.double(), F.Tensor(shape=(5,), dtype=np.float64), 'encoding="bytes"'),
     "float16 as FloatList": (X.half(), F.Tensor(shape=(5,), dtype=np.float16), 'encoding="bytes"'),
-    "unknown size": (X, F.Tensor(shape=(None,), dtype=np.float32, encoding="bytes"), "fixed shape"),
-    "sequence": (X, F.Sequence(np.float32), "'x'"),
+    "unknown sizes without encoding": (X, F.Tensor(shape=(None, None), dtype=np.int32), 'encoding="bytes"'),
+    "an unknown size that is not the first": (X.int(), F.Tensor(shape=(5, None), dtype=np.int32), "(5, None)"),
+    "items of nothing": (torch.zeros(2, 3, 0), F.Tensor(shape=(None, 0), dtype=np.float32, encoding="bytes"), "(None, 0)"),
+    "sequence of another dtype": (X, F.Sequence(np.int64), "int64"),
+    "sequence of labels out of range": (Y[:, None], F.Sequence(F.ClassLabel(num_classes=2)), "between 0 and 1"),
 }
 
 
