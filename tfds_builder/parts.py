@@ -153,10 +153,17 @@ class Geometry:
     offsets: tuple[int, ...]
     strides: tuple[int, ...]
     row_splits: tuple[int, ...]
-    string_splits: tuple[int, ...]
+    string_splits: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.string_splits:
+            object.__setattr__(self, "string_splits", (0,) * len(self.offsets))
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        content = {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        if not any(self.string_splits):
+            del content["string_splits"]
+        return content
 
     @classmethod
     def from_json(cls, content: Any, columns: int, where: str) -> Geometry:
@@ -164,6 +171,7 @@ class Geometry:
         parts = {
             field.name: expect_naturals(expect_field(content, field.name, where), f"{where} {field.name}")
             for field in dataclasses.fields(cls)
+            if field.name != "string_splits" or field.name in content
         }
         if any(len(part) != columns for part in parts.values()):
             raise ManifestError(f"{where} must have one entry for each of the {columns} columns")
