@@ -10,6 +10,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from tfds_builder import manifest as manifest_lib
+from tfds_builder.errors import ManifestError
 
 if TYPE_CHECKING:
     from tfds_builder.manifest import Column, Manifest
@@ -27,9 +28,9 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
     '/data/digits/digits_dataset_builder.py'
 
     Args:
-      version_dir: `<data_dir>/<name>/<version>`.
+      version_dir: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
       output: where to write it; `<data_dir>/<name>/<name>_dataset_builder.py` by default, where it
-        finds its data by itself.
+        finds its data by itself: one module for all configs and versions.
 
     Returns:
       Path of the module.
@@ -40,7 +41,9 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
     """
     directory = pathlib.Path(version_dir).absolute()
     manifest = manifest_lib.read(directory)
-    path = pathlib.Path(output) if output is not None else directory.parent / module_name(manifest.name)
+    if manifest.config_name and directory.parent.name != manifest.config_name:
+        raise ManifestError(f"{directory} holds the manifest of {'/'.join(manifest.place)}; move it there")
+    path = pathlib.Path(output) if output is not None else directory.parents[len(manifest.place) - 2] / module_name(manifest.name)
     source = render(manifest)
     descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".incomplete", dir=path.parent)
     try:
@@ -61,10 +64,15 @@ def render(manifest: Manifest) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += ["", "    " + ", ".join(f"{_inert(n)}: {s.examples:,} examples" for n, s in manifest.splits.items())]
+    load_name, holds = _inert(manifest.name), f"version {_inert(manifest.version)}"
+    if manifest.config_name:
+        load_name, holds = f"{load_name}/{_inert(manifest.config_name)}", f"config {_inert(manifest.config_name)}, {holds}"
     return string.Template(template).substitute(
         name=_inert(manifest.name),
         name_repr=f'"{_inert(manifest.name)}"',
-        version=_inert(manifest.version),
+        load_repr=f'"{load_name}"',
+        published="published config and version" if manifest.config_name else "published version",
+        holds=holds,
         supervised=str(manifest.supervised_keys is not None),
         summary="\n".join(lines),
     )
