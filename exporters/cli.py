@@ -30,7 +30,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 VersionDir = Annotated[
     pathlib.Path,
-    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION or DATA_DIR/NAME/CONFIG/VERSION."),
+    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config."),
 ]
 
 

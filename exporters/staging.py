@@ -34,8 +34,9 @@ _SHARD_NOTE, _STAGE_NOTE = ".shard.json", "stage"
 _QUEUE_BUFFERS = 4
 """Buffers that may wait to be written: enough to keep both threads busy, a few batches of memory."""
 
-
 _TRIES = 10
+"""Times a directory is made again that others remove meanwhile."""
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -324,10 +325,13 @@ def _begin_writeback(descriptor: int, start: int, size: int) -> None:
 
 def _make_directory(path: pathlib.Path) -> None:
     """Makes a directory and its parents, also while another export that failed removes the parents it had made."""
-    for _ in range(_TRIES):
-        with contextlib.suppress(FileNotFoundError):
-            return path.mkdir(parents=True, exist_ok=True)
-    path.mkdir(parents=True, exist_ok=True)
+    for attempt in range(_TRIES):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        except FileNotFoundError:
+            if attempt == _TRIES - 1:
+                raise
 
 
 def _lock_directory(path: pathlib.Path) -> int:
