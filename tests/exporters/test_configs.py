@@ -218,6 +218,7 @@ def test_names_that_are_refused(config, refuses, loader_of):
 @pytest.mark.parametrize("config", [
     "a", "A", "0", "2012", "en-US", "v1.0", "25m_ratings", "a.b-c_d", "1.0", "a" * 100, "import", "ds",
 ])  # fmt: skip
+@pytest.mark.needs_tensorflow
 def test_names_that_are_taken(config, run):
     """Every config name that is accepted is found again by TFDS's own syntax."""
     result, _ = run(3, config=config)
@@ -241,6 +242,7 @@ def test_release_notes_that_are_refused(notes, refuses, loader_of):
     refuses(loader_of(torch.arange(3)), ArgumentError, "release_notes", release_notes=notes)
 
 
+@pytest.mark.needs_tensorflow
 def test_configs_differ_in_everything(format, run, publish, loader_of, tmp_path):
     """Configs of one name may differ in format, features, class labels, splits and supervised keys."""
     run(0, format, config="rows")
