@@ -10,6 +10,7 @@ import shutil
 import consumer_kit as kit
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.dataset_builder import load_default_config_name
 
 import tfds_builder
 from tfds_builder import manifest as manifest_lib
@@ -231,6 +232,33 @@ def test_scan_and_generate(data_dir, run_python):
     """
     names = [name for name in ROWS if name.startswith("only")]
     assert run_python(code, data_dir / "only", *names).stdout.split() == [str(ROWS[name]) for name in names]
+
+
+def test_default_of_stock(tmp_path):
+    """The default config is noted where stock TFDS looks for it, after each publication; what makes no sense is mended, and the
+    note goes when there is a version without a config."""
+    note = tmp_path / "only" / ".config" / "metadata.json"
+    for config in ("b", "c", "a"):
+        directory = publish(tmp_path, f"only/{config}:1.0.0", 1)
+        noted = load_default_config_name(tfds.core.Path(tmp_path / "only"))
+        assert noted == ("b" if config == "c" else config)
+        assert noted == next(iter(tfds_builder.builder_from_directory(directory).builder_configs))
+    for content in ("{", "[]", '{"default_config_name": 3}', "{}", '{"default_config_name": "../../x"}', "x" * 20_000):
+        note.write_text(content)
+        tfds_builder.generate(directory)
+        assert json.loads(note.read_text()) == {"default_config_name": "a"}
+    note.unlink()
+    (tmp_path / "secret").write_text("kept")
+    note.symlink_to(tmp_path / "secret")
+    tfds_builder.generate(directory)
+    assert (json.loads(note.read_text()), (tmp_path / "secret").read_text()) == ({"default_config_name": "a"}, "kept")
+    publish(tmp_path, "only:1.0.0", 1)
+    assert not note.parent.exists()
+    note.parent.symlink_to(tmp_path / "outside")
+    (tmp_path / "outside").mkdir()
+    shutil.rmtree(tmp_path / "only" / "1.0.0")
+    tfds_builder.generate(directory)
+    assert list((tmp_path / "outside").iterdir()) == []
 
 
 def test_verify_finds_a_moved_config(data_dir):
@@ -458,7 +486,7 @@ def test_stock(exported, run_python):
             out[name] = [first, info.features["label"].names, info.full_name, info.config_description, dict(info.release_notes)]
         print(json.dumps(out))
     """
-    names = [*rows, "tfrecord/large", "tfrecord/large:1.2.*", "tfrecord", "tfrecord/medium"]
+    names = [*rows, "tfrecord/large", "tfrecord/large:1.2.*", "tfrecord", "tfrecord:1.2.0", "tfrecord/medium"]
     found = json.loads(run_python(code, data_dir, *names).stdout.splitlines()[-1])
     for name, (first, classes) in rows.items():
         if name.startswith("hdf5"):
@@ -468,4 +496,6 @@ def test_stock(exported, run_python):
         assert found[name] == [list(range(first, first + 6)), classes, name.replace(":", "/"), description, NOTES]
     assert found["tfrecord/large"] == found["tfrecord/large:1.10.0"]
     assert found["tfrecord/large:1.2.*"] == found["tfrecord/large:1.2.0"]
-    assert (found["tfrecord"], found["tfrecord/medium"]) == (True, True)  # not found, and the configs there are are listed
+    assert found["tfrecord"] == found["tfrecord/large"]
+    assert found["tfrecord:1.2.0"] == found["tfrecord/large:1.2.0"]
+    assert found["tfrecord/medium"] is True  # not found, and the configs there are are listed
