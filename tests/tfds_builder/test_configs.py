@@ -292,6 +292,20 @@ def test_damage_stays_where_it_is(data_dir):
             action()
 
 
+@kit.both_formats
+def test_golden(format):
+    """Every version of the golden configs is whole, has the description and notes it was exported with, and loads its rows."""
+    tfds_builder.register(kit.GOLDEN)
+    for (config, version), rows in kit.make.VARIANTS.items():
+        ds, info = tfds.load(f"variants_{format}/{config}:{version}", split="train", with_info=True)
+        assert [int(example["row"]) for example in ds.as_numpy_iterator()] == list(range(rows))
+        large = config == "large"
+        assert info.config_description == (kit.make.VARIANT["description"] if large else "")
+        assert info.release_notes == (kit.make.VARIANT["notes"] if large else {})
+        assert tfds_builder.verify(info.data_dir, deep=True).problems == []
+    assert tfds.builder(f"variants_{format}").info.full_name == f"variants_{format}/large/1.1.0"
+
+
 # --- nobody is trusted -----------------------------------------------------------------------------
 
 
