@@ -5,6 +5,7 @@
 """
 
 from exporters.card import Card
+from exporters.config import Config
 from exporters.errors import (
     AlreadyPublishedError,
     ArgumentError,
@@ -26,6 +27,7 @@ __all__ = [
     "AlreadyPublishedError",
     "ArgumentError",
     "Card",
+    "Config",
     "DataDirError",
     "Export",
     "ExportError",

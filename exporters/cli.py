@@ -28,7 +28,10 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-VersionDir = Annotated[pathlib.Path, typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION.")]
+VersionDir = Annotated[
+    pathlib.Path,
+    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config."),
+]
 
 
 def _show_version(value: bool) -> None:
@@ -56,6 +59,11 @@ def export(
     data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.")],
     name: Annotated[str, typer.Option(help="Dataset name, lower_snake_case.")],
     version: Annotated[str, typer.Option(help="Version, x.y.z.")] = "1.0.0",
+    config: Annotated[str | None, typer.Option(help='One of several configurations, tfds.load("NAME/CONFIG").')] = None,
+    config_description: Annotated[str, typer.Option(help="What sets the config apart.")] = "",
+    release_notes: Annotated[
+        list[str] | None, typer.Option(metavar="VERSION=TEXT", help="What changed in a version; repeatable.")
+    ] = None,
     format: Annotated[str, typer.Option(help="tfrecord or hdf5.")] = "tfrecord",
     layout: Annotated[list[str] | None, typer.Option(metavar="FEATURE=LAYOUT", help="Such as image=NCHW; repeatable.")] = None,
     rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
@@ -79,16 +87,21 @@ def export(
     app_dir: Annotated[pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.")] = pathlib.Path(),
     as_json: Json = False,
 ) -> None:
-    """Export what MODULE:FACTORY returns to DATA_DIR/NAME/VERSION."""
+    """Export what MODULE:FACTORY returns to DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION."""
     from exporters.card import Card
+    from exporters.config import Config
     from exporters.export import export as run
 
+    if config is None and config_description:
+        raise ArgumentError("--config-description is of a config; name it with --config")
     with _warnings_in_a_line():
         result = run(
             load_factory(factory, app_dir),
             data_dir,
             name=name,
             version=version,
+            config=None if config is None else Config(config, config_description),
+            release_notes=_pairs(release_notes, "--release-notes"),
             format=format,
             layouts=_pairs(layout, "--layout"),
             names=_pairs(rename, "--rename") or None,
@@ -136,7 +149,7 @@ def list_datasets(
     data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.")],
     as_json: Json = False,
 ) -> None:
-    """List every dataset and version published under DATA_DIR."""
+    """List every dataset, config and version published under DATA_DIR."""
     from tfds_builder import manifest as manifest_lib
     from tfds_builder.registration import scan
     from tfds_builder.validators import printable
@@ -146,16 +159,16 @@ def list_datasets(
         try:
             rows.append(_summary(manifest_lib.read(entry.path), entry.path))
         except DatasetError as error:
-            rows.append({"name": entry.name, "version": entry.version, "path": entry.path, "problem": str(error)})
+            rows.append({**dataclasses.asdict(entry), "problem": str(error)})
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         if "problem" in row:
-            typer.echo(printable(f"{row['name']}:{row['version']}  damaged: {row['problem']}"))
+            typer.echo(printable(f"{_tfds_name(row)}  damaged: {row['problem']}"))
             continue
         counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
-        typer.echo(f"{row['name']}:{row['version']}  {row['format']}  {row['bytes']:,} bytes  {counts}")
+        typer.echo(f"{_tfds_name(row)}  {row['format']}  {row['bytes']:,} bytes  {counts}")
     if not rows:
         typer.echo(f"nothing is published under {data_dir}")
 
@@ -169,11 +182,18 @@ def info(path: VersionDir, as_json: Json = False) -> None:
     manifest = manifest_lib.read(path)
     columns = [column.to_json() for column in manifest.columns]
     if as_json:
-        extra = {"columns": columns, "labels": dict(manifest.labels), "card": dict(manifest.card)}
+        extra = {
+            "columns": columns,
+            "labels": dict(manifest.labels),
+            "card": dict(manifest.card),
+            "config_description": manifest.config_description,
+            "release_notes": dict(manifest.release_notes),
+        }
         typer.echo(json.dumps({**_summary(manifest, os.fspath(path)), **extra}, indent=2))
         return
-    typer.echo(f"{manifest.name}:{manifest.version}  {manifest.format}  {os.fspath(path)}")
-    for text in filter(None, manifest.card.values()):
+    typer.echo(f"{manifest.tfds_name}  {manifest.format}  {os.fspath(path)}")
+    notes = (f"{version}: {text}" for version, text in manifest.release_notes.items())
+    for text in filter(None, (manifest.config_description, *manifest.card.values(), *notes)):
         typer.echo("\n".join(f"  {printable(line)}" for line in text.split("\n")))
     for decision in manifest.decisions:
         typer.echo(f"  {printable(decision)}")
@@ -288,6 +308,7 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
 def _summary(manifest: Any, path: str) -> dict[str, Any]:
     return {
         "name": manifest.name,
+        "config": manifest.config_name,
         "version": manifest.version,
         "format": manifest.format,
         "path": path,
@@ -296,6 +317,11 @@ def _summary(manifest: Any, path: str) -> dict[str, Any]:
         "bytes": sum(file.bytes for file in manifest.files),
         "decisions": list(manifest.decisions),
     }
+
+
+def _tfds_name(row: dict[str, Any]) -> str:
+    config = f"/{row['config']}" if row["config"] else ""
+    return f"{row['name']}{config}:{row['version']}"
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exporters.card import Card
+from exporters.config import Config, config_facts
 from exporters.errors import ArgumentError, ResumeError
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class Export:
     """What was published.
 
     Attributes:
-      path: the version directory, `<data_dir>/<name>/<version>`.
+      path: the version directory, `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
       module: the generated builder module beside it; "" if it could not be written.
-      name, version, format: as asked for.
+      name, config, version, format: as asked for; `config` is the name of the config, or "".
       examples: number of examples by split.
       shards: number of shards by split.
       bytes: size of all published files.
@@ -46,6 +47,7 @@ class Export:
     path: str
     module: str
     name: str
+    config: str
     version: str
     format: str
     examples: Mapping[str, int]
@@ -62,6 +64,7 @@ def export(
     *,
     name: str,
     version: str = "1.0.0",
+    config: str | Config | None = None,
     format: str = "tfrecord",
     names: Sequence[str] | Mapping[str, str] | None = None,
     features: Mapping[str, Any] | None = None,
@@ -69,6 +72,7 @@ def export(
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
     card: Card | None = None,
+    release_notes: Mapping[str, str] | None = None,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
     on_hazard: str | Mapping[str, str] = "warn",
@@ -94,6 +98,8 @@ def export(
       data_dir: where datasets are published; made if it is not there.
       name: dataset name, lower_snake_case.
       version: `"x.y.z"`.
+      config: one of several configurations of the dataset, which may differ in everything and have versions of their
+        own: its name, or an `exporters.Config` with a description. `tfds.load("name/config")` reads it.
       format: `"tfrecord"` or `"hdf5"`.
       names: new names: a sequence for the parts of a tuple, or a mapping of old name to new.
       features: TFDS features that replace the inferred ones, by name
@@ -106,6 +112,7 @@ def export(
       unpad: padded features to be stored without their padding, each with the feature that says how long its rows are, in
         lengths (integers, shape (N,)) or a mask (bool, shape (N, longest)): `{"tokens": "length"}`.
       card: description, homepage, citation, license.
+      release_notes: what changed, by version (`{"1.0.0": "first", "1.1.0": "cleaner labels"}`).
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
       overwrite: replace the version if it is published already, in one step; begin anew if what was stopped had another plan.
       on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or
@@ -140,8 +147,15 @@ def export(
     encoder = formats.find(format)
     options = names_lib.Options(names, features, layouts, supervised_keys, unpad)
     watch = Watch(splits, on_hazard)
-    plan = {"name": name, "version": version, "format": format, "shard_bytes": shard_bytes, "card": dict(vars(card or Card()))}
-    with _sigterm_as_exit(), Stage(data_dir, name, version, overwrite=overwrite) as stage:
+    plan: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "format": format,
+        "shard_bytes": shard_bytes,
+        "card": dict(vars(card or Card())),
+        **config_facts(config, release_notes),
+    }
+    with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
         watch.inspect(reads=not stage.has_finished_shards())
         for _ in range(2):
             with Progress(progress, loader.expected_total(splits.values()), name) as bar:
@@ -166,6 +180,7 @@ def export(
         path=os.fspath(stage.target),
         module=module,
         name=name,
+        config=manifest.config_name,
         version=version,
         format=format,
         examples={split: content.examples for split, content in manifest.splits.items()},

@@ -42,7 +42,7 @@ class Job:
       encoder: the format.
       bar: what the user sees.
       watch: what it is warned of.
-      plan: `name`, `version`, `format`, `shard_bytes` and `card` as in the plan.
+      plan: its fields that are known before the first batch.
     """
 
     def __init__(self, stage: Stage, encoder: Format, bar: Progress, watch: Watch, plan: Mapping[str, Any]) -> None:
@@ -214,6 +214,7 @@ class Job:
             attributes={
                 "dataset": plan.name,
                 "version": plan.version,
+                **({"config": plan.config_name} if plan.config_name else {}),
                 "split": split,
                 "shard": number,
                 "features": plan.features,
@@ -249,6 +250,9 @@ class Job:
             geometries=tuple(geometries),
             splits=splits,
             producer=PRODUCER,
+            config_name=plan.config_name,
+            config_description=plan.config_description,
+            release_notes=plan.release_notes,
         )
 
     def _split(self, split: str, results: list[ShardResult], geometries: list[Geometry]) -> Split:

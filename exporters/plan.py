@@ -30,6 +30,7 @@ class Plan:
       supervised_keys, card, decisions: as in the manifest.
       sources: what each split's loader draws from.
       producer: version of this package.
+      config_name, config_description, release_notes: as in the manifest.
     """
 
     name: str
@@ -45,6 +46,9 @@ class Plan:
     decisions: tuple[str, ...]
     sources: dict[str, dict[str, Any]]
     producer: str
+    config_name: str = ""
+    config_description: str = ""
+    release_notes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Canonical JSON: the same plan gives the same bytes."""

@@ -1,7 +1,8 @@
 """Nothing is visible under its final name until it is whole: staged, fsynced, renamed once.
 
-A version is staged in `<data_dir>/<name>/<version>.incomplete`, beside where it will be, so that
-publishing is one rename inside one file system. TFDS takes no notice of such a directory.
+A version is staged in `<data_dir>/<name>/<version>.incomplete` (of a config, in
+`<data_dir>/<name>/<config>/<version>.incomplete`), beside where it will be, so that publishing is one
+rename inside one file system. TFDS takes no notice of such a directory.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _SHARD_NOTE, _STAGE_NOTE = ".shard.json", "stage"
 _QUEUE_BUFFERS = 4
 """Buffers that may wait to be written: enough to keep both threads busy, a few batches of memory."""
 
+_TRIES = 10
+"""Times a directory is made again that others remove meanwhile."""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -130,7 +133,7 @@ class StagedFile:
 
 
 class Stage:
-    """The staged directory of one version of one dataset, held by one process.
+    """The staged directory of one version of one dataset, or of one of its configs, held by one process.
 
     >>> with Stage("/data", "digits", "1.0.0", overwrite=False) as stage:      # doctest: +SKIP
     ...     ...                       # write files into stage.path
@@ -145,13 +148,13 @@ class Stage:
       DataDirError: `data_dir` is a file, cannot be written, or another process holds the stage.
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str], name: str, version: str, *, overwrite: bool) -> None:
-        root = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
-        self.target = root / name / version
-        self.path = root / name / f"{version}.incomplete"
-        self.notes = root / name / f"{version}.resume"
+    def __init__(self, data_dir: str | os.PathLike[str], name: str, version: str, *, config: str = "", overwrite: bool) -> None:
+        parent = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute() / name / config
+        self.target = parent / version
+        self.path = parent / f"{version}.incomplete"
+        self.notes = parent / f"{version}.resume"
         self._overwrite = overwrite
-        self._made = [path for path in (root / name, root, *root.parents) if not os.path.exists(path)]
+        self._made = [path for path in (parent, *parent.parents) if not os.path.exists(path)]
         self._lock: int | None = None
         self._published = False
 
@@ -246,7 +249,7 @@ class Stage:
     def _take_lock(self) -> int:
         """Makes the stage and locks it; the kernel drops the lock when its process dies."""
         while True:
-            self.path.mkdir(parents=True, exist_ok=True)
+            _make_directory(self.path)
             lock = _lock_directory(self.path)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(lock), os.stat(self.path)):
@@ -318,6 +321,17 @@ def _begin_writeback(descriptor: int, start: int, size: int) -> None:
     sync_file_range = getattr(_LIBC, "sync_file_range", None)
     if sync_file_range is not None:
         sync_file_range(descriptor, ctypes.c_int64(start), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
+
+
+def _make_directory(path: pathlib.Path) -> None:
+    """Makes a directory and its parents, also while another export that failed removes the parents it had made."""
+    for attempt in range(_TRIES):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        except FileNotFoundError:
+            if attempt == _TRIES - 1:
+                raise
 
 
 def _lock_directory(path: pathlib.Path) -> int:

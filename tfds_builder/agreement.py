@@ -87,7 +87,7 @@ def _parse(text: bytes, where: str) -> Any:
 
 
 def _check_info(text: bytes, manifest: Manifest) -> None:
-    """Raises ManifestError unless dataset_info.json has the manifest's name, version, splits and supervised keys."""
+    """Raises ManifestError unless dataset_info.json has the manifest's name, version, config, notes, splits and keys."""
     content = _parse(text, INFO)
     if not isinstance(content, dict):
         raise ManifestError("must be an object")
@@ -98,6 +98,9 @@ def _check_info(text: bytes, manifest: Manifest) -> None:
     for key, expected in (
         ("name", manifest.name),
         ("version", manifest.version),
+        ("configName", manifest.config_name or None),
+        ("configDescription", manifest.config_description or None),
+        ("releaseNotes", manifest.release_notes or None),
         ("fileFormat", "tfrecord" if manifest.format == "tfrecord" else None),
         ("supervisedKeys", names),
         ("splits", splits or None),

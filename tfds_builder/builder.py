@@ -13,35 +13,10 @@ import tensorflow_datasets as tfds
 from tfds_builder import agreement, metadata
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.catalog import catalog
-from tfds_builder.consistency import VERSION
+from tfds_builder.configs import ExportedConfig, FromDirectory
 from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
+from tfds_builder.listing import list_configs
 from tfds_builder.table import Table
-
-_VERSION_CHARACTERS = 100
-"""A version's three numbers are compared as numbers, which Python refuses to make of thousands of digits."""
-
-
-def list_versions(dataset_dir: str | os.PathLike[str]) -> list[str]:
-    """Published versions under `<data_dir>/<name>`, the newest first. Links, which could lead anywhere, are passed over.
-
-    >>> list_versions("/data/digits")      # doctest: +SKIP
-    ['1.1.0', '1.0.0']
-    """
-    if os.path.islink(dataset_dir):
-        return []
-    try:
-        with os.scandir(dataset_dir) as entries:
-            found = [
-                entry.name
-                for entry in entries
-                if VERSION.fullmatch(entry.name)
-                and len(entry.name) <= _VERSION_CHARACTERS
-                and entry.is_dir(follow_symlinks=False)
-                and (pathlib.Path(entry.path) / manifest_lib.FILENAME).is_file()
-            ]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(found, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
 
 
 class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -57,19 +32,23 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     >>> tfds.load("digits", split="train")       # doctest: +SKIP
 
     Args:
-      data_dir: directory that holds `<name>/<version>`; `DATA_DIR` of the class by default.
-      config: must be None (a dataset has one configuration).
-      version: `"1.2.0"`, `"1.*.*"`, or None for the newest.
+      data_dir: directory that holds `<name>/<version>` and `<name>/<config>/<version>`; `DATA_DIR` of the class by default.
+      config: name of a published config, or a BuilderConfig of that name. By default what was published without a config
+        (which `""` says too); if nothing was, the first config by name.
+      version: `"1.2.0"`, `"1.*.*"`, or None for the newest of the config.
 
     Raises:
       MissingFileError: no such dataset in the directory.
       ManifestError: its manifest is damaged or of a newer format version.
       DamagedFileError: TFDS's metadata beside it is not what was published.
+      ValueError: no such config (as TFDS raises it).
       AssertionError: no such version (as TFDS raises it).
     """
 
     DATA_DIR: ClassVar[str | os.PathLike[str] | None] = None
     VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = FromDirectory(list)
+    builder_configs = FromDirectory(lambda configs: {config.name: config for config in configs})
 
     def __init_subclass__(cls, skip_registration: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(skip_registration=True, **kwargs)
@@ -80,15 +59,15 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         self,
         *,
         data_dir: str | os.PathLike[str] | None = None,
-        config: None = None,
+        config: str | tfds.core.BuilderConfig | None = None,
         version: str | tfds.core.Version | None = None,
     ) -> None:
         root = data_dir or self.DATA_DIR
         if root is None:
             raise MissingFileError(f"dataset {self.name!r}: no data_dir; pass data_dir= (tfds.load({self.name!r}, data_dir=...))")
         self._root = pathlib.Path(os.path.expanduser(os.fspath(root)))
-        self._available = [tfds.core.Version(text) for text in list_versions(self._root / self.name)]
-        if not self._available:
+        self._published = list_configs(self._root / self.name)
+        if not self._published:
             raise MissingFileError(
                 f"dataset {self.name!r}: {self._root / self.name} holds no published version (links are not followed); "
                 "pass the data_dir= it was exported to"
@@ -96,26 +75,52 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         self._manifest: manifest_lib.Manifest | None = None
         super().__init__(data_dir=self._root, config=config, version=version)
 
+    def _create_builder_config(self, builder_config: Any, version: Any) -> ExportedConfig | None:
+        """The config asked for, or None for what was published without one; the versions are then those of it.
+
+        Raises:
+          ValueError: it is not published.
+        """
+        name = next(iter(self._published)) if builder_config is None else getattr(builder_config, "name", builder_config)
+        if not isinstance(name, str) or name not in self._published:
+            raise ValueError(f"dataset {self.name!r} has no config {name!r}; published are {self._describe_published()}")
+        self._available = [tfds.core.Version(text) for text in self._published[name]]
+        return ExportedConfig(name, self._published[name], lambda: self.manifest) if name else None
+
+    def _pick_version(self, requested_version: Any) -> Any:
+        try:
+            return super()._pick_version(requested_version)
+        except AssertionError as error:
+            raise AssertionError(f"{error} Published are {self._describe_published()}") from error
+
+    def _describe_published(self) -> str:
+        return "; ".join(f"{config or 'without a config'}: {', '.join(versions)}" for config, versions in self._published.items())
+
     def __reduce__(self) -> tuple[Any, ...]:
         return builder_from_directory, (os.fspath(self.data_path),)
 
     @property
     def canonical_version(self) -> tfds.core.Version:
-        """The newest published version."""
+        """The newest published version of the config."""
         return self._available[0]
 
     @property
     def versions(self) -> list[tfds.core.Version]:
-        """Every published version, the newest first."""
+        """Every published version of the config, the newest first."""
         return list(self._available)
+
+    @property
+    def release_notes(self) -> dict[str, str]:
+        """What changed, by version, as this version tells it."""
+        return dict(self.manifest.release_notes)
 
     @property
     def manifest(self) -> manifest_lib.Manifest:
         """What the version directory holds, byte for byte."""
         if self._manifest is None:
             found = manifest_lib.read(self.data_path)
-            if (found.name, found.version) != (self.name, str(self.version)):
-                raise ManifestError(f"{self.data_path} holds the manifest of {found.name} {found.version}; move it there")
+            if found.place != tuple(filter(None, (self.name, self.builder_config_name, str(self.version)))):
+                raise _misplaced(self.data_path, found)
             for problem in agreement.check(self.data_path, found):
                 kind = MissingFileError if problem.missing else DamagedFileError
                 raise kind(f"{self.data_path / problem.file}: {problem.message}")
@@ -217,11 +222,18 @@ def builder_from_directory(version_dir: str | os.PathLike[str]) -> ExportedBuild
     >>> builder_from_directory("/data/digits/1.0.0").info.splits      # doctest: +SKIP
 
     Args:
-      version_dir: `<data_dir>/<name>/<version>`.
+      version_dir: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
 
     Raises:
       MissingFileError, ManifestError, DamagedFileError: it is not a version directory this can read.
     """
-    manifest_lib.read(version_dir)
+    found = manifest_lib.read(version_dir)
     path = pathlib.Path(version_dir).resolve()
-    return make_builder_class(path.parent.name, path.parent.parent)(version=path.name)
+    if path.parts[-len(found.place) :] != found.place:
+        raise _misplaced(path, found)
+    data_dir = path.parents[len(found.place) - 1]
+    return make_builder_class(found.name, data_dir)(config=found.config_name, version=found.version)
+
+
+def _misplaced(path: os.PathLike[str], found: manifest_lib.Manifest) -> ManifestError:
+    return ManifestError(f"{os.fspath(path)} holds the manifest of {'/'.join(found.place)}; move it there")

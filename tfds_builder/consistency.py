@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """A dataset's name: TFDS looks it up in snake case, and the generated module has it."""
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
+CONFIG = re.compile(r"(?!\d+\.\d+\.\d+)(?!.*\.py\Z)[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+"""A config's name: a directory beside versions and the generated module, and what `tfds.load("name/config")` can ask for."""
 _SPLIT = re.compile(r"\w+(-\w+)*")
 _UNSAFE_COLUMN = re.compile(r"[\x00-\x1f\x7f]")
 _NAME_BYTES = 255
@@ -72,6 +74,7 @@ def _check_names(manifest: Manifest, where: str) -> None:
         raise ManifestError(f"{where} name must be lower_snake_case (got {show(manifest.name)})")
     if not VERSION.fullmatch(manifest.version) or len(manifest.version) > _NAME_BYTES:
         raise ManifestError(f"{where} version must be x.y.z (got {show(manifest.version)})")
+    _check_config(manifest, where)
     for split in manifest.splits:
         if not _SPLIT.fullmatch(split) or split == "all" or len(split.encode()) > _NAME_BYTES:
             raise ManifestError(f"{where}: a split cannot be called {show(split)}")
@@ -81,6 +84,20 @@ def _check_names(manifest: Manifest, where: str) -> None:
     keys, tops = manifest.supervised_keys, {name.partition("/")[0] for name in names}
     if keys is not None and (len(keys) not in (2, 3) or not set(keys) <= tops):
         raise ManifestError(f"{where} supervised_keys must be 2 or 3 features (got {show(list(keys))})")
+
+
+def _check_config(manifest: Manifest, where: str) -> None:
+    name = manifest.config_name
+    if name and (not CONFIG.fullmatch(name) or len(name) > _NAME_BYTES):
+        raise ManifestError(
+            f"{where} config_name must begin with a letter or digit, hold no more than these and '_', '-', '.', and be neither "
+            f"like a version nor like a module (got {show(name)})"
+        )
+    if manifest.config_description and not name:
+        raise ManifestError(f"{where} has a config_description and no config_name")
+    for version in manifest.release_notes:
+        if not VERSION.fullmatch(version) or len(version) > _NAME_BYTES:
+            raise ManifestError(f"{where} release_notes are by version, x.y.z (got {show(version)})")
 
 
 def _measure(manifest: Manifest, shard: Shard, where: str) -> tuple[int, str]:

@@ -68,6 +68,7 @@ _MAX_DEPTH = 100
 
 FORMATS = ("tfrecord", "hdf5")
 
+_LEFT_OUT_IF_EMPTY = ("config_name", "config_description", "release_notes")
 _HEAD = b'{"manifest_sha256": "'
 """How a manifest begins; the digest follows, then `",` and the bytes it is the digest of."""
 
@@ -88,6 +89,9 @@ class Manifest:
       splits: by name, in the order they were exported.
       metadata: the other published files (`dataset_info.json`, ...).
       producer: name and version of what wrote it.
+      config_name: of the config, `<data_dir>/<name>/<config_name>/<version>`; `""` if there is none.
+      config_description: what the config is.
+      release_notes: what changed, by version.
     """
 
     name: str
@@ -103,6 +107,19 @@ class Manifest:
     splits: Mapping[str, Split]
     metadata: tuple[File, ...] = ()
     producer: str = ""
+    config_name: str = ""
+    config_description: str = ""
+    release_notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Names of the directories it is in, from the data_dir on: name, config if there is one, version."""
+        return tuple(filter(None, (self.name, self.config_name, self.version)))
+
+    @property
+    def tfds_name(self) -> str:
+        """What `tfds.load` calls it: `name:version` or `name/config:version`."""
+        return f"{'/'.join(self.place[:-1])}:{self.version}"
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -122,6 +139,9 @@ class Manifest:
                 {"name": name, "shards": [shard.to_json() for shard in split.shards]} for name, split in self.splits.items()
             ],
         }
+        for key in _LEFT_OUT_IF_EMPTY:
+            if not content[key]:
+                del content[key]
         body = (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()[1:]
         return _HEAD + hashlib.sha256(body).hexdigest().encode() + b'",' + body
 
@@ -160,8 +180,8 @@ class Manifest:
 def _read_fields(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The constructor's arguments out of a manifest's JSON, each checked for its type."""
 
-    def text_map(key: str) -> dict[str, str]:
-        value = expect(expect_field(content, key, where), dict, f"{where} {key}")
+    def text_map(key: str, *default: Any) -> dict[str, str]:
+        value = expect(content.get(key, *default) if default else expect_field(content, key, where), dict, f"{where} {key}")
         return {name: expect(item, str, f"{where} {key} {show(name)}") for name, item in value.items()}
 
     def texts(value: Any, place: str) -> tuple[str, ...]:
@@ -193,7 +213,8 @@ def _read_fields(content: Mapping[str, Any], where: str) -> dict[str, Any]:
         "name": name,
         "version": version,
         "format": kind,
-        "producer": expect(content.get("producer", ""), str, f"{where} producer"),
+        **{key: expect(content.get(key, ""), str, f"{where} {key}") for key in ("producer", "config_name", "config_description")},
+        "release_notes": text_map("release_notes", {}),
         "features": expect(expect_field(content, "features", where), dict, f"{where} features"),
         "labels": {key: texts(value, f"{where} labels of {show(key)}") for key, value in labels.items()},
         "supervised_keys": None if keys is None else texts(keys, f"{where} supervised_keys"),
@@ -212,7 +233,7 @@ def read(version_dir: str | os.PathLike[str]) -> Manifest:
     """Reads the manifest of a published version directory.
 
     Args:
-      version_dir: `<data_dir>/<name>/<version>`.
+      version_dir: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
 
     Raises:
       MissingFileError: there is no manifest there.

@@ -242,6 +242,9 @@ def write(manifest: Manifest, directory: str | os.PathLike[str]) -> list[str]:
         version=tfds.core.Version(manifest.version),
         data_dir=directory,
         module_name=f"{manifest.name}_dataset_builder",
+        config_name=manifest.config_name or None,
+        config_description=manifest.config_description or None,
+        release_notes=dict(manifest.release_notes),
     )
     info = dataset_info(identity, manifest, features_of(manifest))
     info.set_splits(

@@ -62,7 +62,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     it is named like a shard. Nothing found is executed, links are not followed.
 
     Args:
-      path: `<data_dir>/<name>/<version>`.
+      path: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
       on_bytes: called with the number of bytes read, for a progress bar.
       deep: decode every value too, and check that what other TFRecord readers would make of each
         record is the same. Takes a few times as long, and needs TFDS; TensorFlow for features that are
@@ -76,7 +76,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     """
     directory = pathlib.Path(path)
     if not directory.is_dir():
-        raise MissingFileError(f"{directory} is not a directory; pass <data_dir>/<name>/<version>")
+        raise MissingFileError(f"{directory} is not a directory; pass DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION")
     directory = directory.resolve()
     try:
         manifest = manifest_lib.read(directory)
@@ -118,11 +118,9 @@ def _shard_files(manifest: Manifest) -> Iterator[tuple[File, Shard | None]]:
 
 def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
     """The manifest against the directory it lies in, and TFDS's metadata against the manifest."""
-    if (directory.parent.name, directory.name) != (manifest.name, manifest.version):
-        yield Problem(
-            manifest_lib.FILENAME,
-            f"describes {manifest.name}/{manifest.version} and lies in {directory.parent.name}/{directory.name}",
-        )
+    place = directory.parts[-len(manifest.place) :]
+    if place != manifest.place:
+        yield Problem(manifest_lib.FILENAME, f"describes {'/'.join(manifest.place)} and lies in {'/'.join(place)}")
     yield from agreement.check(directory, manifest)
     yield from agreement.check_lookalikes(directory, manifest)
 

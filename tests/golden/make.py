@@ -39,6 +39,10 @@ DATASETS: dict[str, dict[str, Any]] = {
 EXACT = ("pairs", "kinds", "text")
 """Datasets whose bytes are ours alone; those of `coded` also depend on zlib, libpng and Pillow, if it is there."""
 
+VARIANTS = {("large", "1.0.0"): 5, ("large", "1.1.0"): 4, ("small", "1.0.0"): 2}
+"""Rows by config and version of `variants_tfrecord` and `variants_hdf5`; row r of split `train` is {"row": r}."""
+VARIANT = {"description": 'The large one: """ $name Größe', "notes": {"1.0.0": "First.", "1.1.0": "One row less:\n'4'"}}
+
 
 def _bits(random: np.random.RandomState, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Values of every bit pattern, NaNs and infinities included."""
@@ -148,6 +152,26 @@ def publish(data_dir: pathlib.Path, name: str) -> None:
         )  # fmt: skip
 
 
+def publish_variants(data_dir: pathlib.Path, name: str) -> None:
+    """Exports one golden dataset that has configs (`variants_hdf5`) under a directory."""
+    from unittest import mock
+
+    import torch
+    from torch.utils.data import DataLoader
+
+    import exporters
+
+    for (config, version), rows in VARIANTS.items():
+        large = config == "large"
+        with mock.patch("exporters.job.PRODUCER", "torch2tfds golden"):
+            exporters.export(
+                DataLoader([{"row": torch.arange(rows)}], None, collate_fn=_same), data_dir, name=name, version=version,
+                config=exporters.Config(config, VARIANT["description"]) if large else config,
+                release_notes=VARIANT["notes"] if large else None,
+                format=name.partition("_")[2], overwrite=True, progress=False,
+            )  # fmt: skip
+
+
 def _same(batch: Any) -> Any:
     return batch
 
@@ -158,5 +182,8 @@ def names() -> list[str]:
 
 
 if __name__ == "__main__":
+    target = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     for golden in names():
-        publish(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE, golden)
+        publish(target, golden)
+    for format in FORMATS:
+        publish_variants(target, f"variants_{format}")

@@ -40,7 +40,7 @@ def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000,
     from tfds_builder import metadata
     from tfds_builder.generate import generate
 
-    directory = data_dir / name / version
+    directory = data_dir / name / manifest_fields.get("config_name", "") / version
     directory.mkdir(parents=True)
     columns = {key: np.ascontiguousarray(value) for key, value in next(iter(splits.values())).items()}
     features = {k: tfds.features.Tensor(shape=v.shape[1:], dtype=v.dtype, encoding="bytes") for k, v in columns.items()}

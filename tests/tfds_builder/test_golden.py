@@ -28,6 +28,15 @@ def test_exporter_writes_the_golden_bytes(name, tmp_path):
         )
 
 
+@kit.both_formats
+def test_exporter_writes_the_golden_configs(format, tmp_path):
+    """The exporter writes the golden dataset with configs, and what lies beside them, byte for byte, and no other file."""
+    kit.make.publish_variants(tmp_path, f"variants_{format}")
+    assert contents(tmp_path) == {
+        name: data for name, data in contents(kit.GOLDEN).items() if name.startswith(f"variants_{format}")
+    }
+
+
 @kit.every_golden
 def test_exporter_writes_the_golden_values(name, tmp_path):
     """What the exporter writes today comes back as the golden values."""
