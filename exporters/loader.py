@@ -60,8 +60,12 @@ def describe(loader: Any) -> Source:
         return source
     if _length(sampler) is None:
         return source
-    plain = type(sampler) is data.BatchSampler and type(sampler.sampler) is data.SequentialSampler
-    return dataclasses.replace(source, kind="range" if plain and source.examples is not None else "indices")
+    if type(sampler) is not data.BatchSampler or type(sampler.sampler) is not data.SequentialSampler:
+        return dataclasses.replace(source, kind="indices")
+    # what counts is the sampler: it may be of another length than the dataset, and be given in batches of its own
+    return dataclasses.replace(
+        source, kind="range", examples=_length(sampler.sampler), batch_size=sampler.batch_size, drop_last=sampler.drop_last
+    )
 
 
 def _length(value: Any) -> int | None:

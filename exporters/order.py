@@ -23,8 +23,8 @@ class Source:
     Attributes:
       kind: `"range"` (indices in order), `"indices"` (any finite sampler of integers), `"state"` (a loader
         with `state_dict`) or `"stream"` (nothing but iteration).
-      examples: length of the dataset, or None.
-      batch_size, drop_last: of the loader; None if batches are the sampler's own.
+      examples: of a range, how many its sampler gives; else length of the dataset, or None.
+      batch_size, drop_last: of a range, those of its batches; else of the loader, None if batches are the sampler's own.
       batched: whether the loader collates batches of indices.
       sampler: name of the sampler's class.
     """

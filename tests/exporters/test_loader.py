@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import BatchSampler, ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
 
 from exporters import LoaderError, SchemaError, batches, loader
 
@@ -276,3 +285,28 @@ def test_expected_examples(make):
     """Where the number of examples is foretold (for the bar), it is the number that comes."""
     foretold = loader.expected_examples(SOURCES[make](0))
     assert foretold in (None, sum(len(batch[1]) for batch in SOURCES[make](0)))
+
+
+SAMPLERS = {
+    "a sampler longer than the dataset": lambda data: DataLoader(data, 4, sampler=SequentialSampler(range(14))),
+    "a sampler shorter than the dataset": lambda data: DataLoader(data, 4, sampler=SequentialSampler(range(5))),
+    "batches of a sampler's own": lambda data: DataLoader(data, batch_sampler=BatchSampler(SequentialSampler(data), 3, True)),
+}
+
+
+@pytest.mark.parametrize("case", SAMPLERS)
+def test_a_sequential_sampler_is_taken_at_its_word(case, format, publish, read_back):
+    """However a sequential sampler is set up, the export has the examples that a loop over the loader gives, and no others."""
+
+    class Cycle(Dataset):
+        def __len__(self):
+            return 7
+
+        def __getitem__(self, index):
+            return X[index % 7], index
+
+    loader = SAMPLERS[case](Cycle())
+    expected = [torch.cat(parts) for parts in zip(*loader, strict=True)]
+    found = read_back(publish(loader, format, on_hazard="ignore"))
+    assert np.array_equal(found["features"], expected[0].numpy())
+    assert np.array_equal(found["label"], expected[1].numpy())
