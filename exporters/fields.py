@@ -216,18 +216,19 @@ class RaggedField:
                 f"{where}, feature {self.name!r}: a row is None; declare it: "
                 f"features={{{self.name!r}: tfds.features.Tensor(..., optional=True)}}"
             )
-        if column.dtype != self.dtype and any(np.size(row) for row in rows):
+        if column.dtype != self.dtype and any(map(np.size, rows)):
             raise SchemaError(
                 f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {column.dtype}; "
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
-        for number, row in enumerate(rows):
-            got = np.shape(row)
+        shapes = [np.shape(row) for row in rows]
+        for got in set(shapes):
             if len(got) != len(self.shape) or any(size not in (None, found) for size, found in _zip(self.shape, got)):
-                shape = ", ".join("None" if size is None or size != found else str(size) for size, found in _zip(self.shape, got))
+                shape = ", ".join("None" if size != found else str(size) for size, found in _zip(self.shape, got))
                 raise SchemaError(
-                    f"{where}, feature {self.name!r}, row {number}: expected shape {self.shape}, got {got}; resize it in the "
-                    f"dataset, or declare what varies: features={_declare(self.name, shape, self.dtype)}"
+                    f"{where}, feature {self.name!r}, row {shapes.index(got)}: expected shape {self.shape}, got {got}; resize it "
+                    f"in the dataset"
+                    + (f", or declare what varies: features={_declare(self.name, shape, self.dtype)}" if shape else "")
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -224,10 +225,13 @@ def _example_bytes(columns: Columns) -> int:
 
 def _join_rows(column: Ragged) -> Array:
     """The rows of a ragged column as one hashable object each, shape (N, 1): equal objects for equal rows."""
-    out = np.empty((len(column), 1), object)
-    for row in range(len(column)):
-        items = column[row]
-        out[row, 0] = tuple(items.ravel().tolist()) if items.dtype == object else items.tobytes()
+    out, values = np.empty((len(column), 1), object), np.ascontiguousarray(column.values)
+    if values.dtype == object:
+        flat, bounds = values.ravel().tolist(), column.row_splits * (values[:1].size or 1)
+        out[:, 0] = [tuple(flat[start:end]) for start, end in itertools.pairwise(bounds.tolist())]
+    else:
+        data, bounds = values.tobytes(), column.row_splits * values[:1].nbytes
+        out[:, 0] = [data[start:end] for start, end in itertools.pairwise(bounds.tolist())]
     return out
 
 

@@ -94,7 +94,7 @@ class _Variable:
 
     def __init__(self, column: Column, list_name: str) -> None:
         self.column = column
-        self._packs = column.encoding != STRINGS  # one run of bytes: numbers, or the bytes of a tensor
+        self._packs = column.encoding != STRINGS or column.shape == ()  # one run of bytes: numbers, a tensor, a string
         name = _delimited(0x0A, column.name.encode())
         parts = [b"\x0a", None, name + b"\x12", None, bytes([_LISTS[list_name]]), None, *([b"\x0a", None] if self._packs else [])]
         self._row, self._places = b"", list[int]()
@@ -118,6 +118,10 @@ class _Variable:
     def lists(self, values: Array | Ragged) -> tuple[list[Any], Array]:
         """The list (the run of bytes) of each row as a buffer, and for the index start and length of each of its
         runs, counted from the list's start: int64, shape (rows, 2 * slots)."""
+        if self._packs and not isinstance(values, Ragged):
+            texts = values.tolist()
+            lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+            return texts, np.stack([np.zeros_like(lengths), lengths], axis=1)
         if self._packs:
             assert isinstance(values, Ragged)
             packed = memoryview(self._pack(values.values))  # type: ignore[arg-type]  # ndarray is a buffer
