@@ -29,6 +29,29 @@ def test_python_blocks_run(tmp_path, run_python):
     ]  # fmt: skip
 
 
+@pytest.mark.needs_torch
+@pytest.mark.needs_tensorflow
+def test_features_page_runs(run_python):
+    """Every Python block of docs/features.md runs, in order, and what it exports is what it says."""
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "features.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    look = """
+import numpy as np, tfds_builder
+tfds_builder.register("data")
+ds = tfds.load("detection", split="train")
+for number, example in enumerate(tfds.as_numpy(ds)):
+    image, target = detection(number)
+    assert np.array_equal(example["image"], image.permute(1, 2, 0))
+    assert example["label"]["labels"].tolist() == target["labels"].tolist()
+    size = np.array([image.shape[2], image.shape[1]] * 2)
+    assert np.allclose(example["label"]["boxes"][:, [1, 0, 3, 2]] * size, target["boxes"])
+print(number, ds.element_spec["image"].shape, tfds.builder("detection").info.features["label"]["labels"].names)
+"""
+    done = run_python("\n".join([*blocks, look]))
+    assert done.stdout.splitlines()[-1] == "19 (None, 32, 3) ['cat', 'dog', 'bird']"
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_lines_exist(line):
     """Every command line shown is one the command line takes: the command, its options and the number of its arguments."""

@@ -422,3 +422,68 @@ def test_extreme_strings(format, publish, read_back):
     assert [value.decode() for value in found["s"]] == EXTREME
     for row, text in enumerate(EXTREME):
         assert [value.decode() for value in found["many"][row]] == [text, ""] * (len(text) % 3)
+
+
+GOLDEN = """
+    54 00 00 00 00 00 00 00  5f 51 45 87
+    0a ce 80 80 80 00
+       0a 0a  0a 01 78  12 05 0a 03 0a 01  07
+       0a 99 80 80 80 00  0a 01 6e  12 90 80 80 80 00  0a 8a 80 80 80 00  0a 84 80 80 80 00  01 00 02 00
+       0a 9d 80 80 80 00  0a 01 73  12 94 80 80 80 00  0a 8e 80 80 80 00  0a 81 80 80 80 00 61  0a 81 80 80 80 00 62
+    98 26 b6 5d
+"""
+
+
+def test_golden_bytes(publish, loader_of):
+    """A record with items of two int16 and a list of two strings is these bytes, and its index says where their runs are."""
+    rows = [{"n": torch.tensor([1, 2], dtype=torch.int16), "s": ["a", "b"], "x": torch.tensor([7], dtype=torch.uint8)}]
+    features = {"n": F.Tensor(shape=(None,), dtype=np.int16, encoding="bytes"), "s": F.Tensor(shape=(None,), dtype=np.object_)}
+    result = publish(loader_of(rows), features=features)
+    (path,) = pathlib.Path(result.path).glob("*.tfrecord-*")
+    (index,) = pathlib.Path(result.path).glob("*.index-*")
+    assert path.read_bytes() == bytes.fromhex(GOLDEN)
+    assert np.frombuffer(index.read_bytes(), "<i8").tolist() == [0, 57, 4, 82, 14]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_bounds_from_a_stranger(data, variable_datasets):
+    """Whatever the bounds of variable columns say, reading gives rows or a DatasetError, never another error, and no more
+    memory than the file has bytes."""
+    format = data.draw(st.sampled_from(["tfrecord", "hdf5"]))
+    path, places = variable_datasets[format]
+    original = path.read_bytes()
+    patched = bytearray(original)
+    for place in data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=3)):
+        value = data.draw(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-9, 400)))
+        patched[place : place + 8] = value.to_bytes(8, "little", signed=True)
+    path.write_bytes(patched)
+    try:
+        table = tfds_builder.table.Table.of_split(path.parent, "train")
+        for rows in (slice(None), np.array([3, 1, 5])):
+            found = table.read(rows)
+            assert sum(len(value) for value in found["s"].values) <= len(original)
+            assert found["n"].values.nbytes <= len(original)
+    except tfds_builder.DatasetError:
+        pass
+    finally:
+        path.write_bytes(original)
+
+
+@pytest.fixture(scope="module")
+def variable_datasets(publish):
+    """By format: the file that has the bounds of variable columns, and where in it they are."""
+    found = {}
+    for format in ("tfrecord", "hdf5"):
+        loader = by_row(lambda i: {"n": random(i, i, 2), "s": [str(k) * k for k in range(i)], "t": "x" * i})
+        path = pathlib.Path(publish(loader, format).path)
+        if format == "tfrecord":
+            (file,) = path.glob("*.index-*")
+            found[format] = file, list(range(0, file.stat().st_size, 8))
+            continue
+        (file,) = path.glob("*.h5")
+        with h5py.File(file) as content:
+            splits = [content[name].id for name in ("n/row_splits", "s/row_splits", "s/string_splits", "t/row_splits")]
+            starts = [(item.get_offset(), item.get_storage_size()) for item in splits]
+        found[format] = file, [place for start, size in starts for place in range(start, start + size, 8)]
+    return found
