@@ -487,3 +487,44 @@ def variable_datasets(publish):
             starts = [(item.get_offset(), item.get_storage_size()) for item in splits]
         found[format] = file, [place for start, size in starts for place in range(start, start + size, 8)]
     return found
+
+
+DECODERS = {
+    "skip the images of a sequence": {"decoders": {"x": {"image": tfds.decode.SkipDecoding()}}},
+    "a part of a sequence": {"decoders": tfds.decode.PartialDecoding({"x": {"id"}})},
+    "a part, skipped": {
+        "decoders": tfds.decode.PartialDecoding({"x": {"image"}}, decoders={"x": {"image": tfds.decode.SkipDecoding()}})
+    },
+    "without the sequence": {"decoders": tfds.decode.PartialDecoding({"n": True})},
+    "supervised": {"as_supervised": True},
+    "repeated": {
+        "read_config": tfds.ReadConfig(interleave_cycle_length=1, repeat_filenames=True, assert_cardinality=False),
+        "batch_size": 3,
+    },
+}
+
+
+@pytest.mark.needs_tensorflow
+@pytest.mark.parametrize("case", DECODERS)
+def test_decoders_inside_sequences(case, variable_results):
+    """Decoders and the like reach inside sequences as in stock TFDS: the same element_spec and the same values."""
+    options = {"read_config": tfds.ReadConfig(interleave_cycle_length=1), **DECODERS[case]}
+    stock = tfds.builder_from_directory(variable_results["tfrecord"].path).as_dataset(split="train", **options)
+    expected = list(tfds.as_numpy(stock.take(8)))
+    for result in variable_results.values():
+        ds = tfds_builder.builder_from_directory(result.path).as_dataset(split="train", **options)
+        assert ds.element_spec == stock.element_spec
+        assert all(equal(got, want) for got, want in zip(tfds.as_numpy(ds.take(8)), expected, strict=True))
+
+
+@pytest.fixture(scope="module")
+def variable_results(publish):
+    """A dataset with a sequence of images and numbers, and rows that differ in length, in both formats."""
+    features = {"x": F.Sequence({"image": F.Image(shape=(4, 5, 3)), "id": np.int64})}
+
+    def make(index):
+        images = random(index, index % 3, 4, 5, 3, dtype="uint8")
+        return {"x": {"image": images, "id": np.arange(index % 3)}, "n": random(index, index), "y": index}
+
+    options = {"features": features, "supervised_keys": ("n", "y"), "layouts": {"x/image": "NTHWC"}, "on_hazard": "ignore"}
+    return {format: publish(by_row(make), format, **options) for format in ("tfrecord", "hdf5")}
