@@ -60,7 +60,8 @@ HAZARDS: Mapping[str, Kind] = {
     "padding": Kind(
         DRAINING,
         "collate_fn pads rows of different lengths: the padding is stored, and the lengths are not",
-        'add the lengths to the batch in collate_fn: {"length": torch.tensor([len(row) for row in rows])}',
+        'add the lengths to the batch in collate_fn, {"length": torch.tensor([len(row) for row in rows])}, '
+        'and say unpad={"tokens": "length"}',
     ),
     "not_finite": Kind(DRAINING, "NaN or infinite values", "drop or fill them: torch.nan_to_num(x)"),
     "duplicates": Kind(END, "examples that equal an earlier one of the split, bit for bit", "drop them from the dataset"),
