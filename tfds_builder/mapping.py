@@ -20,6 +20,7 @@ import mmap
 import os
 import pathlib
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -132,8 +133,9 @@ def _aligned(size: int) -> Array:
 
 def _anonymous(size: int) -> Array:
     """New memory straight from the kernel. NumPy asks for huge pages for large arrays, and where memory is in pieces
-    the kernel then moves others together first: half a second for 150 MB has been seen."""
-    memory: Array = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    the kernel then moves others together first: half a second for 150 MB has been seen. Private: by default it would be
+    shared with forked workers, which then write into each other's batches."""
+    memory: Array = np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
     return memory
 
 
@@ -169,8 +171,20 @@ def _populate(pages: Array, path: pathlib.Path) -> None:
             raise DamagedFileError(f"{path} cannot be read ({os.strerror(code)}): it is damaged or truncated")
 
 
+_ALL_FILES: weakref.WeakSet[Files] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child: whichever thread of the parent held a lock, it is not here to release it."""
+    for files in list(_ALL_FILES):
+        files.renew_lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
 class Files:
-    """The files of one version directory, as memory. Safe to use from several threads.
+    """The files of one version directory, as memory. Safe to use from several threads, and after a fork.
 
     Args:
       directory: where they are.
@@ -183,6 +197,11 @@ class Files:
         self._directory, self.buffers = directory, Buffers(self.let_go)
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
         self._bytes = 0
+        self._lock = threading.RLock()
+        _ALL_FILES.add(self)
+
+    def renew_lock(self) -> None:
+        """A new lock, for a child in which the old one may be held for ever."""
         self._lock = threading.RLock()
 
     def view(self, file: File, start: int, stop: int, *, populate: bool = True) -> Array:
