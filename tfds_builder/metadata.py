@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -17,8 +17,9 @@ from tensorflow_datasets.core import dataset_info as dataset_info_lib
 from tensorflow_datasets.core import naming
 from tensorflow_datasets.core import splits as splits_lib
 
-from tfds_builder.errors import ManifestError
+from tfds_builder.errors import DatasetError, ManifestError, UnsupportedReadError
 from tfds_builder.manifest import Manifest
+from tfds_builder.table import Segment
 from tfds_builder.validators import show
 
 TEMPLATES: Mapping[str, str] = {
@@ -77,6 +78,52 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
             level = level.setdefault(parent, {})
         level[leaf] = value
     return nested
+
+
+def flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """A nested dict as (flat name, value), in its own order.
+
+    >>> flatten_nested({"a": 1, "b": {"c": 2}})
+    [('a', 1), ('b/c', 2)]
+    """
+    flat: list[tuple[str, Any]] = []
+    for name, value in example.items():
+        flat += flatten_nested(value, f"{prefix}{name}/") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return flat
+
+
+def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Decoders by flat feature name.
+
+    Raises:
+      ValueError: a decoder for a feature that is not there.
+      UnsupportedReadError: something that is no `tfds.decode.Decoder`.
+    """
+    flat = dict(flatten_nested(decoders or {}))
+    known = dict(flatten_features(features))
+    for name, decoder in flat.items():
+        if name not in known:
+            raise ValueError(f"decoders has {name!r}, which is no feature of the dataset; features: {sorted(known)}")
+        if not isinstance(decoder, tfds.decode.Decoder):
+            raise UnsupportedReadError(f"decoders[{name!r}] must be a tfds.decode.Decoder (got {type(decoder).__name__})")
+    return flat
+
+
+def segments_of(manifest: Manifest, instructions: Sequence[Any]) -> list[Segment]:
+    """TFDS's file instructions (`shard_utils.FileInstruction`: file, skip, take) as runs of rows of shards."""
+    shards = {shard.data.file: shard for split in manifest.splits.values() for shard in split.shards}
+    segments = []
+    for instruction in instructions:
+        name = os.path.basename(instruction.filename)
+        if name not in shards:
+            raise DatasetError(f"dataset_info.json names {name}, which the manifest of {manifest.name} does not list")
+        stop = instruction.skip + instruction.take
+        if stop > shards[name].rows:
+            raise DatasetError(
+                f"dataset_info.json promises {stop} rows of {name}, which the manifest says has {shards[name].rows}"
+            )
+        segments.append(Segment(shards[name], instruction.skip, stop))
+    return segments
 
 
 def features_to_json(features: Any) -> dict[str, Any]:

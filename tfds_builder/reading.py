@@ -8,19 +8,16 @@ custom decoders) the stored form is decoded by TFDS, example by example.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import shard_utils
 
 from tfds_builder import metadata
-from tfds_builder.errors import DatasetError, UnsupportedReadError
 from tfds_builder.manifest import Manifest
-from tfds_builder.table import Array, Segment, Table
+from tfds_builder.table import Array, Table
 
 _CALL_BYTES = 16 * 1024 * 1024
 _CALL_ROWS = 4096
@@ -58,23 +55,6 @@ class Request:
     shuffle: bool
     supervised_keys: Any
     read_config: Any
-
-
-def segments_of(manifest: Manifest, instructions: Sequence[shard_utils.FileInstruction]) -> list[Segment]:
-    """TFDS's file instructions (file, skip, take) as runs of rows of shards."""
-    shards = {shard.data.file: shard for split in manifest.splits.values() for shard in split.shards}
-    segments = []
-    for instruction in instructions:
-        name = os.path.basename(instruction.filename)
-        if name not in shards:
-            raise DatasetError(f"dataset_info.json names {name}, which the manifest of {manifest.name} does not list")
-        stop = instruction.skip + instruction.take
-        if stop > shards[name].rows:
-            raise DatasetError(
-                f"dataset_info.json promises {stop} rows of {name}, which the manifest says has {shards[name].rows}"
-            )
-        segments.append(Segment(shards[name], instruction.skip, stop))
-    return segments
 
 
 def select_instructions(
@@ -216,7 +196,7 @@ class FeatureDecoder:
 
     def __init__(self, features: Any, decoders: Mapping[str, Any] | None = None) -> None:
         self.features = dict(metadata.flatten_features(features))
-        self._decoders = _flatten_decoders(features, decoders)
+        self._decoders = metadata.flatten_decoders(features, decoders)
         self._serialized = {
             name for name, feature in self.features.items() if name in self._decoders or not metadata.is_direct(feature)
         }
@@ -244,7 +224,7 @@ class FeatureDecoder:
 
     def decode(self, example: Mapping[str, Any]) -> dict[str, Any]:
         """Decodes the serialized features of one example; the others pass."""
-        flat = dict(_flatten_nested(example))
+        flat = dict(metadata.flatten_nested(example))
         for name in self._serialized:
             feature, decoder = self.features[name], self._decoders.get(name)
             if decoder is not None:
@@ -343,27 +323,3 @@ class _IdMaker:
             for number, row in zip(numbers.tolist(), rows.tolist(), strict=True)
         ]
         return np.array([name.encode() for name in ids], object)
-
-
-def _flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in example.items():
-        flat += _flatten_nested(value, f"{prefix}{name}/") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return flat
-
-
-def _flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Decoders by flat feature name.
-
-    Raises:
-      ValueError: a decoder for a feature that is not there.
-      UnsupportedReadError: something that is no `tfds.decode.Decoder`.
-    """
-    flat = dict(_flatten_nested(decoders or {}))
-    known = dict(metadata.flatten_features(features))
-    for name, decoder in flat.items():
-        if name not in known:
-            raise ValueError(f"decoders has {name!r}, which is no feature of the dataset; features: {sorted(known)}")
-        if not isinstance(decoder, tfds.decode.Decoder):
-            raise UnsupportedReadError(f"decoders[{name!r}] must be a tfds.decode.Decoder (got {type(decoder).__name__})")
-    return flat

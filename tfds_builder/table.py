@@ -104,6 +104,32 @@ class Table:
     def segments(self) -> Sequence[Segment]:
         return self._segments
 
+    @property
+    def directory(self) -> pathlib.Path:
+        return self._directory
+
+    @property
+    def files(self) -> Files:
+        """Its files, as memory."""
+        return self._files
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Its columns."""
+        return list(self._columns)
+
+    def find(self, row: int) -> tuple[Shard, int]:
+        """The shard of a row, and its number there."""
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        segment = self._segments[number]
+        return segment.shard, row - int(self._ends[number]) + segment.stop
+
+    def place(self, shard: Shard, name: str) -> tuple[Column, int, int]:
+        """A column, and where its row 0 begins in a shard whose rows are a constant stride apart, and that stride."""
+        number, column = self._columns[name]
+        geometry = self._geometries[shard.geometry]
+        return column, geometry.offsets[number], geometry.strides[number]
+
     def check_files(self) -> None:
         """Raises MissingFileError or DamagedFileError unless every file has its size."""
         for file in {file.file: file for segment in self._segments for file in segment.shard.files}.values():

@@ -1,0 +1,160 @@
+"""One row at a time: what `Table.read` does for a block, worked out in advance for a single row.
+
+A row of fixed-size columns is found by two additions a column, and copied once. What takes more than
+that (rows of different lengths, a file that cannot be mapped) goes through `Table.read`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from tfds_builder.errors import DamagedFileError
+from tfds_builder.manifest import RAW, VARINT, Column, File
+from tfds_builder.records import FOOTER, HEADER
+from tfds_builder.table import Array, Segment, Table, decode_column, to_numpy_dtype
+
+Reader = Callable[[Array, int], Any]
+"""(bytes of a file, where the value begins) -> the value, which belongs to the caller."""
+
+
+class RowReader:
+    """Reads single rows of some columns.
+
+    >>> RowReader(table, ["image", "label"], items=["label"]).read(7)     # doctest: +SKIP
+    [array([[[...]]], dtype=uint8), 3]
+
+    Args:
+      table: to read from.
+      names: the columns, in the order they are wanted.
+      items: those of them, of shape (), that are wanted as Python's own `int`, `bool` or `float`.
+    """
+
+    def __init__(self, table: Table, names: Sequence[str], items: Iterable[str] = ()) -> None:
+        self._table, self._names, self._items = table, list(names), frozenset(items)
+        self._ends = np.cumsum([segment.stop - segment.start for segment in table.segments], dtype=np.int64).tolist()
+        self._plans = [self._plan(segment, end) for segment, end in zip(table.segments, self._ends, strict=True)]
+
+    def _plan(self, segment: Segment, end: int) -> tuple[File, list[tuple[Reader, int, int]] | None]:
+        """A segment's file, and for each column its reader, where row 0 of the table would be, and the stride."""
+        file, columns = segment.shard.data, []
+        for name in self._names:
+            column, offset, stride = self._table.place(segment.shard, name)
+            read = _reader(column, name in self._items)
+            if read is None or segment.shard.index is not None:
+                return file, None
+            columns.append((read, offset + (segment.stop - end) * stride, stride))
+        return file, columns
+
+    def read(self, row: int) -> list[Any]:
+        """The values of one row, from 0 to the table's length: arrays (of shape () too) that belong to the caller,
+        Python's own numbers for `items`, `bytes` for a string.
+
+        Raises:
+          MissingFileError, DamagedFileError: its shard is not what the manifest says.
+        """
+        file, columns = self._plans[bisect.bisect_right(self._ends, row)]
+        data = self._table.files.map(file) if columns is not None else None
+        if columns is None or data is None:
+            return self._read_block(row)
+        return [read(data, offset + row * stride) for read, offset, stride in columns]
+
+    def _read_block(self, row: int) -> list[Any]:
+        columns = self._table.read(slice(row, row + 1), self._names)
+        return [values_of(columns[name], name in self._items)[0] for name in self._names]
+
+
+def check_row(key: SupportsIndex, length: int) -> int:
+    """A row number, counted from the end if it is negative, as one from 0 on.
+
+    Raises:
+      IndexError: there is no such row.
+      TypeError: it is no integer.
+    """
+    row = operator.index(key)
+    if not -length <= row < length:
+        raise IndexError(f"there is no example {row}: there are {length}")
+    return row if row >= 0 else row + length
+
+
+def check_rows(keys: Iterable[SupportsIndex], length: int) -> Array:
+    """The same for several: int64 of shape (n,)."""
+    rows = np.asarray(keys if isinstance(keys, np.ndarray | Sequence) else list(keys))
+    if not rows.size:
+        return np.empty(0, np.int64)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise TypeError(f"examples are asked for by integers (got {rows.dtype} of shape {rows.shape})")
+    outside = (rows < -length) | (rows >= length)
+    if outside.any():
+        raise IndexError(f"there is no example {rows[outside][0]}: there are {length}")
+    return np.where(rows < 0, rows + length, rows).astype(np.int64)
+
+
+def values_of(column: Any, as_items: bool = False) -> list[Any]:
+    """The rows of a column that `Table.read` gave, one by one, as `RowReader.read` gives them; arrays are views."""
+    if as_items or (isinstance(column, np.ndarray) and column.dtype == object and column.ndim == 1):
+        values: list[Any] = column.tolist()
+        return values
+    if isinstance(column, np.ndarray) and column.ndim == 1:
+        return [column[row, ...] for row in range(len(column))]  # arrays of shape (), not scalars
+    return [column[row] for row in range(len(column))]
+
+
+def _reader(column: Column, as_item: bool) -> Reader | None:
+    """How to read one value of a fixed-size column; None if it is not at hand."""
+    dtype, shape = to_numpy_dtype(column.dtype), column.shape
+    if not column.width:
+        return None
+    if column.encoding == VARINT:
+        if as_item:
+            return functools.partial(_read_varint, column.width, column.dtype)
+        return lambda data, start: decode_column(column, data[start : start + column.width].copy()[None])[0, ...]
+    if column.encoding != RAW:
+        return None
+    if as_item:
+        return lambda data, start: np.ndarray(shape, dtype, data, start).item()
+    return lambda data, start: np.ndarray(shape, dtype, data, start).copy()
+
+
+def _read_varint(width: int, dtype: str, data: Array, start: int) -> int | bool:
+    """One varint of `width` bytes as `decode_column` reads it, without its arrays."""
+    if width == 1:
+        value = data.item(start) & 0x7F
+    else:
+        value = 0
+        for byte in reversed(data[start : start + width].tobytes()):
+            value = value << 7 | byte & 0x7F
+        value &= 2**64 - 1
+        if dtype != "uint64" and value >= 2**63:
+            value -= 2**64
+    return bool(value) if dtype == "bool" else value
+
+
+def read_record(table: Table, row: int) -> bytes:
+    """The data of one record of a TFRecord table, a serialized `tf.train.Example`.
+
+    Raises:
+      MissingFileError, DamagedFileError: its shard is not what the manifest says.
+    """
+    shard, number = table.find(row)
+    if shard.index is None:
+        stride = table.place(shard, next(iter(table.names)))[2]
+        start, stop = number * stride, (number + 1) * stride
+    else:
+        step = shard.index.bytes // shard.rows
+        start = _integer(table.files.view(shard.index, number * step, number * step + 8))
+        stop = start + HEADER + FOOTER
+        if start >= 0 and stop <= shard.data.bytes:
+            stop += _integer(table.files.view(shard.data, start, start + 8))
+        if not 0 <= start <= stop <= shard.data.bytes:
+            raise DamagedFileError(f"record {number} of {shard.data.file} is not where its index has it")
+    return bytes(table.files.view(shard.data, start + HEADER, stop - FOOTER))
+
+
+def _integer(stored: Array) -> int:
+    return int.from_bytes(stored.tobytes(), "little", signed=True)

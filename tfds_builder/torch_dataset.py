@@ -1,0 +1,236 @@
+"""The way back: a published dataset as the PyTorch dataset it came from.
+
+>>> dataset = tfds_builder.as_torch("digits", "train")                  # doctest: +SKIP
+>>> image, label = dataset[0]                                           # doctest: +SKIP
+>>> image.shape, label.dtype                                            # doctest: +SKIP
+(torch.Size([1, 8, 8]), torch.int64)
+
+What the DataLoader's dataset gave comes back: channels first, the same dtypes, `str` for text. The only
+module of the package that uses PyTorch, which is imported when `as_torch` is called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import types
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+from tensorflow_datasets.core import naming
+
+from tfds_builder import metadata
+from tfds_builder.builder import ExportedBuilder, builder_from_directory
+from tfds_builder.catalog import catalog
+from tfds_builder.data_source import Value
+from tfds_builder.errors import ManifestError, MissingFileError
+from tfds_builder.manifest import DTYPE_BYTES, FILENAME, Column
+from tfds_builder.ragged import Ragged
+from tfds_builder.rows import RowReader, check_row, check_rows, values_of
+from tfds_builder.table import Array, Table, to_numpy_dtype
+from tfds_builder.validators import show
+
+_FEW_CHANNELS = 4
+"""So many channels are moved by a copy each, which keeps NumPy's inner loop on a whole image: five times as fast."""
+
+
+def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_supervised: bool | None = None) -> Any:
+    """A split as a map-style `torch.utils.data.Dataset` of what the DataLoader's dataset gave.
+
+    >>> loader = DataLoader(tfds_builder.as_torch("digits"), batch_size=64, shuffle=True, num_workers=2)   # doctest: +SKIP
+
+    Tensors have the layout and the dtype that the DataLoader gave (`NCHW` again, an int32 label int32), and belong to
+    the caller; text is `str`, and bytes are `bytes`. A batch is read at once (`__getitems__`). It can be pickled, and
+    read in threads and in forked and spawned workers.
+
+    Args:
+      name_or_path: a registered name, `"digits"` or `"digits:1.0.0"`, or a version directory.
+      split: as for `tfds.load`: `"train"`, `"train[:80%]"`, ...
+      as_supervised: True for (input, target) tuples, False for dicts, nested as the features are; None for tuples if
+        the dataset has supervised keys, as it has if the DataLoader gave pairs.
+
+    Returns:
+      The dataset. Its `classes` are the names of the target's classes, or None.
+
+    Raises:
+      ImportError: PyTorch is not installed.
+      MissingFileError: nothing of that name is registered, and it is no version directory.
+      ManifestError, DamagedFileError: what is there cannot be read.
+      ValueError: `as_supervised=True` of a dataset without supervised keys, or no such split.
+    """
+    builder = _find_builder(name_or_path)
+    manifest = builder.manifest
+    if as_supervised and not manifest.supervised_keys:
+        raise ValueError(f"as_supervised=True, and {manifest.name} has no supervised keys; leave it out")
+    segments = metadata.segments_of(manifest, builder.info.splits[split].file_instructions)
+    keys = None if as_supervised is False else manifest.supervised_keys
+    leaves = dict(metadata.flatten_features(builder.info.features))
+    ways = tuple(_Way(column, Value(column.name, leaves[column.name])) for column in manifest.columns if column.name in leaves)
+    return _make(Table(builder.data_path, manifest, segments), ways, tuple(keys) if keys else None)
+
+
+def _find_builder(name_or_path: str | os.PathLike[str]) -> ExportedBuilder:
+    """The builder of a registered name or of a version directory."""
+    text = os.fspath(name_or_path)
+    try:
+        name, options = naming.parse_builder_name_kwargs(text)
+    except ValueError:  # it is no name
+        name, options = None, {}
+    if name and catalog.has_dataset(name.name) and not os.path.exists(os.path.join(text, FILENAME)):
+        builder: ExportedBuilder = catalog.get_builder_cls(name.name)(**options)
+        return builder
+    if not os.path.isdir(text):
+        raise MissingFileError(
+            f"{text!r} is neither a registered dataset nor a directory; tfds_builder.register(data_dir) makes those of a "
+            "data_dir known"
+        )
+    return builder_from_directory(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Way:
+    """The way back of one column: from what is stored to what the DataLoader's dataset gave.
+
+    Raises:
+      ManifestError: the manifest's `source_dtype` or `source_layout` make no sense.
+    """
+
+    column: Column
+    value: Value
+
+    def __post_init__(self) -> None:
+        dtype, layout = self.column.source_dtype, self.column.source_layout
+        if dtype not in ("", "str", "bytes", *DTYPE_BYTES):
+            raise ManifestError(f"column {self.column.name!r:.200}: source_dtype {show(dtype)} is none of this format")
+        if layout and not (layout.isalpha() and layout[0] == "N" and len(set(layout)) == len(layout)):
+            raise ManifestError(f"column {self.column.name!r:.200}: source_layout {show(layout)} is no layout")
+
+    def restore(self, stored: Any) -> Sequence[Any]:
+        """The values of rows of the column, as `Table.read` gives them: tensors, or strings."""
+        if isinstance(stored, Ragged):
+            return [self.restore(stored[row][None].copy())[0] for row in range(len(stored))]
+        if not self.value.is_direct:
+            stored = np.stack([self.value.decode(value) for value in values_of(stored)])
+        if stored.dtype == object:
+            strings: list[Any] = stored.tolist()
+            return _to_text(strings) if self.column.source_dtype == "str" else strings
+        values: Sequence[Any] = self._to_tensor(self._to_source(stored)).unbind(0)
+        return values
+
+    def _to_source(self, stored: Array) -> Array:
+        """Rows in the layout and the dtype that the DataLoader gave, in memory of their own."""
+        dtype = to_numpy_dtype(self.column.source_dtype) if self.column.source_dtype else stored.dtype
+        stored, source = stored.astype(dtype, copy=False), self.column.source_layout
+        if source and len(source) != stored.ndim:
+            raise ManifestError(f"column {self.column.name!r}: source_layout {source} of values of shape {stored.shape[1:]}")
+        if "C" not in source or source.endswith("C"):
+            return stored
+        view = np.moveaxis(stored, -1, source.index("C"))
+        out = np.empty(view.shape, dtype)
+        channels_last = np.moveaxis(out, source.index("C"), -1)
+        if stored.shape[-1] > _FEW_CHANNELS:
+            out[...] = view
+        else:
+            for channel in range(stored.shape[-1]):
+                channels_last[..., channel] = stored[..., channel]
+        return out
+
+    @staticmethod
+    def _to_tensor(values: Array) -> Any:
+        torch = _torch()
+        if values.dtype.name == "bfloat16":
+            return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(values)
+
+
+def _to_text(strings: list[Any]) -> list[Any]:
+    return [_to_text(part) if isinstance(part, list) else part.decode() for part in strings]
+
+
+class _Rows:
+    """What `as_torch` returns, but for its base class, which is PyTorch's.
+
+    Args:
+      table: the rows.
+      ways: of the columns to give.
+      keys: (input, target) names of the tuples to give, or None for dicts.
+
+    Attributes:
+      classes: names of the target's classes, or None.
+    """
+
+    def __init__(self, table: Table, ways: Sequence[_Way], keys: Sequence[str] | None) -> None:
+        self._table, self._ways, self._keys = table, ways, keys
+        self._names = [way.column.name for way in ways]
+        self._is_nested = any("/" in name for name in self._names)
+        self._reader = RowReader(table, self._names)
+        self._length = len(table)
+        self.classes = _class_names(ways, keys)
+        table.check_files()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make, (self._table, self._ways, self._keys)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        row = check_row(index, self._length)
+        values = self._reader.read(row)
+        return self._example([way.restore(_as_rows(value))[0] for way, value in zip(self._ways, values, strict=True)])
+
+    def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[Any]:
+        columns = self._table.read(check_rows(indices, self._length), self._names)
+        values = [way.restore(columns[way.column.name]) for way in self._ways]
+        return [self._example(example) for example in zip(*values, strict=True)]
+
+    def _example(self, values: Sequence[Any]) -> Any:
+        flat = dict(zip(self._names, values, strict=True))
+        example = metadata.nest(flat) if self._is_nested else flat
+        return example if self._keys is None else tuple(example[key] for key in self._keys)
+
+
+def _as_rows(value: Any) -> Array:
+    """One stored value as a column of one row."""
+    if isinstance(value, np.ndarray):
+        return value[None]
+    column = np.empty(1, object)
+    column[0] = value
+    return column
+
+
+def _class_names(ways: Sequence[_Way], keys: Sequence[str] | None) -> list[str] | None:
+    """Names of the target's classes; without a target, of the only feature that has any."""
+    target = keys[1] if keys else None
+    features = {way.column.name: way.value.feature for way in ways if target in (None, way.column.name)}
+    found = list(metadata.labels_of(features).values())
+    return found[0] if len(found) == 1 else None
+
+
+def _make(*fields: Any) -> Any:
+    return _dataset_class()(*fields)
+
+
+@functools.cache
+def _dataset_class() -> Any:
+    """`_Rows` as a `torch.utils.data.Dataset`."""
+    return types.new_class(
+        "ExportedDataset", (_Rows, _torch().utils.data.Dataset), {}, lambda body: body.update(__module__=__name__)
+    )
+
+
+@functools.cache
+def _torch() -> Any:
+    """PyTorch, imported when it is first needed.
+
+    Raises:
+      ImportError: it is not installed.
+    """
+    try:
+        import torch
+        import torch.utils.data
+    except ImportError as error:
+        raise ImportError('as_torch needs PyTorch: pip install "torch2tfds[torch]"') from error
+    return torch
