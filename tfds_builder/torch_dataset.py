@@ -26,7 +26,7 @@ from tfds_builder.builder import ExportedBuilder, builder_from_directory
 from tfds_builder.catalog import catalog
 from tfds_builder.data_source import Value
 from tfds_builder.errors import ManifestError, MissingFileError
-from tfds_builder.manifest import DTYPE_BYTES, FILENAME, Column
+from tfds_builder.manifest import DTYPE_BYTES, FILENAME, STRINGS, Column
 from tfds_builder.ragged import Ragged
 from tfds_builder.rows import RowReader, check_row, check_rows, values_of
 from tfds_builder.table import Array, Table, to_numpy_dtype
@@ -34,6 +34,8 @@ from tfds_builder.validators import show
 
 _FEW_CHANNELS = 4
 """So many channels are moved by a copy each, which keeps NumPy's inner loop on a whole image: five times as fast."""
+
+_INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 
 def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_supervised: bool | None = None) -> Any:
@@ -102,47 +104,78 @@ class _Way:
 
     def __post_init__(self) -> None:
         dtype, layout = self.column.source_dtype, self.column.source_layout
-        if dtype not in ("", "str", "bytes", *DTYPE_BYTES):
-            raise ManifestError(f"column {self.column.name!r:.200}: source_dtype {show(dtype)} is none of this format")
+        is_text = self.value.is_direct and self.column.encoding == STRINGS
+        if dtype not in ("", *(("str", "bytes") if is_text else DTYPE_BYTES)):
+            raise ManifestError(f"column {self.column.name!r:.200}: source_dtype {show(dtype)} does not fit what is stored")
         if layout and not (layout.isalpha() and layout[0] == "N" and len(set(layout)) == len(layout)):
             raise ManifestError(f"column {self.column.name!r:.200}: source_layout {show(layout)} is no layout")
+
+    @functools.cached_property
+    def is_label(self) -> bool:
+        """Whether a row is one integer that can be had as Python's own, which is the quickest."""
+        return self.value.is_direct and self.value.is_item and self.column.source_dtype in _INTEGERS
+
+    @functools.cached_property
+    def _dtype(self) -> np.dtype[Any] | None:
+        return to_numpy_dtype(self.column.source_dtype) if self.column.source_dtype else None
+
+    @functools.cached_property
+    def _torch_dtype(self) -> Any:
+        return getattr(_torch(), self.column.source_dtype)
+
+    @functools.cached_property
+    def _axes(self) -> tuple[int, ...] | None:
+        """Axes of stored rows in the order the DataLoader gave them; None if that is how they are stored."""
+        source = self.column.source_layout
+        stored = source.replace("C", "") + "C"
+        return tuple(stored.index(axis) for axis in source) if "C" in source and source != stored else None
+
+    def restore_one(self, stored: Any) -> Any:
+        """The value of one row, as `RowReader` gives it."""
+        if self.is_label:
+            return _torch().tensor(stored, dtype=self._torch_dtype)
+        if isinstance(stored, np.ndarray):
+            return self.restore(stored[None])[0]
+        column = np.empty(1, object)
+        column[0] = stored
+        return self.restore(column)[0]
 
     def restore(self, stored: Any) -> Sequence[Any]:
         """The values of rows of the column, as `Table.read` gives them: tensors, or strings."""
         if isinstance(stored, Ragged):
-            return [self.restore(stored[row][None].copy())[0] for row in range(len(stored))]
+            return [self.restore_one(stored[row].copy()) for row in range(len(stored))]
         if not self.value.is_direct:
             stored = np.stack([self.value.decode(value) for value in values_of(stored)])
         if stored.dtype == object:
             strings: list[Any] = stored.tolist()
             return _to_text(strings) if self.column.source_dtype == "str" else strings
-        values: Sequence[Any] = self._to_tensor(self._to_source(stored)).unbind(0)
-        return values
+        source = self._to_source(stored)
+        if self.column.source_dtype == "bfloat16":
+            tensor = _torch().from_numpy(source.view(np.int16)).view(_torch().bfloat16)
+        else:
+            tensor = _torch().from_numpy(source)
+        rows: Sequence[Any] = tensor.unbind(0)
+        return rows
 
     def _to_source(self, stored: Array) -> Array:
         """Rows in the layout and the dtype that the DataLoader gave, in memory of their own."""
-        dtype = to_numpy_dtype(self.column.source_dtype) if self.column.source_dtype else stored.dtype
-        stored, source = stored.astype(dtype, copy=False), self.column.source_layout
-        if source and len(source) != stored.ndim:
-            raise ManifestError(f"column {self.column.name!r}: source_layout {source} of values of shape {stored.shape[1:]}")
-        if "C" not in source or source.endswith("C"):
+        if self._dtype is not None:
+            stored = stored.astype(self._dtype, copy=False)
+        if self.column.source_layout and len(self.column.source_layout) != stored.ndim:
+            raise ManifestError(
+                f"column {self.column.name!r:.200}: source_layout {self.column.source_layout} of rows of shape {stored.shape[1:]}"
+            )
+        if self._axes is None:
             return stored
-        view = np.moveaxis(stored, -1, source.index("C"))
-        out = np.empty(view.shape, dtype)
-        channels_last = np.moveaxis(out, source.index("C"), -1)
+        view = stored.transpose(self._axes)
+        out = np.empty(view.shape, view.dtype)
         if stored.shape[-1] > _FEW_CHANNELS:
             out[...] = view
-        else:
-            for channel in range(stored.shape[-1]):
-                channels_last[..., channel] = stored[..., channel]
+            return out
+        before: tuple[Any, ...] = (slice(None),) * self._axes.index(stored.ndim - 1)
+        for channel in range(stored.shape[-1]):
+            out[(*before, channel)] = stored[..., channel]
         return out
-
-    @staticmethod
-    def _to_tensor(values: Array) -> Any:
-        torch = _torch()
-        if values.dtype.name == "bfloat16":
-            return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
-        return torch.from_numpy(values)
 
 
 def _to_text(strings: list[Any]) -> list[Any]:
@@ -165,7 +198,7 @@ class _Rows:
         self._table, self._ways, self._keys = table, ways, keys
         self._names = [way.column.name for way in ways]
         self._is_nested = any("/" in name for name in self._names)
-        self._reader = RowReader(table, self._names)
+        self._reader = RowReader(table, self._names, [way.column.name for way in ways if way.is_label])
         self._length = len(table)
         self.classes = _class_names(ways, keys)
         table.check_files()
@@ -179,7 +212,7 @@ class _Rows:
     def __getitem__(self, index: SupportsIndex) -> Any:
         row = check_row(index, self._length)
         values = self._reader.read(row)
-        return self._example([way.restore(_as_rows(value))[0] for way, value in zip(self._ways, values, strict=True)])
+        return self._example([way.restore_one(value) for way, value in zip(self._ways, values, strict=True)])
 
     def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[Any]:
         columns = self._table.read(check_rows(indices, self._length), self._names)
@@ -190,15 +223,6 @@ class _Rows:
         flat = dict(zip(self._names, values, strict=True))
         example = metadata.nest(flat) if self._is_nested else flat
         return example if self._keys is None else tuple(example[key] for key in self._keys)
-
-
-def _as_rows(value: Any) -> Array:
-    """One stored value as a column of one row."""
-    if isinstance(value, np.ndarray):
-        return value[None]
-    column = np.empty(1, object)
-    column[0] = value
-    return column
 
 
 def _class_names(ways: Sequence[_Way], keys: Sequence[str] | None) -> list[str] | None:
