@@ -260,15 +260,16 @@ def test_threads(numbered):
     right = []
 
     def read(seed):
-        for keys in np.random.default_rng(seed).integers(0, ROWS, (20, 300)).tolist():
-            right.append(read_in_worker(numbered, keys) + row_numbers(numbered[key] for key in keys[:50]) == keys + keys[:50])
+        work = np.random.default_rng(seed).integers(0, ROWS, (20, 300)).tolist()
+        found = [read_in_worker(numbered, keys) + row_numbers(numbered[key] for key in keys[:50]) for keys in work]
+        right.append(found == [keys + keys[:50] for keys in work])
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert right == [True] * 80
+    assert right == [True] * 4
 
 
 @kit.every_golden
@@ -298,9 +299,7 @@ def test_missing_shard(tmp_path):
         builder.as_data_source("train")
 
 
-@hypothesis.given(
-    st.sampled_from(sorted(set(DTYPE_BYTES) & {"bool", "uint8", "int8", "uint32", "int32", "uint64", "int64"})), st.data()
-)
+@hypothesis.given(st.sampled_from(["bool", "uint8", "int8", "uint32", "int32", "uint64", "int64"]), st.data())
 def test_one_varint(dtype, data):
     """A single padded varint reads as the block reader has it, of every integer type, width and sign."""
     info = np.iinfo(dtype) if dtype != "bool" else None
