@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import ml_dtypes  # noqa: F401  # NumPy knows "bfloat16" by name from now on; TFDS would ask TensorFlow
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_info as dataset_info_lib
 from tensorflow_datasets.core import naming
