@@ -141,6 +141,7 @@ class ExportedDataSource(Sequence[Any]):
         self._reader = RowReader(self._table, self._names, self._items)
         self._length = len(self._table)
         self._reads_records = self.deserialize_method != Method.DESERIALIZE_AND_DECODE
+        self._is_plain = not (self._is_nested or self._decoded or self._reads_records)
         self._info: Any = None
 
     @property
@@ -162,6 +163,8 @@ class ExportedDataSource(Sequence[Any]):
           IndexError: there is no such example.
           TypeError: `key` is neither an integer nor a slice.
         """
+        if type(key) is int and 0 <= key < self._length:  # as it nearly always is
+            return self._read(key)
         if isinstance(key, slice):
             return self.__getitems__(range(*key.indices(self._length)))
         return self._read(check_row(key, self._length))
@@ -197,6 +200,8 @@ class ExportedDataSource(Sequence[Any]):
         self._prepare()
 
     def _read(self, row: int) -> Any:
+        if self._is_plain:
+            return dict(zip(self._names, self._reader.read(row)))  # noqa: B905  # one value a name
         if self._reads_records:
             record = read_record(self._table, row)
             raw = self.deserialize_method == Method.RAW_BYTES

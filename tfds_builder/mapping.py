@@ -140,7 +140,7 @@ def _anonymous(size: int) -> Array:
 
 
 class _Mapping:
-    """A whole file, mapped; and which chunks of it have been brought in."""
+    """A whole file, mapped; which chunks of it have been brought in; and what readers have made of it."""
 
     def __init__(self, path: pathlib.Path, size: int) -> None:
         with open_regular(path) as stream:
@@ -148,6 +148,7 @@ class _Mapping:
                 raise DamagedFileError(f"{path} has changed its size: somebody is writing to it")
             self.data: Array = np.frombuffer(mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ), np.uint8)
         self._path, self._present = path, np.zeros(-(-size // _CHUNK), bool)
+        self.made: dict[Any, Any] = {}
 
     def populate(self, start: int, stop: int) -> None:
         """Brings in the pages of a range; see `_populate`."""
@@ -227,6 +228,17 @@ class Files:
         """The whole file to be copied from, its pages to come when they are touched: uint8. None if it cannot be mapped."""
         mapping = self._get(file)
         return mapping.data if mapping is not None else None
+
+    def made(self, file: File, key: Any, make: Callable[[Array], Made]) -> Made | None:
+        """What `make` makes of the whole file, made once for each key and kept for as long as the file is mapped. None
+        if it cannot be mapped."""
+        mapping = self._get(file)
+        if mapping is None:
+            return None
+        found: Made | None = mapping.made.get(key)
+        if found is None:
+            found = mapping.made[key] = make(mapping.data)
+        return found
 
     def _get(self, file: File) -> _Mapping | None:
         with self._lock:

@@ -1,13 +1,15 @@
 """One row at a time: what `Table.read` does for a block, worked out in advance for a single row.
 
-A row of fixed-size columns is found by two additions a column, and copied once. What takes more than
-that (rows of different lengths, a file that cannot be mapped) goes through `Table.read`.
+A column of fixed-size rows is an array that lies in the mapped file: a row of it is one item, copied once. What takes
+more than that (rows of different lengths, a file that cannot be mapped) goes through `Table.read`.
 """
 
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import functools
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, SupportsIndex
@@ -15,12 +17,12 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.manifest import RAW, VARINT, Column, File
+from tfds_builder.manifest import RAW, VARINT, Column, Shard
 from tfds_builder.records import FOOTER, HEADER
-from tfds_builder.table import Array, Segment, Table, decode_column, to_numpy_dtype
+from tfds_builder.table import Array, Table, decode_column, to_numpy_dtype
 
-Reader = Callable[[Array, int], Any]
-"""(bytes of a file, where the value begins) -> the value, which belongs to the caller."""
+Reader = Callable[[int], Any]
+"""Row of a shard -> its value, which belongs to the caller."""
 
 
 class RowReader:
@@ -38,18 +40,15 @@ class RowReader:
     def __init__(self, table: Table, names: Sequence[str], items: Iterable[str] = ()) -> None:
         self._table, self._names, self._items = table, list(names), frozenset(items)
         self._ends = np.cumsum([segment.stop - segment.start for segment in table.segments], dtype=np.int64).tolist()
-        self._plans = [self._plan(segment, end) for segment, end in zip(table.segments, self._ends, strict=True)]
+        self._places = [
+            (segment.shard, self._is_fixed(segment.shard), segment.stop - end)
+            for segment, end in zip(table.segments, self._ends, strict=True)
+        ]
 
-    def _plan(self, segment: Segment, end: int) -> tuple[File, list[tuple[Reader, int, int]] | None]:
-        """A segment's file, and for each column its reader, where row 0 of the table would be, and the stride."""
-        file, columns = segment.shard.data, []
-        for name in self._names:
-            column, offset, stride = self._table.place(segment.shard, name)
-            read = _reader(column, name in self._items)
-            if read is None or segment.shard.index is not None:
-                return file, None
-            columns.append((read, offset + (segment.stop - end) * stride, stride))
-        return file, columns
+    def _is_fixed(self, shard: Shard) -> bool:
+        """Whether the columns are at hand: all of a fixed size, in records of one length."""
+        columns = [self._table.place(shard, name)[0] for name in self._names]
+        return shard.index is None and all(column.encoding in (RAW, VARINT) and column.width for column in columns)
 
     def read(self, row: int) -> list[Any]:
         """The values of one row, from 0 to the table's length: arrays (of shape () too) that belong to the caller,
@@ -58,15 +57,21 @@ class RowReader:
         Raises:
           MissingFileError, DamagedFileError: its shard is not what the manifest says.
         """
-        file, columns = self._plans[bisect.bisect_right(self._ends, row)]
-        data = self._table.files.map(file) if columns is not None else None
-        if columns is None or data is None:
-            return self._read_block(row)
-        return [read(data, offset + row * stride) for read, offset, stride in columns]
+        shard, is_fixed, shift = self._places[bisect.bisect_right(self._ends, row)]
+        readers = self._table.files.made(shard.data, self, functools.partial(self._open, shard)) if is_fixed else None
+        if readers is None:
+            columns = self._table.read(slice(row, row + 1), self._names)
+            return [values_of(columns[name], name in self._items)[0] for name in self._names]
+        row += shift
+        return [read(row) for read in readers]
 
-    def _read_block(self, row: int) -> list[Any]:
-        columns = self._table.read(slice(row, row + 1), self._names)
-        return [values_of(columns[name], name in self._items)[0] for name in self._names]
+    def _open(self, shard: Shard, data: Array) -> list[Reader]:
+        """The readers of a shard's columns, of all its bytes."""
+        readers = []
+        for name in self._names:
+            column, offset, stride = self._table.place(shard, name)
+            readers.append(_reader(column, name in self._items, _Run(data, shard.rows, offset, stride)))
+        return readers
 
 
 def check_row(key: SupportsIndex, length: int) -> int:
@@ -105,33 +110,46 @@ def values_of(column: Any, as_items: bool = False) -> list[Any]:
     return [column[row] for row in range(len(column))]
 
 
-def _reader(column: Column, as_item: bool) -> Reader | None:
-    """How to read one value of a fixed-size column; None if it is not at hand."""
-    dtype, shape = to_numpy_dtype(column.dtype), column.shape
-    if not column.width:
-        return None
-    if column.encoding == VARINT:
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """Where a column lies in its file: rows from `offset` on, a stride apart."""
+
+    data: Array
+    rows: int
+    offset: int
+    stride: int
+
+    def view(self, dtype: Any, shape: tuple[int, ...]) -> Array:
+        """The column as it lies there: an array of shape (rows, *shape)."""
+        item = np.dtype(dtype).itemsize
+        dense = [item * math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        return np.ndarray((self.rows, *shape), dtype, self.data, self.offset, (self.stride, *dense))
+
+
+def _reader(column: Column, as_item: bool, run: _Run) -> Reader:
+    """How to read one value of a fixed-size column."""
+    if column.encoding == RAW:
+        values = run.view(to_numpy_dtype(column.dtype), column.shape)
         if as_item:
-            return functools.partial(_read_varint, column.width, column.dtype)
-        return lambda data, start: decode_column(column, data[start : start + column.width].copy()[None])[0, ...]
-    if column.encoding != RAW:
-        return None
-    if as_item:
-        return lambda data, start: np.ndarray(shape, dtype, data, start).item()
-    return lambda data, start: np.ndarray(shape, dtype, data, start).copy()
+            return values.item
+        return (lambda row: values[row].copy()) if column.shape else lambda row: values[row, ...].copy()
+    stored = run.view(np.uint8, (column.width,))
+    if not as_item:
+        return lambda row: decode_column(column, stored[row : row + 1].copy())[0, ...]
+    if column.width == 1 and column.dtype != "bool":
+        first = run.view(np.uint8, ())
+        return lambda row: first.item(row) & 0x7F
+    return lambda row: _read_varint(stored[row].tobytes(), column.dtype)
 
 
-def _read_varint(width: int, dtype: str, data: Array, start: int) -> int | bool:
-    """One varint of `width` bytes as `decode_column` reads it, without its arrays."""
-    if width == 1:
-        value = data.item(start) & 0x7F
-    else:
-        value = 0
-        for byte in reversed(data[start : start + width].tobytes()):
-            value = value << 7 | byte & 0x7F
-        value &= 2**64 - 1
-        if dtype != "uint64" and value >= 2**63:
-            value -= 2**64
+def _read_varint(stored: bytes, dtype: str) -> int | bool:
+    """One padded varint as `decode_column` reads it, without its arrays."""
+    value = 0
+    for byte in reversed(stored):
+        value = value << 7 | byte & 0x7F
+    value &= 2**64 - 1
+    if dtype != "uint64" and value >= 2**63:
+        value -= 2**64
     return bool(value) if dtype == "bool" else value
 
 
