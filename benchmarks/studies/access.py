@@ -15,7 +15,7 @@ import numpy as np
 from report import Sheet
 from workloads import BATCH, WORKLOADS, Workload, channels_last, make_loader
 
-from studies.common import Setting, export, timed
+from studies.common import FORMATS, Setting, export, timed
 
 Read = Callable[[list[int]], Any]
 """Reads examples of those numbers."""
@@ -23,6 +23,8 @@ _STOCK = "stock tfds.data_source, ArrayRecord"
 _SINGLES = 2000
 _BATCHES = 20
 """Single examples and batches in one run; each run draws others."""
+_SHARD_BYTES = 1024**3
+"""One file each, ArrayRecord's included."""
 
 
 def run(setting: Setting) -> list[Sheet]:
@@ -31,10 +33,10 @@ def run(setting: Setting) -> list[Sheet]:
 
 def _measure(setting: Setting, workload: Workload) -> Sheet:
     loader = make_loader(workload)
-    paths = {
-        format: pathlib.Path(export(loader, setting.out, f"access_{workload.key}_{format}", format).path)
-        for format in ("tfrecord", "hdf5")
-    }
+    paths = {}
+    for format in FORMATS:
+        result = export(loader, setting.out, f"access_{workload.key}_{format}", format, shard_bytes=_SHARD_BYTES)
+        paths[format] = pathlib.Path(result.path)
     sources = _contestants(workload, loader, paths)
     random, times = np.random.default_rng(0), {name: ([], []) for name in sources}
     for number in range(setting.repeat + 1):  # one that is not counted
@@ -99,7 +101,7 @@ def _of_source(source: Any) -> tuple[Read, Read]:
 def _of_h5py(workload: Workload, path: pathlib.Path) -> tuple[Read, Read]:
     import h5py
 
-    (file,) = [h5py.File(shard) for shard in sorted(path.glob("*.h5"))]  # neither workload fills a shard
+    (file,) = [h5py.File(shard) for shard in sorted(path.glob("*.h5"))]
     images, labels = file[workload.feature], file["label"]
 
     def together(keys: list[int]) -> Any:
