@@ -19,6 +19,7 @@ import errno
 import mmap
 import os
 import pathlib
+import resource
 import threading
 import weakref
 from collections.abc import Callable
@@ -43,6 +44,9 @@ _FILES = 256
 _BYTES = 2 * 1024**3
 """Files and bytes kept mapped at once; the least recently used is let go first. Mapping a file again
 costs a tenth of copying it."""
+_RANDOM_BYTES = 64 * 1024**3
+"""The same where single rows are read at random, unless the address space is limited: mapping a file for a single row
+costs twenty times as much as reading it."""
 _CHUNK = 1024 * 1024
 """Pages are brought in, and remembered to be in, by chunks of this size."""
 _MADV_POPULATE_READ = 22
@@ -226,13 +230,13 @@ class Files:
 
     def map(self, file: File) -> Array | None:
         """The whole file to be copied from, its pages to come when they are touched: uint8. None if it cannot be mapped."""
-        mapping = self._get(file)
+        mapping = self._get(file, at_random=True)
         return mapping.data if mapping is not None else None
 
     def made(self, file: File, key: Any, make: Callable[[Array], Made]) -> Made | None:
         """What `make` makes of the whole file, made once for each key and kept for as long as the file is mapped. None
         if it cannot be mapped."""
-        mapping = self._get(file)
+        mapping = self._get(file, at_random=True)
         if mapping is None:
             return None
         found: Made | None = mapping.made.get(key)
@@ -240,13 +244,14 @@ class Files:
             found = mapping.made[key] = make(mapping.data)
         return found
 
-    def _get(self, file: File) -> _Mapping | None:
+    def _get(self, file: File, at_random: bool = False) -> _Mapping | None:
         with self._lock:
             if file.file in self._mappings:
                 self._mappings.move_to_end(file.file)
                 return self._mappings[file.file]
             check_file(self._directory, file)
-            while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > _BYTES):
+            limit = _random_bytes() if at_random else _BYTES
+            while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > limit):
                 _, mapping = self._mappings.popitem(last=False)
                 self._bytes -= mapping.data.size if mapping is not None else 0
             path = self._directory / file.file
@@ -282,6 +287,11 @@ class Files:
                 done += count
         part: Array = room
         return part
+
+
+def _random_bytes() -> int:
+    """How much is kept mapped for random reads: others need address space too."""
+    return _BYTES if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY else _RANDOM_BYTES
 
 
 def _load_madvise() -> Any:

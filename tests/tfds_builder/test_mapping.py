@@ -85,6 +85,25 @@ def test_mapped_files_are_bounded(tmp_path, monkeypatch):
             assert len([line for line in pathlib.Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]) <= 3
 
 
+@pytest.mark.parametrize("limited", [False, True])
+def test_files_read_at_random_stay_mapped(limited, tmp_path, monkeypatch):
+    """Files read at random stay mapped beyond the limit of those read in order, but not where the address space is limited."""
+    monkeypatch.setattr(mapping, "_BYTES", 3 * mmap.PAGESIZE)
+    monkeypatch.setattr(mapping, "_RANDOM_BYTES", 6 * mmap.PAGESIZE)
+    if limited:
+        monkeypatch.setattr(mapping.resource, "getrlimit", lambda _: (2**40, mapping.resource.RLIM_INFINITY))
+    files, made = Files(tmp_path), []
+    listed = [File(file=f"shard{i}", bytes=mmap.PAGESIZE, sha256="0" * 64) for i in range(9)]
+    for number, file in enumerate(listed):
+        (tmp_path / file.file).write_bytes(bytes([number]) * mmap.PAGESIZE)
+    for number in [*range(9), *range(8, -1, -1)]:
+        assert files.made(listed[number], "sum", lambda data: made.append(int(data[0])) or data.sum()) == number * mmap.PAGESIZE
+        assert files.map(listed[number])[-1] == number
+    kept = len([line for line in pathlib.Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line])
+    assert kept == (3 if limited else 6)
+    assert made == [*range(9), *range(8 - kept, -1, -1)]  # made again for those that had been let go, and no others
+
+
 def test_buffers_are_used_again():
     """Memory is used again when the last view of it is gone, and not before."""
     buffers = Buffers()
