@@ -1,7 +1,7 @@
 """One row at a time: what `Table.read` does for a block, worked out in advance for a single row.
 
 A column of fixed-size rows is an array that lies in the mapped file: a row of it is one item, copied once. What takes
-more than that (rows of different lengths, a file that cannot be mapped) goes through `Table.read`.
+more than that (a file that cannot be mapped) goes through `Table.read`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -17,12 +18,14 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.manifest import RAW, VARINT, Column, Shard
+from tfds_builder.manifest import RAW, STRINGS, VARINT, Column, Shard
 from tfds_builder.records import FOOTER, HEADER
-from tfds_builder.table import Array, Table, decode_column, to_numpy_dtype
+from tfds_builder.table import Array, Place, Table, decode_column, to_numpy_dtype
 
-Reader = Callable[[int], Any]
-"""Row of a shard -> its value, which belongs to the caller."""
+Reader = Callable[[Any], Any]
+"""Row of a shard (or, where it has an index, the index's row) -> its value, which belongs to the caller."""
+
+_ENCODINGS = (RAW, VARINT, STRINGS)
 
 
 class RowReader:
@@ -40,15 +43,8 @@ class RowReader:
     def __init__(self, table: Table, names: Sequence[str], items: Iterable[str] = ()) -> None:
         self._table, self._names, self._items = table, list(names), frozenset(items)
         self._ends = np.cumsum([segment.stop - segment.start for segment in table.segments], dtype=np.int64).tolist()
-        self._places = [
-            (segment.shard, self._is_fixed(segment.shard), segment.stop - end)
-            for segment, end in zip(table.segments, self._ends, strict=True)
-        ]
-
-    def _is_fixed(self, shard: Shard) -> bool:
-        """Whether the columns are at hand: all of a fixed size, in records of one length."""
-        columns = [self._table.place(shard, name)[0] for name in self._names]
-        return shard.index is None and all(column.encoding in (RAW, VARINT) and column.width for column in columns)
+        self._places = [(segment.shard, segment.stop - end) for segment, end in zip(table.segments, self._ends, strict=True)]
+        self._is_known = all(column.encoding in _ENCODINGS for column in table.columns(self._names))
 
     def read(self, row: int) -> list[Any]:
         """The values of one row, from 0 to the table's length: arrays (of shape () too) that belong to the caller,
@@ -57,21 +53,27 @@ class RowReader:
         Raises:
           MissingFileError, DamagedFileError: its shard is not what the manifest says.
         """
-        shard, is_fixed, shift = self._places[bisect.bisect_right(self._ends, row)]
-        readers = self._table.files.made(shard.data, self, functools.partial(self._open, shard)) if is_fixed else None
-        if readers is None:
+        shard, shift = self._places[bisect.bisect_right(self._ends, row)]
+        opened = None
+        if self._is_known and shard.data.bytes:
+            opened = self._table.files.made(shard.data, self, functools.partial(self._open, shard))
+        if opened is None:
             columns = self._table.read(slice(row, row + 1), self._names)
             return [values_of(columns[name], name in self._items)[0] for name in self._names]
-        row += shift
-        return [read(row) for read in readers]
+        readers, index = opened
+        where = row + shift if index is None else index[row + shift].tolist()
+        return [read(where) for read in readers]
 
-    def _open(self, shard: Shard, data: Array) -> list[Reader]:
-        """The readers of a shard's columns, of all its bytes."""
-        readers = []
-        for name in self._names:
-            column, offset, stride = self._table.place(shard, name)
-            readers.append(_reader(column, name in self._items, _Run(data, shard.rows, offset, stride)))
-        return readers
+    def _open(self, shard: Shard, data: Array) -> tuple[list[Reader], Array | None] | None:
+        """The readers of a shard's columns, of all its bytes, and its index if it has one. None if that cannot be mapped."""
+        places = [(self._table.place(shard, name), name in self._items) for name in self._names]
+        if shard.index is None:
+            return [_reader(place, as_item, _Shard(shard, data)) for place, as_item in places], None
+        stored = self._table.files.map(shard.index)
+        if stored is None:
+            return None
+        index = np.ndarray((shard.rows, shard.index.bytes // 8 // shard.rows), np.dtype("<i8"), stored)
+        return [_indexed_reader(place, as_item, _Shard(shard, data)) for place, as_item in places], index
 
 
 def check_row(key: SupportsIndex, length: int) -> int:
@@ -111,35 +113,88 @@ def values_of(column: Any, as_items: bool = False) -> list[Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run:
-    """Where a column lies in its file: rows from `offset` on, a stride apart."""
+class _Shard:
+    """A shard and all its bytes."""
 
+    shard: Shard
     data: Array
-    rows: int
-    offset: int
-    stride: int
 
-    def view(self, dtype: Any, shape: tuple[int, ...]) -> Array:
-        """The column as it lies there: an array of shape (rows, *shape)."""
+    def rows(self, place: Place, dtype: Any, shape: tuple[int, ...]) -> Array:
+        """A column as it lies there: an array of shape (rows, *shape)."""
         item = np.dtype(dtype).itemsize
         dense = [item * math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-        return np.ndarray((self.rows, *shape), dtype, self.data, self.offset, (self.stride, *dense))
+        return np.ndarray((self.shard.rows, *shape), dtype, self.data, place.offset, (place.stride, *dense))
+
+    def check(self, starts: Sequence[int], lengths: Sequence[int]) -> None:
+        """Raises DamagedFileError unless those values lie in the file, and one after the other."""
+        size = self.data.size
+        inside = all(length >= 0 and 0 <= start <= size - length for start, length in zip(starts, lengths, strict=True))
+        if not inside or sum(lengths) > size:
+            raise DamagedFileError(f"the index of {self.shard.data.file} points outside the file")
+
+    def strings(self, shape: tuple[int, ...], starts: Sequence[int], lengths: Sequence[int]) -> Any:
+        """Byte strings: `bytes` of shape (), else an object array."""
+        self.check(starts, lengths)
+        found = [self.data[start : start + length].tobytes() for start, length in zip(starts, lengths, strict=True)]
+        if not shape:
+            return found[0]
+        out = np.empty(len(found), object)
+        out[:] = found
+        return out.reshape(shape)
 
 
-def _reader(column: Column, as_item: bool, run: _Run) -> Reader:
-    """How to read one value of a fixed-size column."""
+def _reader(place: Place, as_item: bool, shard: _Shard) -> Reader:
+    """Of a column whose rows are a constant stride apart, or have row splits."""
+    column = place.column
+    if column.encoding == STRINGS:
+        return _split_reader(place, shard)
+    if not column.width:
+        return lambda row: np.empty(column.shape, to_numpy_dtype(column.dtype))
     if column.encoding == RAW:
-        values = run.view(to_numpy_dtype(column.dtype), column.shape)
+        values = shard.rows(place, to_numpy_dtype(column.dtype), column.shape)
         if as_item:
             return values.item
         return (lambda row: values[row].copy()) if column.shape else lambda row: values[row, ...].copy()
-    stored = run.view(np.uint8, (column.width,))
-    if not as_item:
-        return lambda row: decode_column(column, stored[row : row + 1].copy())[0, ...]
-    if column.width == 1 and column.dtype != "bool":
-        first = run.view(np.uint8, ())
+    if as_item and column.width == 1 and column.dtype != "bool":
+        first = shard.rows(place, np.uint8, ())
         return lambda row: first.item(row) & 0x7F
-    return lambda row: _read_varint(stored[row].tobytes(), column.dtype)
+    stored = shard.rows(place, np.uint8, (column.width,))
+    return lambda row: _decode(column, as_item, stored[row])
+
+
+def _split_reader(place: Place, shard: _Shard) -> Reader:
+    """Of a column of strings in HDF5."""
+    shape, count = place.column.shape, place.column.values
+    splits = np.ndarray((shard.shard.rows * count + 1,), np.dtype("<i8"), shard.data, place.row_splits)
+
+    def read(row: int) -> Any:
+        bounds = splits[row * count : (row + 1) * count + 1].tolist()
+        lengths = [stop - start for start, stop in itertools.pairwise(bounds)]
+        return shard.strings(shape, [place.offset + start for start in bounds[:-1]], lengths)
+
+    return read
+
+
+def _indexed_reader(place: Place, as_item: bool, shard: _Shard) -> Reader:
+    """Of a column of a TFRecord shard whose records differ in length: it takes the record's row of the index."""
+    column, slot, stop = place.column, place.slot, place.slot + 2 * place.column.values
+    if column.encoding == STRINGS:
+        return lambda index: shard.strings(column.shape, index[slot:stop:2], index[slot + 1 : stop : 2])
+
+    def read(index: list[int]) -> Any:
+        start = index[0] + place.offset
+        shard.check([start], [column.width])
+        return _decode(column, as_item, shard.data[start : start + column.width])
+
+    return read
+
+
+def _decode(column: Column, as_item: bool, stored: Array) -> Any:
+    """The value of a fixed-size column, of its bytes in the file."""
+    if as_item and column.encoding == VARINT:
+        return _read_varint(stored.tobytes(), column.dtype)
+    value = decode_column(column, stored.copy()[None])[0, ...]
+    return value.item() if as_item else value
 
 
 def _read_varint(stored: bytes, dtype: str) -> int | bool:
@@ -161,7 +216,7 @@ def read_record(table: Table, row: int) -> bytes:
     """
     shard, number = table.find(row)
     if shard.index is None:
-        stride = table.place(shard, next(iter(table.names)))[2]
+        stride = table.place(shard, next(iter(table.columns())).name).stride
         start, stop = number * stride, (number + 1) * stride
     else:
         step = shard.index.bytes // shard.rows

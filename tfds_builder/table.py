@@ -63,6 +63,18 @@ class Segment:
     stop: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a column lies in a shard: its entries in the shard's `Geometry`, and in a row of its index where those of
+    its strings begin."""
+
+    column: Column
+    offset: int
+    stride: int
+    row_splits: int
+    slot: int
+
+
 class Table:
     """Rows of one or more shard segments, numbered from 0, readable in any order.
 
@@ -113,10 +125,9 @@ class Table:
         """Its files, as memory."""
         return self._files
 
-    @property
-    def names(self) -> Sequence[str]:
-        """Its columns."""
-        return list(self._columns)
+    def columns(self, names: Sequence[str] | None = None) -> list[Column]:
+        """The columns of those names; all by default."""
+        return [self._columns[name][1] for name in (self._columns if names is None else names)]
 
     def find(self, row: int) -> tuple[Shard, int]:
         """The shard of a row, and its number there."""
@@ -124,11 +135,12 @@ class Table:
         segment = self._segments[number]
         return segment.shard, row - int(self._ends[number]) + segment.stop
 
-    def place(self, shard: Shard, name: str) -> tuple[Column, int, int]:
-        """A column, and where its row 0 begins in a shard whose rows are a constant stride apart, and that stride."""
+    def place(self, shard: Shard, name: str) -> Place:
+        """Where a column lies in a shard."""
         number, column = self._columns[name]
         geometry = self._geometries[shard.geometry]
-        return column, geometry.offsets[number], geometry.strides[number]
+        slot = self._string_slots.get(name, 0)
+        return Place(column, geometry.offsets[number], geometry.strides[number], geometry.row_splits[number], slot)
 
     def check_files(self) -> None:
         """Raises MissingFileError or DamagedFileError unless every file has its size."""

@@ -17,8 +17,8 @@ from tfds_builder import data_source as data_source_lib
 from tfds_builder import mapping, rows
 from tfds_builder.data_source import ExportedDataSource
 from tfds_builder.errors import DamagedFileError, MissingFileError, UnsupportedReadError
-from tfds_builder.manifest import VARINT, Column
-from tfds_builder.table import Table, decode_column
+from tfds_builder.manifest import VARINT, Column, File, Shard
+from tfds_builder.table import Place, Table, decode_column
 
 KINDS = sorted(kit.make.DATASETS)
 ROWS = 2500
@@ -87,15 +87,45 @@ def test_records(kind, golden, stock):
             source_of(golden, f"{kind}_hdf5", deserialize_method=how)
 
 
-def test_record_that_its_index_misplaces(tmp_path):
-    """A record whose index points outside its file is an error, never bytes of something else."""
+@pytest.mark.parametrize("value", [-(10**6), 10**9, 2**62, -(2**63)])
+def test_index_that_points_outside(value, tmp_path):
+    """An index with a start or a length outside its file is a DamagedFileError, asked for in any way."""
     directory = kit.copy_golden("text_tfrecord", tmp_path)
     path = sorted(directory.glob("*-train.index-*"))[0]
-    index = np.fromfile(path, np.int64)
-    index[0] = 10**9
-    index.tofile(path)
-    with pytest.raises(DamagedFileError, match="not where its index has it"):
-        rows.read_record(Table.of_split(directory, "train"), 0)
+    whole = np.fromfile(path, np.int64)
+    records = Table.of_split(directory, "train")
+    for slot in range(len(whole) // records.segments[0].shard.rows):
+        index = whole.copy()
+        index[slot] = value
+        index.tofile(path)
+        source = tfds_builder.builder_from_directory(directory).as_data_source("train")
+        for read in (lambda source=source: source[0], lambda source=source: source.__getitems__(range(9))):
+            with pytest.raises(DamagedFileError, match="points outside the file"):
+                read()
+        if not slot:
+            with pytest.raises(DamagedFileError, match="not where its index has it"):
+                rows.read_record(Table.of_split(directory, "train"), 0)
+
+
+@kit.both_formats
+def test_strings_that_overlap(format, tmp_path):
+    """Row splits that run backwards or outside, and strings of one row that are larger than their file, are damage too."""
+    directory = kit.copy_golden(f"text_{format}", tmp_path)
+    shard = Table.of_split(directory, "train").segments[0].shard
+    if format == "tfrecord":
+        path, words = directory / shard.index.file, slice(5, 9)
+        index = np.fromfile(path, np.int64)
+        index[words] = [0, shard.data.bytes] * 2  # both words are the whole file
+        index.tofile(path)
+    else:
+        path, place = directory / shard.data.file, Table.of_split(directory, "train").place(shard, "meta/words")
+        stored = path.read_bytes()
+        splits = np.frombuffer(stored, np.int64, 3, place.row_splits).copy()
+        splits[1] = splits[2] + 1
+        path.write_bytes(stored[: place.row_splits] + splits.tobytes() + stored[place.row_splits + 24 :])
+    source = tfds_builder.builder_from_directory(directory).as_data_source("train")
+    with pytest.raises(DamagedFileError, match="index of"):
+        source[0]
 
 
 @kit.both_formats
@@ -307,12 +337,15 @@ def test_one_varint(dtype, data):
     bits = value & (2**64 - 1)
     width = data.draw(st.integers(max(1, -(-bits.bit_length() // 7)), 10))
     stored = [(bits >> 7 * k) & 0x7F | (0x80 if k < width - 1 else 0) for k in range(width)]
-    run = rows._Run(np.array([255, *stored, 255, *stored, 255], np.uint8), 2, 1, width + 1)
+    data = np.array([255, *stored, 255, *stored, 255], np.uint8)
+    shard = Shard(data=File(file="x", bytes=data.size, sha256=""), rows=2, geometry=0)
     column = Column(name="x", dtype=dtype, shape=(), encoding=VARINT, width=width)
     wanted = decode_column(column, np.array([stored], np.uint8))[0].item()
+    place = Place(column, 1, width + 1, 0, 0)
     for row in range(2):
-        assert kit.typed(rows._reader(column, True, run)(row)) == kit.typed(wanted) == kit.typed(value if info else bool(value))
-        assert kit.typed(rows._reader(column, False, run)(row)) == kit.typed(np.array(value, dtype))
+        item, array = (rows._reader(place, as_item, rows._Shard(shard, data))(row) for as_item in (True, False))
+        assert kit.typed(item) == kit.typed(wanted) == kit.typed(value if info else bool(value))
+        assert kit.typed(array) == kit.typed(np.array(value, dtype))
 
 
 def test_without_tensorflow(golden, run_python):
