@@ -93,12 +93,12 @@ def test_index_that_points_outside(value, tmp_path):
     directory = kit.copy_golden("text_tfrecord", tmp_path)
     path = sorted(directory.glob("*-train.index-*"))[0]
     whole = np.fromfile(path, np.int64)
-    records = Table.of_split(directory, "train")
-    for slot in range(len(whole) // records.segments[0].shard.rows):
+    builder = tfds_builder.builder_from_directory(directory)
+    for slot in range(len(whole) // Table.of_split(directory, "train").segments[0].shard.rows):
         index = whole.copy()
         index[slot] = value
         index.tofile(path)
-        source = tfds_builder.builder_from_directory(directory).as_data_source("train")
+        source = builder.as_data_source("train")
         for read in (lambda source=source: source[0], lambda source=source: source.__getitems__(range(9))):
             with pytest.raises(DamagedFileError, match="points outside the file"):
                 read()
