@@ -61,9 +61,11 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
       data_dir: directory that holds `<name>/<version>`; `DATA_DIR` of the class by default.
       config: must be None (a dataset has one configuration).
       version: `"1.2.0"`, `"1.*.*"`, or None for the newest.
-      file_format: nothing to choose here; taken because `tfds.data_source` always passes one, and not looked at.
+      file_format: None or the dataset's own. ArrayRecord is taken as well and means nothing: `tfds.data_source` asks for
+        it unless it is told a data_dir.
 
     Raises:
+      ValueError: another file_format.
       MissingFileError: no such dataset in the directory.
       ManifestError: its manifest is damaged or of a newer format version.
       DamagedFileError: TFDS's metadata beside it is not what was published.
@@ -98,6 +100,8 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             )
         self._manifest: manifest_lib.Manifest | None = None
         super().__init__(data_dir=self._root, config=config, version=version)
+        if getattr(file_format, "value", file_format) != "array_record":
+            self._check_format(file_format)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return builder_from_directory, (os.fspath(self.data_path),)
@@ -124,6 +128,10 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
                 raise kind(f"{self.data_path / problem.file}: {problem.message}")
             self._manifest = found
         return self._manifest
+
+    def _check_format(self, asked: Any) -> None:
+        if getattr(asked, "value", asked) not in (None, self.manifest.format):
+            raise ValueError(f"Requested file format {asked} is not available: {self.name} is {self.manifest.format}")
 
     def _info(self) -> tfds.core.DatasetInfo:
         return metadata.dataset_info(self, self.manifest, metadata.features_of(self.manifest))
@@ -199,9 +207,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         """
         from tfds_builder import data_source
 
-        asked = getattr(file_format, "value", file_format)
-        if asked not in (None, self.manifest.format):
-            raise ValueError(f"Requested file format {asked} is not available: {self.name} is {self.manifest.format}")
+        self._check_format(file_format)
         features, decoders = _select(self.info.features, decoders)
 
         def make(one: Any) -> Any:

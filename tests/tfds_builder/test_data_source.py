@@ -250,10 +250,14 @@ def test_tfds_data_source(format, golden):
         tfds.data_source(f"{name}:1.0.0", split="test"),
         tfds.data_source(name, split="test", data_dir=golden),
         tfds.data_source(name)["test"],
+        tfds.data_source(name, split="test", builder_kwargs={"file_format": "array_record"}),
         tfds.builder(name).as_data_source(split="test"),
     ):
         assert isinstance(source, ExportedDataSource)
         assert [example["label"] for example in source] == labels
+    assert len(tfds.load(name, split="test", builder_kwargs={"file_format": format})) == len(labels)
+    with pytest.raises(ValueError, match=f"riegeli is not available: {name} is {format}"):
+        tfds.builder(name, file_format="riegeli")
 
 
 @kit.every_golden
