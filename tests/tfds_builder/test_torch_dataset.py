@@ -1,5 +1,6 @@
 """`as_torch`: what was exported from a DataLoader comes back through one, bit for bit."""
 
+import itertools
 import json
 import pathlib
 import pickle
@@ -10,7 +11,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builder
+from tfds_builder.data_source import Value
 from tfds_builder.errors import ManifestError, MissingFileError
+from tfds_builder.manifest import RAW, STRINGS, Column
+from tfds_builder.ragged import Ragged
+from tfds_builder.rows import values_of
+from tfds_builder.torch_dataset import _Way
 
 torch = pytest.importorskip("torch")
 exporters = pytest.importorskip("exporters")
@@ -220,6 +226,22 @@ def test_names_splits_and_pairs(golden, monkeypatch):
         tfds_builder.as_torch(golden)
     with pytest.raises(ValueError, match="nonsense"):
         tfds_builder.as_torch("pairs_hdf5", "nonsense")
+
+
+def test_rows_of_different_lengths():
+    """Rows of a column that differ in length come back one by one, in the source's dtype; strings as lists of `str`."""
+    splits = np.array([0, 2, 2, 5])
+    numbers, words = np.arange(10, dtype=np.int64).reshape(5, 2), np.array([b"a", b"", "ö".encode(), b"c", b"d"], object)
+    column = Column(name="x", dtype="int64", shape=(2,), encoding=RAW, width=16, source_dtype="int32")
+    feature = tfds.features.Tensor(shape=(None, 2), dtype=np.int64, encoding="bytes")
+    rows = _Way(column, Value("x", feature)).restore(Ragged(numbers, splits))
+    assert [(row.dtype, row.tolist()) for row in rows] == [
+        (torch.int32, numbers[start:stop].tolist()) for start, stop in itertools.pairwise(splits.tolist())
+    ]
+    column = Column(name="x", dtype="string", shape=(), encoding=STRINGS, width=0, source_dtype="str")
+    way = _Way(column, Value("x", tfds.features.Tensor(shape=(None,), dtype=np.object_)))
+    assert way.restore(Ragged(words, splits)) == [["a", ""], [], ["ö", "c", "d"]]
+    assert [row.tolist() for row in values_of(Ragged(words, splits))] == [[b"a", b""], [], ["ö".encode(), b"c", b"d"]]
 
 
 @pytest.mark.parametrize(
