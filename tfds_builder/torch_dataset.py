@@ -51,7 +51,7 @@ def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_s
       name_or_path: a registered name, `"digits"` or `"digits:1.0.0"`, or a version directory.
       split: as for `tfds.load`: `"train"`, `"train[:80%]"`, ...
       as_supervised: True for (input, target) tuples, False for dicts, nested as the features are; None for tuples if
-        the dataset has supervised keys, as it has if the DataLoader gave pairs.
+        the dataset's supervised keys are all it has, as they are if the DataLoader gave pairs.
 
     Returns:
       The dataset. Its `classes` are the names of the target's classes, or None.
@@ -67,7 +67,9 @@ def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_s
     if as_supervised and not manifest.supervised_keys:
         raise ValueError(f"as_supervised=True, and {manifest.name} has no supervised keys; leave it out")
     segments = metadata.segments_of(manifest, builder.info.splits[split].file_instructions)
-    keys = None if as_supervised is False else manifest.supervised_keys
+    keys = manifest.supervised_keys
+    if as_supervised is False or (as_supervised is None and set(keys or ()) != set(builder.info.features)):
+        keys = None
     leaves = dict(metadata.flatten_features(builder.info.features))
     ways = tuple(_Way(column, Value(column.name, leaves[column.name])) for column in manifest.columns if column.name in leaves)
     return _make(Table(builder.data_path, manifest, segments), ways, tuple(keys) if keys else None)

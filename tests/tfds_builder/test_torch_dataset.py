@@ -218,6 +218,9 @@ def test_names_splits_and_pairs(golden, monkeypatch):
     assert list(example) == ["image", "label"]
     assert np.array_equal(example["image"].numpy(), truth["train"]["image"][2].transpose(2, 0, 1))
     assert isinstance(tfds_builder.as_torch("pairs_hdf5", as_supervised=True)[0], tuple)
+    captions = [caption.decode() for caption in kit.make.truth("text")["train"]["caption"]]
+    assert [example["caption"] for example in tfds_builder.as_torch("text_hdf5")] == captions  # its keys are not all it has
+    assert [caption for caption, _ in tfds_builder.as_torch("text_hdf5", as_supervised=True)] == captions
     with pytest.raises(ValueError, match="kinds_hdf5 has no supervised keys"):
         tfds_builder.as_torch("kinds_hdf5", as_supervised=True)
     with pytest.raises(MissingFileError, match=r"'nothing' is neither a registered dataset nor a directory; .*register"):
