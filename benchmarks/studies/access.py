@@ -28,7 +28,32 @@ _SHARD_BYTES = 1024**3
 
 
 def run(setting: Setting) -> list[Sheet]:
-    return [_measure(setting, setting.shrink(WORKLOADS[key])) for key in "ab"]
+    sheets = [_measure(setting, setting.shrink(WORKLOADS[key])) for key in "ab"]
+    return [*sheets, _epochs(setting, setting.shrink(WORKLOADS["a"]))]
+
+
+def _epochs(setting: Setting, workload: Workload) -> Sheet:
+    """Shuffled epochs of PyTorch's DataLoader over each dataset, with its own collate_fn."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    values, labels = (torch.cat(column) for column in zip(*make_loader(workload), strict=True))
+    datasets = {"TensorDataset in memory": TensorDataset(values, labels)}
+    datasets |= _datasets({format: setting.out / f"access_a_{format}" / "1.0.0" for format in FORMATS})
+    rows = []
+    for workers in (0, 2):
+        loaders = {name: DataLoader(each, BATCH, shuffle=True, num_workers=workers) for name, each in datasets.items()}
+        times: dict[str, list[float]] = {name: [] for name in loaders}
+        for number in range(setting.repeat + 1):  # one that is not counted
+            for name, loader in loaders.items():
+                seconds = timed(lambda loader=loader: sum(1 for _ in loader))
+                if number:
+                    times[name].append(seconds)
+        for name, seconds in times.items():
+            rows.append([name, workers, workload.rows / statistics.median(seconds), workload.rows / min(seconds)])
+    note = f"Medians and bests of {setting.repeat} epochs in batches of {BATCH}, each with new workers."
+    columns = ("dataset", "num_workers", "examples/s", "best")
+    return Sheet(f"DataLoader(shuffle=True): {workload.title}", columns, rows, note)
 
 
 def _measure(setting: Setting, workload: Workload) -> Sheet:
@@ -78,19 +103,24 @@ def _ratio(times: dict[str, Any], way: int, pick: Callable[[Any], float], second
 
 def _contestants(workload: Workload, loader: Any, paths: dict[str, pathlib.Path]) -> dict[str, tuple[Read, Read]]:
     """By name: how to read examples one by one, and together."""
+    found = {name: _of_source(source) for name, source in _datasets(paths).items()}
+    found["h5py, our HDF5 files"] = _of_h5py(workload, paths["hdf5"])
+    found["NumPy arrays in memory"] = _of_arrays(workload, loader)
+    return found
+
+
+def _datasets(paths: dict[str, pathlib.Path]) -> dict[str, Any]:
+    """Ours, and stock TFDS's data source if it can be had, by name."""
     import tensorflow_datasets as tfds
 
     import tfds_builder
 
-    found: dict[str, tuple[Read, Read]] = {}
+    found: dict[str, Any] = {}
     for format, path in paths.items():
-        found[f"ours, data source, {format}"] = _of_source(tfds_builder.builder_from_directory(path).as_data_source("train"))
-        found[f"ours, as_torch, {format}"] = _of_source(tfds_builder.as_torch(path))
+        found[f"ours, data source, {format}"] = tfds_builder.builder_from_directory(path).as_data_source("train")
+        found[f"ours, as_torch, {format}"] = tfds_builder.as_torch(path)
     if importlib.util.find_spec("array_record"):
-        copy = _copy_to_array_record(paths["tfrecord"])
-        found[_STOCK] = _of_source(tfds.builder_from_directory(copy).as_data_source("train"))
-    found["h5py, our HDF5 files"] = _of_h5py(workload, paths["hdf5"])
-    found["NumPy arrays in memory"] = _of_arrays(workload, loader)
+        found[_STOCK] = tfds.builder_from_directory(_copy_to_array_record(paths["tfrecord"])).as_data_source("train")
     return found
 
 
@@ -125,6 +155,8 @@ def _copy_to_array_record(path: pathlib.Path) -> pathlib.Path:
     import tfds_builder
 
     target = path.parent.parent / "array_record" / path.parent.name / path.name
+    if target.exists():
+        return target
     target.mkdir(parents=True)
     records = tfds_builder.builder_from_directory(path).as_data_source(
         "train", deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
