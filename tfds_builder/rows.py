@@ -18,7 +18,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.manifest import RAW, STRINGS, VARINT, Column, Shard
+from tfds_builder.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Shard
 from tfds_builder.records import FOOTER, HEADER
 from tfds_builder.table import Array, Place, Table, decode_column, to_numpy_dtype
 
@@ -26,6 +26,7 @@ Reader = Callable[[Any], Any]
 """Row of a shard (or, where it has an index, the index's row) -> its value, which belongs to the caller."""
 
 _ENCODINGS = (RAW, VARINT, STRINGS)
+_INTEGERS = ("bool", "int", "uint")
 
 
 class RowReader:
@@ -155,7 +156,7 @@ def _reader(place: Place, as_item: bool, shard: _Shard) -> Reader:
         if as_item:
             return values.item
         return (lambda row: values[row].copy()) if column.shape else lambda row: values[row, ...].copy()
-    if as_item and column.width == 1 and column.dtype != "bool":
+    if as_item and column.width == 1 and column.dtype.startswith(("int", "uint")):
         first = shard.rows(place, np.uint8, ())
         return lambda row: first.item(row) & 0x7F
     stored = shard.rows(place, np.uint8, (column.width,))
@@ -191,7 +192,7 @@ def _indexed_reader(place: Place, as_item: bool, shard: _Shard) -> Reader:
 
 def _decode(column: Column, as_item: bool, stored: Array) -> Any:
     """The value of a fixed-size column, of its bytes in the file."""
-    if as_item and column.encoding == VARINT:
+    if as_item and column.encoding == VARINT and column.dtype.startswith(_INTEGERS):
         return _read_varint(stored.tobytes(), column.dtype)
     value = decode_column(column, stored.copy()[None])[0, ...]
     return value.item() if as_item else value
@@ -202,10 +203,11 @@ def _read_varint(stored: bytes, dtype: str) -> int | bool:
     value = 0
     for byte in reversed(stored):
         value = value << 7 | byte & 0x7F
-    value &= 2**64 - 1
-    if dtype != "uint64" and value >= 2**63:
-        value -= 2**64
-    return bool(value) if dtype == "bool" else value
+    if dtype == "bool":
+        return value & (2**64 - 1) != 0
+    bits = 8 * DTYPE_BYTES[dtype]
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if dtype.startswith("int") and value >> (bits - 1) else value
 
 
 def read_record(table: Table, row: int) -> bytes:
