@@ -22,7 +22,7 @@ from typing import Any
 
 _SHOWN = (
     "torch2tfds", "torch", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy", "h5py", "google-crc32c",
-    "datasets", "webdataset", "pillow",
+    "array_record", "datasets", "webdataset", "pillow",
 )  # fmt: skip
 
 MARKS = ("<!-- tables of benchmarks/report.py -->", "<!-- end of tables -->")

@@ -52,6 +52,20 @@ print(number, ds.element_spec["image"].shape, tfds.builder("detection").info.fea
     assert done.stdout.splitlines()[-1] == "19 (None, 32, 3) ['cat', 'dog', 'bird']"
 
 
+@pytest.mark.needs_torch
+@pytest.mark.needs_tensorflow
+def test_random_access_page(run_python):
+    """Every Python block of docs/random_access.md runs, in order, in one fresh process, and prints what its comments say."""
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "random_access.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    printed = run_python("\n".join(blocks)).stdout.splitlines()[-3:]
+    said = re.findall(r"^print\(.*\)  # (.*)$", page, re.MULTILINE)
+    assert len(said) == 3
+    for line, comment in zip(printed, said, strict=True):
+        assert line.startswith(comment.removesuffix("...").partition(":")[0])
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_lines_exist(line):
     """Every command line shown is one the command line takes: the command, its options and the number of its arguments."""

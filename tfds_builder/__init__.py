@@ -21,20 +21,24 @@ from tfds_builder.verify import Report, verify
 
 if TYPE_CHECKING:
     from tfds_builder.builder import ExportedBuilder, builder_from_directory
+    from tfds_builder.data_source import ExportedDataSource
     from tfds_builder.read_config import ReadConfig
     from tfds_builder.registration import register
     from tfds_builder.table import Table
+    from tfds_builder.torch_dataset import as_torch
 
 __all__ = [
     "DamagedFileError",
     "DatasetError",
     "ExportedBuilder",
+    "ExportedDataSource",
     "ManifestError",
     "MissingFileError",
     "ReadConfig",
     "Report",
     "Table",
     "UnsupportedReadError",
+    "as_torch",
     "builder_from_directory",
     "generate",
     "register",
@@ -47,6 +51,8 @@ _NEED_TFDS = {
     "builder_from_directory": "builder",
     "register": "registration",
     "Table": "table",
+    "ExportedDataSource": "data_source",
+    "as_torch": "torch_dataset",
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.utils.lazy_imports_utils import tree
 
 from tfds_builder import agreement, metadata
 from tfds_builder import manifest as manifest_lib
@@ -36,8 +37,11 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
       config: name of a published config, or a BuilderConfig of that name. By default what was published without a config
         (which `""` says too); if nothing was, the first config by name.
       version: `"1.2.0"`, `"1.*.*"`, or None for the newest of the config.
+      file_format: None or the dataset's own. ArrayRecord is taken as well and means nothing: `tfds.data_source` asks for
+        it unless it is told a data_dir.
 
     Raises:
+      ValueError: another file_format.
       MissingFileError: no such dataset in the directory.
       ManifestError: its manifest is damaged or of a newer format version.
       DamagedFileError: TFDS's metadata beside it is not what was published.
@@ -61,6 +65,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         data_dir: str | os.PathLike[str] | None = None,
         config: str | tfds.core.BuilderConfig | None = None,
         version: str | tfds.core.Version | None = None,
+        file_format: Any = None,
     ) -> None:
         root = data_dir or self.DATA_DIR
         if root is None:
@@ -74,6 +79,8 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             )
         self._manifest: manifest_lib.Manifest | None = None
         super().__init__(data_dir=self._root, config=config, version=version)
+        if getattr(file_format, "value", file_format) != "array_record":
+            self._check_format(file_format)
 
     def _create_builder_config(self, builder_config: Any, version: Any) -> ExportedConfig | None:
         """The config asked for, or None for what was published without one; the versions are then those of it.
@@ -127,6 +134,10 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             self._manifest = found
         return self._manifest
 
+    def _check_format(self, asked: Any) -> None:
+        if getattr(asked, "value", asked) not in (None, self.manifest.format):
+            raise ValueError(f"Requested file format {asked} is not available: {self.name} is {self.manifest.format}")
+
     def _info(self) -> tfds.core.DatasetInfo:
         return metadata.dataset_info(self, self.manifest, metadata.features_of(self.manifest))
 
@@ -172,6 +183,45 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         )
         return ds.get_single_element() if whole else ds
 
+    def as_data_source(
+        self,
+        split: Any = None,
+        *,
+        decoders: Any = None,
+        deserialize_method: Any = tfds.decode.DeserializeMethod.DESERIALIZE_AND_DECODE,
+        file_format: Any = None,
+    ) -> Any:
+        """Random access: `source[i]` is an example, as TFDS's own data sources give it.
+
+        >>> builder.as_data_source("train")[0]["image"].shape     # doctest: +SKIP
+        (8, 8, 1)
+
+        Args:
+          split: as for `as_dataset`; None for a dict of all.
+          decoders: nested dict of `tfds.decode.Decoder`, or a `tfds.decode.PartialDecoding`.
+          deserialize_method: `tfds.decode.DeserializeMethod`; records as they are stored are there in TFRecord only.
+          file_format: None or the dataset's own.
+
+        Returns:
+          An `ExportedDataSource`, or the structure of them that `split` asks for.
+
+        Raises:
+          ValueError: the dataset is of another file_format, or there is no such split.
+          MissingFileError, DamagedFileError: a shard is not what the manifest says.
+          UnsupportedReadError: records are asked for, and the files have none.
+        """
+        from tfds_builder import data_source
+
+        self._check_format(file_format)
+        features, decoders = _select(self.info.features, decoders)
+
+        def make(one: Any) -> Any:
+            segments = metadata.segments_of(self.manifest, self.info.splits[one].file_instructions)
+            request = data_source.Request(one, features, decoders, deserialize_method)
+            return data_source.ExportedDataSource(Table(self.data_path, self.manifest, segments), self.manifest, request)
+
+        return tree.map_structure(make, {name: name for name in self.info.splits} if split is None else split)
+
     def _as_dataset(self, split: Any, decoders: Any = None, read_config: Any = None, shuffle_files: bool = False) -> Any:
         return self._read(
             split,
@@ -194,17 +244,22 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     ) -> Any:
         from tfds_builder import reading
 
-        features = self.info.features
-        if isinstance(decoders, tfds.decode.PartialDecoding):
-            features, decoders = decoders.extract_features(features), decoders.decoders
-            if not len(features):
-                raise ValueError("PartialDecoding: features cannot be empty")
+        features, decoders = _select(self.info.features, decoders)
         instructions = reading.select_instructions(self.info.splits[split].file_instructions, read_config)
         if not instructions:
             raise ValueError(f"Instruction {split!r} corresponds to no data!")
-        table = Table(self.data_path, self.manifest, reading.segments_of(self.manifest, instructions))
+        table = Table(self.data_path, self.manifest, metadata.segments_of(self.manifest, instructions))
         request = reading.Request(features, decoders, batch_size, shuffle, supervised_keys, read_config)
         return reading.make_dataset(table, self.manifest, request)
+
+
+def _select(features: Any, decoders: Any) -> tuple[Any, Any]:
+    """The features to yield and their decoders, of all features and a `decoders=` argument."""
+    if isinstance(decoders, tfds.decode.PartialDecoding):
+        features, decoders = decoders.extract_features(features), decoders.decoders
+        if not len(features):
+            raise ValueError("PartialDecoding: features cannot be empty")
+    return features, decoders
 
 
 def make_builder_class(name: str, data_dir: str | os.PathLike[str]) -> type[ExportedBuilder]:

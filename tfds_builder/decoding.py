@@ -14,7 +14,6 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfds_builder import metadata
-from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.ragged import Ragged
 from tfds_builder.table import Array
 
@@ -35,7 +34,7 @@ class FeatureDecoder:
 
     def __init__(self, features: Any, decoders: Mapping[str, Any] | None = None) -> None:
         self._features = dict(metadata.flatten_features(features))
-        self._decoders = _split_decoders(self._features, decoders)
+        self._decoders = metadata.flatten_decoders(features, decoders)
         self._serialized = {
             name for name, feature in self._features.items() if name in self._decoders or not metadata.is_direct(feature)
         }
@@ -125,32 +124,3 @@ def unbatch(ds: tf.data.Dataset) -> tf.data.Dataset:
     if all(spec.shape[1:].num_elements() != 0 for spec in tf.nest.flatten(ds.element_spec)):
         return ds.unbatch()
     return ds.flat_map(tf.data.Dataset.from_tensor_slices)
-
-
-def _flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in example.items():
-        flat += _flatten_nested(value, f"{prefix}{name}/") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return flat
-
-
-def _split_decoders(features: Mapping[str, Any], decoders: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Decoders by flat feature name; those inside a sequence as a nested dict.
-
-    Raises:
-      ValueError: a decoder for a feature that is not there.
-      UnsupportedReadError: something that is no `tfds.decode.Decoder`.
-    """
-    found: dict[str, Any] = {}
-    inner: dict[str, dict[str, Any]] = {}
-    for name, decoder in _flatten_nested(decoders or {}):
-        owner = next((leaf for leaf in features if name == leaf or name.startswith(f"{leaf}/")), None)
-        if owner is None:
-            raise ValueError(f"decoders has {name!r}, which is no feature of the dataset; features: {sorted(features)}")
-        if not isinstance(decoder, tfds.decode.Decoder):
-            raise UnsupportedReadError(f"decoders[{name!r}] must be a tfds.decode.Decoder (got {type(decoder).__name__})")
-        if owner == name:
-            found[name] = decoder
-        else:
-            inner.setdefault(owner, {})[name[len(owner) + 1 :]] = decoder
-    return found | {name: metadata.nest(parts) for name, parts in inner.items()}

@@ -19,7 +19,9 @@ import errno
 import mmap
 import os
 import pathlib
+import resource
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -42,6 +44,9 @@ _FILES = 256
 _BYTES = 2 * 1024**3
 """Files and bytes kept mapped at once; the least recently used is let go first. Mapping a file again
 costs a tenth of copying it."""
+_RANDOM_BYTES = 64 * 1024**3
+"""The same where single rows are read at random, unless the address space is limited: mapping a file for a single row
+costs twenty times as much as reading it."""
 _CHUNK = 1024 * 1024
 """Pages are brought in, and remembered to be in, by chunks of this size."""
 _MADV_POPULATE_READ = 22
@@ -132,13 +137,14 @@ def _aligned(size: int) -> Array:
 
 def _anonymous(size: int) -> Array:
     """New memory straight from the kernel. NumPy asks for huge pages for large arrays, and where memory is in pieces
-    the kernel then moves others together first: half a second for 150 MB has been seen."""
-    memory: Array = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    the kernel then moves others together first: half a second for 150 MB has been seen. Private: by default it would be
+    shared with forked workers, which then write into each other's batches."""
+    memory: Array = np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
     return memory
 
 
 class _Mapping:
-    """A whole file, mapped; and which chunks of it have been brought in."""
+    """A whole file, mapped; which chunks of it have been brought in; and what readers have made of it."""
 
     def __init__(self, path: pathlib.Path, size: int) -> None:
         with open_regular(path) as stream:
@@ -146,6 +152,7 @@ class _Mapping:
                 raise DamagedFileError(f"{path} has changed its size: somebody is writing to it")
             self.data: Array = np.frombuffer(mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ), np.uint8)
         self._path, self._present = path, np.zeros(-(-size // _CHUNK), bool)
+        self.made: dict[Any, Any] = {}
 
     def populate(self, start: int, stop: int) -> None:
         """Brings in the pages of a range; see `_populate`."""
@@ -169,8 +176,20 @@ def _populate(pages: Array, path: pathlib.Path) -> None:
             raise DamagedFileError(f"{path} cannot be read ({os.strerror(code)}): it is damaged or truncated")
 
 
+_ALL_FILES: weakref.WeakSet[Files] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child: whichever thread of the parent held a lock, it is not here to release it."""
+    for files in list(_ALL_FILES):
+        files.renew_lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
 class Files:
-    """The files of one version directory, as memory. Safe to use from several threads.
+    """The files of one version directory, as memory. Safe to use from several threads, and after a fork.
 
     Args:
       directory: where they are.
@@ -183,6 +202,11 @@ class Files:
         self._directory, self.buffers = directory, Buffers(self.let_go)
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
         self._bytes = 0
+        self._lock = threading.RLock()
+        _ALL_FILES.add(self)
+
+    def renew_lock(self) -> None:
+        """A new lock, for a child in which the old one may be held for ever."""
         self._lock = threading.RLock()
 
     def view(self, file: File, start: int, stop: int, *, populate: bool = True) -> Array:
@@ -206,16 +230,28 @@ class Files:
 
     def map(self, file: File) -> Array | None:
         """The whole file to be copied from, its pages to come when they are touched: uint8. None if it cannot be mapped."""
-        mapping = self._get(file)
+        mapping = self._get(file, at_random=True)
         return mapping.data if mapping is not None else None
 
-    def _get(self, file: File) -> _Mapping | None:
+    def made(self, file: File, key: Any, make: Callable[[Array], Made]) -> Made | None:
+        """What `make` makes of the whole file, made once for each key and kept for as long as the file is mapped. None
+        if it cannot be mapped."""
+        mapping = self._get(file, at_random=True)
+        if mapping is None:
+            return None
+        found: Made | None = mapping.made.get(key)
+        if found is None:
+            found = mapping.made[key] = make(mapping.data)
+        return found
+
+    def _get(self, file: File, at_random: bool = False) -> _Mapping | None:
         with self._lock:
             if file.file in self._mappings:
                 self._mappings.move_to_end(file.file)
                 return self._mappings[file.file]
             check_file(self._directory, file)
-            while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > _BYTES):
+            limit = _random_bytes() if at_random else _BYTES
+            while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > limit):
                 _, mapping = self._mappings.popitem(last=False)
                 self._bytes -= mapping.data.size if mapping is not None else 0
             path = self._directory / file.file
@@ -251,6 +287,11 @@ class Files:
                 done += count
         part: Array = room
         return part
+
+
+def _random_bytes() -> int:
+    """How much is kept mapped for random reads: others need address space too."""
+    return _BYTES if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY else _RANDOM_BYTES
 
 
 def _load_madvise() -> Any:

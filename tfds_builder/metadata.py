@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import ml_dtypes  # noqa: F401  # NumPy knows "bfloat16" by name from now on; TFDS would ask TensorFlow
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_info as dataset_info_lib
 from tensorflow_datasets.core import naming
 from tensorflow_datasets.core import splits as splits_lib
 
-from tfds_builder.errors import ManifestError
+from tfds_builder.errors import DatasetError, ManifestError, UnsupportedReadError
 from tfds_builder.manifest import Manifest
+from tfds_builder.table import Segment
 from tfds_builder.validators import show
 
 TEMPLATES: Mapping[str, str] = {
@@ -119,6 +121,58 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
             level = level.setdefault(parent, {})
         level[leaf] = value
     return nested
+
+
+def flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """A nested dict as (flat name, value), in its own order.
+
+    >>> flatten_nested({"a": 1, "b": {"c": 2}})
+    [('a', 1), ('b/c', 2)]
+    """
+    flat: list[tuple[str, Any]] = []
+    for name, value in example.items():
+        flat += flatten_nested(value, f"{prefix}{name}/") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return flat
+
+
+def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Decoders by flat feature name; those inside a sequence as a nested dict.
+
+    Raises:
+      ValueError: a decoder for a feature that is not there.
+      UnsupportedReadError: something that is no `tfds.decode.Decoder`.
+    """
+    known = dict(flatten_features(features))
+    found: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, decoder in flatten_nested(decoders or {}):
+        owner = next((leaf for leaf in known if name == leaf or name.startswith(f"{leaf}/")), None)
+        if owner is None:
+            raise ValueError(f"decoders has {name!r}, which is no feature of the dataset; features: {sorted(known)}")
+        if not isinstance(decoder, tfds.decode.Decoder):
+            raise UnsupportedReadError(f"decoders[{name!r}] must be a tfds.decode.Decoder (got {type(decoder).__name__})")
+        if owner == name:
+            found[name] = decoder
+        else:
+            inner.setdefault(owner, {})[name[len(owner) + 1 :]] = decoder
+    return found | {name: nest(parts) for name, parts in inner.items()}
+
+
+def segments_of(manifest: Manifest, instructions: Sequence[Any]) -> list[Segment]:
+    """TFDS's file instructions (`shard_utils.FileInstruction`: file, skip, take) as runs of rows of shards."""
+    shards = {shard.data.file: shard for split in manifest.splits.values() for shard in split.shards}
+    segments = []
+    for instruction in instructions:
+        name = os.path.basename(instruction.filename)
+        if name not in shards:
+            raise DatasetError(f"dataset_info.json names {name}, which the manifest of {manifest.name} does not list")
+        stop = instruction.skip + instruction.take
+        if stop > shards[name].rows:
+            raise DatasetError(
+                f"dataset_info.json promises {stop} rows of {name}, which the manifest says has {shards[name].rows}"
+            )
+        segments.append(Segment(shards[name], instruction.skip, stop))
+    return segments
 
 
 def features_to_json(features: Any) -> dict[str, Any]:

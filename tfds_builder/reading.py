@@ -8,7 +8,6 @@ custom decoders) the stored form is decoded by TFDS, example by example.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,10 +17,9 @@ from tensorflow_datasets.core.utils import shard_utils
 
 from tfds_builder import metadata
 from tfds_builder.decoding import FeatureDecoder, unbatch
-from tfds_builder.errors import DatasetError
 from tfds_builder.manifest import Manifest
 from tfds_builder.ragged import Ragged
-from tfds_builder.table import Array, Segment, Table
+from tfds_builder.table import Array, Table
 
 _CALL_BYTES = 16 * 1024 * 1024
 _CALL_ROWS = 4096
@@ -59,23 +57,6 @@ class Request:
     shuffle: bool
     supervised_keys: Any
     read_config: Any
-
-
-def segments_of(manifest: Manifest, instructions: Sequence[shard_utils.FileInstruction]) -> list[Segment]:
-    """TFDS's file instructions (file, skip, take) as runs of rows of shards."""
-    shards = {shard.data.file: shard for split in manifest.splits.values() for shard in split.shards}
-    segments = []
-    for instruction in instructions:
-        name = os.path.basename(instruction.filename)
-        if name not in shards:
-            raise DatasetError(f"dataset_info.json names {name}, which the manifest of {manifest.name} does not list")
-        stop = instruction.skip + instruction.take
-        if stop > shards[name].rows:
-            raise DatasetError(
-                f"dataset_info.json promises {stop} rows of {name}, which the manifest says has {shards[name].rows}"
-            )
-        segments.append(Segment(shards[name], instruction.skip, stop))
-    return segments
 
 
 def select_instructions(

@@ -11,6 +11,7 @@ only. Per-record CRCs are not checked here; `verify` does that.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,18 @@ def to_numpy_dtype(name: str) -> np.dtype[Any]:
     if name == manifest_lib.STRING_DTYPE:
         return np.dtype(object)
     return np.dtype(name).newbyteorder("<")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a column lies in a shard: its entries in the shard's `Geometry`, and in a row of its index where those of
+    its strings begin."""
+
+    column: Column
+    offset: int
+    stride: int
+    row_splits: int
+    slot: int
 
 
 class Table:
@@ -95,6 +108,32 @@ class Table:
     @property
     def segments(self) -> Sequence[Segment]:
         return self._segments
+
+    @property
+    def directory(self) -> pathlib.Path:
+        return self._directory
+
+    @property
+    def files(self) -> Files:
+        """Its files, as memory."""
+        return self._files
+
+    def columns(self, names: Sequence[str] | None = None) -> list[Column]:
+        """The columns of those names; all by default."""
+        return [self._columns[name][1] for name in (self._columns if names is None else names)]
+
+    def find(self, row: int) -> tuple[Shard, int]:
+        """The shard of a row, and its number there."""
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        segment = self._segments[number]
+        return segment.shard, row - int(self._ends[number]) + segment.stop
+
+    def place(self, shard: Shard, name: str) -> Place:
+        """Where a column lies in a shard."""
+        number, column = self._columns[name]
+        geometry = self._geometries[shard.geometry]
+        slot = self._variable.slots.get(name, 0)
+        return Place(column, geometry.offsets[number], geometry.strides[number], geometry.row_splits[number], slot)
 
     def check_files(self) -> None:
         """Raises MissingFileError or DamagedFileError unless every file has its size."""

@@ -41,11 +41,14 @@ class VariableReader:
       directory: the version directory.
       files: its files.
       columns, geometries: of its manifest.
+
+    Attributes:
+      slots: where in a row of a TFRecord shard's index the (start, length) pairs of each variable column begin.
     """
 
     def __init__(self, directory: pathlib.Path, files: Files, columns: Sequence[Column], geometries: Sequence[Geometry]) -> None:
         self._directory, self._files, self._geometries = directory, files, geometries
-        self._slots = _index_slots(columns)
+        self.slots = _index_slots(columns)
 
     def read_items(self, number: int, column: Column, pieces: Sequence[Piece], count: int) -> tuple[Array, Array]:
         """Rows of any number of items: their bytes, uint8 of shape (items, width), and the bounds of the rows among them."""
@@ -81,7 +84,7 @@ class VariableReader:
     def _item_runs(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> tuple[Array, Array]:
         """Where in the file the asked rows of a ragged column begin, and their bytes: int64, shape (n,)."""
         if shard.index is not None:
-            slot = self._slots[column.name]
+            slot = self.slots[column.name]
             index = self.index(shard, rows)
             starts, lengths = index[:, slot], index[:, slot + 1]
         else:
@@ -138,7 +141,7 @@ class VariableReader:
     def read_strings(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> Array:
         """Byte strings of the asked rows, object array of shape (n, values)."""
         if shard.index is not None:
-            slot = self._slots[column.name]
+            slot = self.slots[column.name]
             index = self.index(shard, rows)[:, slot : slot + 2 * column.values]
             starts, lengths = index[:, 0::2], index[:, 1::2]
         else:

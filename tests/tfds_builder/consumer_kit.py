@@ -8,6 +8,7 @@ import importlib.util
 import json
 import pathlib
 import shutil
+import struct
 from textwrap import dedent
 
 import numpy as np
@@ -154,3 +155,40 @@ def outcome(value):
     if isinstance(value, tuple | list):
         return [outcome(item) for item in value]
     return bits(value.numpy())
+
+
+def records(path):
+    """The data of each record of a TFRecord file."""
+    data, start = path.read_bytes(), 0
+    while start < len(data):
+        (size,) = struct.unpack_from("<Q", data, start)
+        yield data[start + 12 : start + 12 + size]
+        start += size + 16
+
+
+def copy_to_array_record(directory, target):
+    """Copies a TFRecord version to `target` as one of ArrayRecord, which stock TFDS reads at random; returns `target`."""
+    writer_module = pytest.importorskip("array_record.python.array_record_module")
+    target.mkdir(parents=True)
+    for path in directory.iterdir():
+        if ".tfrecord-" in path.name:
+            out = target / path.name.replace(".tfrecord-", ".array_record-")
+            writer = writer_module.ArrayRecordWriter(str(out), "group_size:1")
+            for record in records(path):
+                writer.write(record)
+            writer.close()
+        elif path.name != manifest_lib.FILENAME and ".index-" not in path.name:
+            shutil.copy(path, target)
+    info = json.loads((target / "dataset_info.json").read_bytes())
+    info["fileFormat"] = "array_record"
+    for split in info["splits"]:
+        split["filepathTemplate"] = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    (target / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    return target
+
+
+def typed(value):
+    """`bits` of a value together with the Python types of its leaves, and the order of its features."""
+    if isinstance(value, dict):
+        return [(key, typed(item)) for key, item in value.items()]
+    return type(value).__name__, bits(value)

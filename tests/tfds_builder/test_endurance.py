@@ -23,6 +23,7 @@ from tfds_builder import manifest as manifest_lib
 from tfds_builder.errors import DatasetError
 from tfds_builder.manifest import Manifest
 from tfds_builder.records import Checker
+from tfds_builder.rows import RowReader, values_of
 from tfds_builder.table import Segment, Table
 
 SAMPLE, WHOLE = "sample", pytest.param("whole", marks=[pytest.mark.endurance, pytest.mark.timeout(7200)])
@@ -228,14 +229,21 @@ class Watch:
 
 
 def read_tables(directory, manifest):
-    """Reads every split in blocks, and some rows in no order, as a reader does; what comes must have the shape it should."""
+    """Reads every split in blocks, and some rows in no order, as a reader does; what comes must have the shape it should, and
+    rows that are read one by one must be those of the block."""
     for split in manifest.splits.values():
         table = Table(directory, manifest, [Segment(shard, 0, shard.rows) for shard in split.shards])
         table.check_files()
+        columns = {column.name: column for column in manifest.columns}
+        items = [name for name, column in columns.items() if not column.shape and column.dtype.strip("u").startswith("int")]
+        reader = RowReader(table, list(columns), items)
         for start in range(0, min(len(table), 100), 30):
-            for name, values in table.read(slice(start, start + 30)).items():
-                column = next(column for column in manifest.columns if column.name == name)
-                assert values.shape == (min(30, len(table) - start), *column.shape)
+            block = table.read(slice(start, start + 30))
+            for name, values in block.items():
+                assert values.shape == (min(30, len(table) - start), *columns[name].shape)
+            rows = zip(*(values_of(block[name], name in items) for name in columns), strict=True)
+            for row, values in enumerate(rows):
+                assert list(map(kit.typed, reader.read(start + row))) == list(map(kit.typed, values))
         if len(table):
             table.read(np.array([len(table) - 1, 0, len(table) // 2]))
 

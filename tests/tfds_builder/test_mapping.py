@@ -5,8 +5,10 @@ import gc
 import mmap
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import threading
 
 import consumer_kit as kit
 import numpy as np
@@ -83,6 +85,25 @@ def test_mapped_files_are_bounded(tmp_path, monkeypatch):
             assert len([line for line in pathlib.Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]) <= 3
 
 
+@pytest.mark.parametrize("limited", [False, True])
+def test_files_read_at_random_stay_mapped(limited, tmp_path, monkeypatch):
+    """Files read at random stay mapped beyond the limit of those read in order, but not where the address space is limited."""
+    monkeypatch.setattr(mapping, "_BYTES", 3 * mmap.PAGESIZE)
+    monkeypatch.setattr(mapping, "_RANDOM_BYTES", 6 * mmap.PAGESIZE)
+    if limited:
+        monkeypatch.setattr(mapping.resource, "getrlimit", lambda _: (2**40, mapping.resource.RLIM_INFINITY))
+    files, made = Files(tmp_path), []
+    listed = [File(file=f"shard{i}", bytes=mmap.PAGESIZE, sha256="0" * 64) for i in range(9)]
+    for number, file in enumerate(listed):
+        (tmp_path / file.file).write_bytes(bytes([number]) * mmap.PAGESIZE)
+    for number in [*range(9), *range(8, -1, -1)]:
+        assert files.made(listed[number], "sum", lambda data: made.append(int(data[0])) or data.sum()) == number * mmap.PAGESIZE
+        assert files.map(listed[number])[-1] == number
+    kept = len([line for line in pathlib.Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line])
+    assert kept == (3 if limited else 6)
+    assert made == [*range(9), *range(8 - kept, -1, -1)]  # made again for those that had been let go, and no others
+
+
 def test_buffers_are_used_again():
     """Memory is used again when the last view of it is gone, and not before."""
     buffers = Buffers()
@@ -115,6 +136,54 @@ def test_buffers_that_are_kept_are_bounded(monkeypatch):
     del arrays
     gc.collect()
     assert sum(memory.size for memory in buffers._free) <= 3 * 1024**2
+
+
+def in_fork(work):
+    """Calls `work` in a forked child, which has ten seconds; whether it returned true there."""
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(10)
+        os._exit(0 if work() else 1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def test_what_a_forked_child_writes_stays_there():
+    """A forked child that writes into an array it inherited, or into memory to be used again, changes nothing of its parent."""
+    buffers = Buffers()
+    mine, given_back = buffers.empty(1, 300_000), buffers.empty(1, 400_000)
+    mine[:] = 1
+    del given_back
+
+    def overwrite():
+        other = buffers.empty(1, 400_000)
+        other[:], mine[:] = 2, 2
+        return len(buffers._free) == 0
+
+    again = buffers._free[0]
+    again[:] = 1
+    assert in_fork(overwrite)
+    assert np.all(mine == 1)
+    assert np.all(again == 1)
+
+
+def test_forked_while_another_thread_reads(file, tmp_path):
+    """A child forked while another thread of the parent is opening a file reads on: it does not wait for that thread."""
+    files, held, done = Files(tmp_path), threading.Event(), threading.Event()
+
+    def hold():
+        with files._lock:
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        assert in_fork(lambda: files.view(file, 1, 9).tobytes() == (tmp_path / "shard").read_bytes()[1:9])
+    finally:
+        done.set()
+        thread.join()
 
 
 def negate(x):

@@ -26,10 +26,13 @@ def imports_of(path):
 
 @pytest.mark.parametrize("module", ["__init__", *MODULES])
 def test_imports_nothing_of_the_producer(module):
-    """No module imports exporters, torch or h5py, not even inside a function; only `reading` and `decoding` import TensorFlow."""
+    """No module imports exporters or h5py, not even inside a function; only `reading` and `decoding` import TensorFlow; only
+    `torch_dataset` imports torch, and inside a function."""
     found = list(imports_of(PACKAGE / f"{module}.py"))
     roots = {name.split(".")[0] for name, _ in found}
-    assert not roots & {"exporters", "torch", "h5py"}
+    assert not roots & {"exporters", "h5py"}
+    assert ("torch" in roots) == (module == "torch_dataset")
+    assert not any(name.split(".")[0] == "torch" for name, is_top in found if is_top)
     assert ("tensorflow" in roots) <= (module in GRAPH)
 
 
@@ -64,6 +67,23 @@ def test_public_names(run_python):
             print(error)
     """
     assert "nonsense" in run_python(code).stdout
+
+
+def test_as_torch_without_torch(tmp_path, run_python):
+    """Where PyTorch is not installed, `as_torch` says so and how to mend it; importing it does not need it."""
+    import consumer_kit as kit
+
+    directory = kit.copy_golden("pairs_hdf5", tmp_path / "catalog")
+    code = """
+        import sys
+        sys.modules["torch"] = None
+        from tfds_builder import *
+        try:
+            as_torch(sys.argv[1])
+        except ImportError as error:
+            print(error)
+    """
+    assert run_python(code, directory).stdout == 'as_torch needs PyTorch: pip install "torch2tfds[torch]"\n'
 
 
 def test_reads_without_torch_or_h5py(tmp_path, run_python):
