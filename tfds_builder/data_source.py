@@ -70,10 +70,18 @@ class Value:
             {self.name: self.feature.get_tensor_info()} if self.is_direct else metadata.serialized_specs(self.name, self.feature)
         )
 
+    @functools.cached_property
+    def _is_shape_and_values(self) -> bool:
+        """Whether what is stored is the shape and the values: TFDS's own decoding in NumPy fails where there are none."""
+        is_tensor = type(self.feature) is tfds.features.Tensor and self.feature._encoding == tfds.features.Encoding.BYTES
+        return self.decoder is None and is_tensor and len(self.specs) == 2
+
     def decode(self, stored: Sequence[Any]) -> Any:
         """The value, of one stored value of each of its columns as `RowReader` gives it."""
         if self.is_direct:
             return stored[0]
+        if self._is_shape_and_values:
+            return stored[1].reshape(stored[0])
         columns = {
             name: value.tobytes() if _is_bytes(spec) and isinstance(value, np.ndarray) and value.dtype != object else value
             for (name, spec), value in zip(self.specs.items(), stored, strict=True)

@@ -162,7 +162,8 @@ class _Way:
         if isinstance(value, list):
             return [self._restore_value(item) for item in value]
         if isinstance(value, np.ndarray) and value.dtype != object:
-            return self._to_tensor(self._to_source(value[None]))[0]
+            own = value if value.flags.writeable else value.copy()
+            return self._to_tensor(self._to_source(own[None]))[0]
         if isinstance(value, np.ndarray | bytes):
             strings = value if isinstance(value, bytes) else value.tolist()
             is_text = self.column.source_dtype == "str" or isinstance(self.value.feature, tfds.features.FeaturesDict)

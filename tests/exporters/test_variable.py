@@ -528,3 +528,66 @@ def variable_results(publish):
 
     options = {"features": features, "supervised_keys": ("n", "y"), "layouts": {"x/image": "NTHWC"}, "on_hazard": "ignore"}
     return {format: publish(by_row(make), format, **options) for format in ("tfrecord", "hdf5")}
+
+
+def to_torch(value):
+    """What a loader gave, as the default collate of PyTorch takes it."""
+    if isinstance(value, dict):
+        return {key: to_torch(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    return value
+
+
+def equal_torch(got, want):
+    if isinstance(want, dict):
+        return sorted(got) == sorted(want) and all(equal_torch(got[key], want[key]) for key in want)
+    if isinstance(want, tuple):
+        return isinstance(got, tuple) and all(equal_torch(one, other) for one, other in zip(got, want, strict=True))
+    if isinstance(want, torch.Tensor):
+        return got.dtype == want.dtype and torch.equal(got, want)
+    return got == want if isinstance(want, str | list) else got.tolist() == want
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("case", ["zip of images and targets", "list of dicts", "lists of str", "tensors of two unknown sizes"])
+def test_back_to_torch(case, format, publish):
+    """`as_torch` gives back rows of different shapes as the loader's dataset gave them: channels first, the same dtypes; one by
+    one and by the batch."""
+    make, collate, _ = STRUCTURES[case]
+    result = publish(DataLoader(Items(make), batch_size=4, collate_fn=collate), format, shard_bytes=300, on_hazard="ignore")
+    dataset = tfds_builder.as_torch(result.path, "train")
+    assert len(dataset) == ROWS
+    wanted = [make(index) if case.startswith(("zip", "list of")) else {"features": make(index)} for index in range(ROWS)]
+    order = [7, 0, 10, 3, 3]
+    for got, index in [
+        *((dataset[index], index) for index in range(ROWS)),
+        *zip(dataset.__getitems__(order), order, strict=True),
+    ]:
+        want = wanted[index]
+        assert equal_torch(got, tuple(map(to_torch, want)) if isinstance(want, tuple) else to_torch(want)), index
+
+
+@pytest.mark.needs_tensorflow
+@pytest.mark.parametrize("case", SEMANTIC)
+def test_data_source_of_semantic_features(case, publish):
+    """Random access gives of each feature what TFDS's own NumPy decoding makes of the same values, from both formats."""
+    feature, make = SEMANTIC[case]
+    features = F.FeaturesDict({"x": feature})
+    axes = {3: "NHWC", 4: "NTHWC"}.get(np.ndim(make(1)), "") if "image" in case or case == "video" else ""
+    options = {"features": {"x": feature}, "layouts": {"x": axes} if axes else {}, "on_hazard": "ignore"}
+    serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
+    for format in ("tfrecord", "hdf5"):
+        result = publish(by_row(lambda i: {"x": make(i)}), format, **options)
+        source = tfds_builder.builder_from_directory(result.path).as_data_source("train")
+        for number, example in enumerate(source):
+            try:
+                want = features.deserialize_example_np(serializer.serialize_example(features.encode_example({"x": make(number)})))
+            except Exception as error:  # NumPy decoding of TFDS's own knows fewer features
+                with pytest.raises(type(error)):
+                    source[number]
+                continue
+            if want["x"] is None:  # what is not there is stored as the default value that TFDS gives for it
+                want = {"x": feature.get_tensor_info().default_value}
+            assert equal(example["x"], want["x"]), number
+            assert equal(source[number]["x"], want["x"]), number
