@@ -85,13 +85,15 @@ def select_instructions(
         instructions = read_config.experimental_interleave_sort_fn(instructions)
     context = read_config.input_context
     if context is not None:
-        count = context.num_input_pipelines
+        count, number = context.num_input_pipelines, context.input_pipeline_id
+        if not 0 <= number < count:
+            raise ValueError(f"input_context.input_pipeline_id must be between 0 and {count - 1} (got {number})")
         if count > 1 and len(instructions) < count:
             raise ValueError(
                 f"input_context asks for {count} pipelines and the split has {len(instructions)} shards, so some would "
                 "read nothing; use tfds.even_splits or the subsplit API instead"
             )
-        instructions = instructions[context.input_pipeline_id :: count]
+        instructions = instructions[number::count]
     return list(instructions)
 
 
@@ -100,10 +102,16 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
 
     Raises:
       MissingFileError, DamagedFileError: a shard is not what the manifest says.
+      UnsupportedReadError: `ReadConfig.file_format` is a format the dataset is not stored in.
     """
+    config, rows = request.read_config, len(table)
+    if config.file_format is not None and config.file_format.value != manifest.format:
+        raise UnsupportedReadError(
+            f"ReadConfig.file_format is {config.file_format.value!r}, and {manifest.name} {manifest.version} is stored as "
+            f"{manifest.format!r}; leave file_format out"
+        )
     table.check_files()
     reader = _BlockReader(table, manifest, request)
-    config, rows = request.read_config, len(table)
     ds = _Order(rows, reader.cut, request).calls()
     if config.repeat_filenames:
         ds = ds.repeat()
@@ -353,13 +361,15 @@ def _flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[
 
 
 def _flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Decoders by flat feature name.
+    """Decoders by flat feature name; None is no decoder, as it is to TFDS.
 
     Raises:
-      ValueError: a decoder for a feature that is not there.
+      ValueError: a decoder for a feature that is not there, or no dict of decoders.
       UnsupportedReadError: something that is no `tfds.decode.Decoder`.
     """
-    flat = dict(_flatten_nested(decoders or {}))
+    if decoders is not None and not isinstance(decoders, Mapping):
+        raise ValueError(f"decoders must be a dict of feature name to tfds.decode.Decoder (got {type(decoders).__name__})")
+    flat = {name: decoder for name, decoder in _flatten_nested(decoders or {}) if decoder is not None}
     known = dict(metadata.flatten_features(features))
     for name, decoder in flat.items():
         if name not in known:
