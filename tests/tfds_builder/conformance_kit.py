@@ -263,7 +263,7 @@ def describe(outcome: Outcome, differ: frozenset[str]) -> str:
         return ", ".join(texts) if texts else "tensors"
     counts = ", ".join(str(len(elements)) for elements in outcome.values)
     kind = "" if len(outcome.values) == 1 else "dict of " if isinstance(outcome.structure, dict) else "list of "
-    words = f"{kind}{counts} elements" if counts else "an empty list"
+    words = f"{kind}{counts} element{'s' * (counts != '1')}" if counts else "an empty list"
     if "cardinality" in differ:
         known = {-1: "infinite", -2: "unknown"}
         words += f", cardinality {', '.join(known.get(n, str(n)) for n in outcome.cardinality)}"
@@ -293,13 +293,16 @@ Made by the tests: `tests/tfds_builder/test_conformance.py` reads one export twi
 and compares `element_spec`, values bit for bit, order, cardinality, options and the type of the error. Every row is such a
 test, and fails when this page says something else. To write it anew:
 
-    python -m pytest --endurance tests/tfds_builder/test_conformance.py --write-compatibility
+    python -m pytest --endurance tests/tfds_builder/test_conformance.py -k "not combinations" --write-compatibility
+
+Rows that need what is not installed (pandas, matplotlib, apache_beam, ...) stay as they are.
 
 The export has the splits `train` (67 examples in several shards), `test` (12) and `few` (1), with the features `image`
 (uint8), `label` (3 classes), `meta/id` and `meta/box`; a second one, `rich`, has also `meta/caption` (text) and `photo`
 (PNG). Unless the row says otherwise, `split="train"` is read with `ReadConfig(interleave_cycle_length=1)`: stock TFDS then
 reads file after file, as torch2tfds always does. **Without it torch2tfds still gives the order of the DataLoader, and stock
-TFDS does not.**
+TFDS does not.** `Skip` and `Partial` are `tfds.decode.SkipDecoding` and `tfds.decode.PartialDecoding`; `mirrored` and `scaled`
+are made with `tfds.decode.make_decoder`.
 
 "The same" is the same in every respect; an error is the same if the same `except` catches it. What torch2tfds reads of an
 HDF5 export is element for element what it reads of a TFRecord export (only `tfds_id` and printed infos name other files);
