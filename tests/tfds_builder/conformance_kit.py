@@ -82,13 +82,8 @@ class Side:
         return self.name == "stock"
 
     def builder(self, dataset: str = "plain") -> Any:
-        """The builder of a dataset, straight from its directory."""
-        import tensorflow_datasets as tfds
-
-        import tfds_builder
-
-        open_directory = tfds.builder_from_directory if self.is_stock else tfds_builder.builder_from_directory
-        return open_directory(self.data_dir / dataset / "1.0.0")
+        """The builder of a dataset, straight from its directory; the same one each time."""
+        return _builder(self.is_stock, self.data_dir / dataset / "1.0.0")
 
     @contextlib.contextmanager
     def registered(self) -> Any:
@@ -109,6 +104,15 @@ class Side:
     def read(self, dataset: str = "plain", split: Any = "train", read_config: Any = None, **arguments: Any) -> Any:
         """`as_dataset`, in the order of the files unless a ReadConfig says otherwise."""
         return self.builder(dataset).as_dataset(split=split, read_config=read_config or in_order(), **arguments)
+
+
+@functools.cache
+def _builder(is_stock: bool, directory: pathlib.Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    import tfds_builder
+
+    return (tfds.builder_from_directory if is_stock else tfds_builder.builder_from_directory)(directory)
 
 
 def in_order(**fields: Any) -> Any:
