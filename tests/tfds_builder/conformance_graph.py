@@ -21,25 +21,32 @@ def numbers(ds: Any) -> list[Any]:
 
 # --- tf.data ---------------------------------------------------------------------------------------
 
-_READS = {
-    "`tf.train.Checkpoint` of an iterator of examples, restored mid-epoch": ("plain", 25, {}),
-    "the same of `rich`": ("rich", 25, {}),
-    "the same of batches": ("plain", 3, {"batch_size": 7}),
-    "the same, shuffled": ("rich", 25, {"shuffle_files": True}),
+_SEEDED = "the same, shuffled with a `shuffle_seed`, in the second of three epochs"
+_READS: dict[str, tuple[str, int, int, dict[str, Any], dict[str, Any]]] = {
+    "`tf.train.Checkpoint` of an iterator of examples, restored mid-epoch": ("plain", 25, 1, {}, {}),
+    "the same of `rich`": ("rich", 25, 1, {}, {}),
+    "the same of batches": ("plain", 3, 1, {}, {"batch_size": 7}),
+    "the same, shuffled": ("rich", 25, 1, {}, {"shuffle_files": True}),
+    _SEEDED: ("plain", 92, 3, {"shuffle_seed": 1}, {"shuffle_files": True}),
 }
+"""Dataset, elements taken before the checkpoint, epochs, fields of ReadConfig, arguments of `as_dataset`."""
 
 
 @CASES.each("tf.data", _READS)
-def checkpoint(side: Side, arguments: tuple[str, int, dict[str, Any]]) -> Any:
+def checkpoint(side: Side, arguments: tuple[str, int, int, dict[str, Any], dict[str, Any]]) -> str:
     import tensorflow as tf
 
-    dataset, taken, options = arguments
-    iterator = iter(side.read(dataset, **options))
+    dataset, taken, epochs, fields, options = arguments
+
+    def begin() -> Any:
+        return iter(side.read(dataset, read_config=in_order(try_autocache=False, **fields), **options).repeat(epochs))
+
+    iterator = begin()
     for _ in range(taken):
         next(iterator)
     path = tf.train.Checkpoint(iterator=iterator).save(str(side.tmp / "checkpoint"))
     rest = numbers(iterator)
-    again = iter(side.read(dataset, **options))  # another dataset, as in another process
+    again = begin()  # of another dataset, as in another process
     tf.train.Checkpoint(iterator=again).restore(path)
     exact = "exactly" if numbers(again) == rest else "wrongly"
     return f"goes on {exact} with the remaining {len(rest)}"
@@ -51,12 +58,12 @@ def checkpoint_of_another_process(side: Side) -> str:
         iterator = iter(side.read("rich", batch_size=7))
         next(iterator), next(iterator)
         tf.train.Checkpoint(iterator=iterator).save(str(side.tmp / "other"))
-        answer = [len(batch["label"]) for batch in iterator]
+        answer = [batch["meta"]["id"].numpy().tolist() for batch in iterator]
     """)  # fmt: skip
     restored = _run(side, """
         iterator = iter(side.read("rich", batch_size=7))
         tf.train.Checkpoint(iterator=iterator).restore(tf.train.latest_checkpoint(str(side.tmp)))
-        answer = [len(batch["label"]) for batch in iterator]
+        answer = [batch["meta"]["id"].numpy().tolist() for batch in iterator]
     """)  # fmt: skip
     return f"goes on {'exactly' if saved == restored else 'wrongly'} with the remaining {len(saved)}"
 
@@ -133,16 +140,36 @@ _NO_FILES = "no file reader in the graph to shard; AUTO and DATA work, and `Read
 @CASES.each(_DISTRIBUTION, _DATA | _OFF)
 @CASES.each(_DISTRIBUTION, _AUTO, differs=frozenset({"answer"}), note="stock shards by file, torch2tfds by example: more even")
 @CASES.each(_DISTRIBUTION, _FILE, differs=frozenset({"error"}), note=_NO_FILES)
-def auto_shard(side: Side, policy: str) -> Any:
+def auto_shard(side: Side, policy: str) -> str:
+    return _auto_shard(side, policy)
+
+
+_NO_SEED = {"`AutoShardPolicy.AUTO` and `shuffle_files=True`, two workers": "AUTO"}
+_OWN_SHUFFLE = "each worker shuffles for itself and takes every second: **give a `shuffle_seed`**"
+
+
+@CASES.each(_DISTRIBUTION, _NO_SEED, differs=frozenset({"answer"}), note=_OWN_SHUFFLE)
+def auto_shard_shuffled(side: Side, policy: str) -> str:
+    return _auto_shard(side, policy, shuffle_files=True).partition(",")[2].strip()
+
+
+@CASES.one(_DISTRIBUTION, "the same with `shuffle_seed=1`")
+def auto_shard_seeded(side: Side) -> str:
+    return _auto_shard(side, "AUTO", seed=1, shuffle_files=True).partition(",")[2].strip()
+
+
+def _auto_shard(side: Side, policy: str, seed: int | None = None, **read: Any) -> str:
     import tensorflow as tf
     from tensorflow.python.data.experimental.ops import distribute
 
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = getattr(tf.data.experimental.AutoShardPolicy, policy)
-    config = in_order(options=options, try_autocache=False)  # or two workers in one process would share one cache
-    parts = [numbers(distribute._AutoShardDataset(side.read(read_config=config), 2, index)) for index in range(2)]
+    # without try_autocache=False two workers in one process would share one cache
+    config = in_order(options=options, shuffle_seed=seed, try_autocache=False)
+    parts = [numbers(distribute._AutoShardDataset(side.read(read_config=config, **read), 2, index)) for index in range(2)]
     times = {sum(part.count(number) for part in parts) for number in range(ROWS["train"])}
-    return f"{len(parts[0])} and {len(parts[1])} examples, each {' or '.join(map(str, sorted(times)))} times"
+    words = " or ".join(("never", "once", "twice")[count] for count in sorted(times))
+    return f"{len(parts[0])} and {len(parts[1])} examples, each {words}"
 
 
 def _run(side: Side, body: str) -> Any:

@@ -320,6 +320,29 @@ def test_shuffle_and_repeat(config, large):
     assert rows[:9001] != rows[9001:]
 
 
+@by_unit
+@pytest.mark.parametrize("taken", [91 + 2, 2 * 91 - 1])
+def test_checkpoint_of_a_shuffle(taken, config, large, tmp_path):
+    """An iterator restored in the midst or at the very end of its second epoch goes on with the same rows, also in the third."""
+    import tensorflow as tf
+
+    def begin():
+        ds = large.as_dataset(split="train", shuffle_files=True, batch_size=100, read_config=config(shuffle_seed=1))
+        return iter(ds.repeat(3))
+
+    def rest(iterator):
+        return [row for batch in iterator for row in batch["row"].numpy().tolist()]
+
+    iterator = begin()
+    for _ in range(taken):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "checkpoint"))
+    expected, again = rest(iterator), begin()
+    tf.train.Checkpoint(iterator=again).restore(path)
+    assert rest(again) == expected
+    assert sorted(expected[-9001:]) == list(range(9001))
+
+
 # --- what is wrong with the files ------------------------------------------------------------------
 
 
