@@ -39,10 +39,6 @@ _STRING_BYTES = 256
 """What a string of unknown length counts for in the size of a block."""
 
 
-_DIGITS = 64
-"""As many numbers, shuffled, make the seed of a shuffle."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Request:
     """What one `as_dataset` call asks for, on one split.
@@ -317,15 +313,12 @@ class _Order:
             return tf.data.Dataset.range(0, self._rows, self._cut.call)
         numbers = tf.data.Dataset.range(self._count)
         again, seed = self._config.shuffle_reshuffle_each_iteration is not False, self._config.shuffle_seed
-        # Dataset.shuffle, not Dataset.random: a checkpoint of an iterator knows which epoch comes next
-        digits = tf.data.Dataset.range(_DIGITS).shuffle(_DIGITS, seed, reshuffle_each_iteration=again).batch(_DIGITS, num_parallel_calls=1)
+        if seed is None and not again:  # without a seed, Dataset.random is another one at each iteration all the same
+            with tf.init_scope():
+                seed = int(tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32))
+        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=again)
         shuffled = self._shuffled_rows if self._by_row else self._shuffled_blocks
-
-        def order(digits: tf.Tensor) -> tf.data.Dataset:
-            seed = _seed(digits)
-            return numbers.map(lambda number: shuffled(number, seed))
-
-        return digits.interleave(order, cycle_length=1, num_parallel_calls=1, deterministic=True)
+        return seeds.batch(2, drop_remainder=True).take(1).flat_map(lambda seed: numbers.map(lambda n: shuffled(n, seed)))
 
     def _shuffled_rows(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         places = tf.range(number * self._cut.call, tf.minimum((number + 1) * self._cut.call, self._rows))
@@ -342,11 +335,6 @@ class _Order:
         rows = tf.reshape(starts[:, None] + tf.range(block, dtype=tf.int64), [-1])
         rest = cut * block + tf.range(tf.where(last < (number + 1) * per_call, tf.constant(left, tf.int64), 0))
         return tf.concat([rows, rest], 0)
-
-
-def _seed(digits: tf.Tensor) -> tf.Tensor:
-    """Shuffled numbers below `_DIGITS` as the seed of a shuffle, int64 of shape (2,): the digits of two numbers."""
-    return tf.reduce_sum(tf.reshape(digits[:20], [2, 10]) * tf.constant([_DIGITS**place for place in range(10)], tf.int64), 1)
 
 
 class _IdMaker:

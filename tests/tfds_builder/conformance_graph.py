@@ -21,18 +21,20 @@ def numbers(ds: Any) -> list[Any]:
 
 # --- tf.data ---------------------------------------------------------------------------------------
 
-_SEEDED = "the same, shuffled with a `shuffle_seed`, in the second of three epochs"
 _READS: dict[str, tuple[str, int, int, dict[str, Any], dict[str, Any]]] = {
     "`tf.train.Checkpoint` of an iterator of examples, restored mid-epoch": ("plain", 25, 1, {}, {}),
     "the same of `rich`": ("rich", 25, 1, {}, {}),
     "the same of batches": ("plain", 3, 1, {}, {"batch_size": 7}),
     "the same, shuffled": ("rich", 25, 1, {}, {"shuffle_files": True}),
-    _SEEDED: ("plain", 92, 3, {"shuffle_seed": 1}, {"shuffle_files": True}),
 }
 """Dataset, elements taken before the checkpoint, epochs, fields of ReadConfig, arguments of `as_dataset`."""
+_LATER = {"the same, shuffled with a `shuffle_seed`, in the second of three epochs": (
+    "plain", 92, 3, {"shuffle_seed": 1}, {"shuffle_files": True},
+)}  # fmt: skip
 
 
 @CASES.each("tf.data", _READS)
+@CASES.each("tf.data", _LATER, differs=frozenset({"answer"}), note="the orders of the epochs to come are not saved")
 def checkpoint(side: Side, arguments: tuple[str, int, int, dict[str, Any], dict[str, Any]]) -> str:
     import tensorflow as tf
 
@@ -48,8 +50,12 @@ def checkpoint(side: Side, arguments: tuple[str, int, int, dict[str, Any], dict[
     rest = numbers(iterator)
     again = begin()  # of another dataset, as in another process
     tf.train.Checkpoint(iterator=again).restore(path)
-    exact = "exactly" if numbers(again) == rest else "wrongly"
-    return f"goes on {exact} with the remaining {len(rest)}"
+    found, left = numbers(again), len(rest) % ROWS["train"]
+    if found == rest:
+        return f"goes on exactly with the remaining {len(rest)}"
+    assert found[:left] == rest[:left]
+    assert sorted(found[left:]) == sorted(rest[left:])
+    return f"goes on exactly with the remaining {left} of the epoch; the next one is in another order"
 
 
 @CASES.one("tf.data", "the same of batches, restored in another process", slow=True)

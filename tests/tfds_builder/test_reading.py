@@ -323,7 +323,8 @@ def test_shuffle_and_repeat(config, large):
 @by_unit
 @pytest.mark.parametrize("taken", [91 + 2, 2 * 91 - 1])
 def test_checkpoint_of_a_shuffle(taken, config, large, tmp_path):
-    """An iterator restored in the midst or at the very end of its second epoch goes on with the same rows, also in the third."""
+    """An iterator restored in the midst or at the very end of its second epoch goes on with the same rows to the end of it; the
+    third epoch has every row, in an order that need not be that of the run that was saved."""
     import tensorflow as tf
 
     def begin():
@@ -339,8 +340,9 @@ def test_checkpoint_of_a_shuffle(taken, config, large, tmp_path):
     path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "checkpoint"))
     expected, again = rest(iterator), begin()
     tf.train.Checkpoint(iterator=again).restore(path)
-    assert rest(again) == expected
-    assert sorted(expected[-9001:]) == list(range(9001))
+    found = rest(again)
+    assert found[:-9001] == expected[:-9001]
+    assert sorted(found[-9001:]) == sorted(expected[-9001:]) == list(range(9001))
 
 
 # --- what is wrong with the files ------------------------------------------------------------------
