@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,6 +122,8 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
         num_parallel_calls=config.num_parallel_calls_for_decode,
         deterministic=True,  # also where options say otherwise: the short batch must come last
     )
+    # TensorFlow keeps the function of a numpy_function for ever, and with it the table; its files only as long as the dataset
+    weakref.finalize(ds, table.close).atexit = False
     ds = _decode_and_batch(ds, reader, request)
     if config.assert_cardinality and not config.repeat_filenames and config.input_context is None:
         count = rows if request.batch_size is None else -(-rows // request.batch_size)

@@ -1,6 +1,9 @@
 """`tfds_builder.reading`: what `as_dataset` gives of every kind of feature, compared with stock TFDS reading the same TFRecord
 files; and what stock TFDS has not. The forms of its arguments are in the grid of test_conformance.py."""
 
+import gc
+import os
+
 import consumer_kit as kit
 import numpy as np
 import pytest
@@ -343,6 +346,48 @@ def test_checkpoint_of_a_shuffle(taken, config, large, tmp_path):
     found = rest(again)
     assert found[:-9001] == expected[:-9001]
     assert sorted(found[-9001:]) == sorted(expected[-9001:]) == list(range(9001))
+
+
+# --- what is left behind ---------------------------------------------------------------------------
+
+
+def mapped(directory):
+    """How many files of a directory this process has mapped."""
+    with open("/proc/self/maps") as maps:
+        return sum(str(directory) in line for line in maps)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="no /proc")
+def test_dropped_datasets_leave_no_file_open(large):
+    """A dataset keeps its files while it or an iterator of it is there, and none when they are gone, so that reading anew for
+    each epoch does not use up files and memory; what was captured by a graph goes on reading."""
+    import tensorflow as tf
+
+    def read():
+        return large.as_dataset(split="train", batch_size=1000)
+
+    expected = list(range(9001))
+    gc.collect()
+    before = mapped(large.data_path)
+    for _ in range(3):
+        ds = read()
+        iterator = iter(ds.map(lambda row: row["row"]))
+        assert [row for batch in iterator for row in batch.numpy().tolist()] == expected
+        assert mapped(large.data_path) > before
+        del ds, iterator
+        gc.collect()
+        assert mapped(large.data_path) == before
+
+    datasets = [read()]
+
+    @tf.function
+    def total():
+        return datasets[0].reduce(tf.constant(0, tf.int64), lambda sum_, batch: sum_ + tf.reduce_sum(batch["row"]))
+
+    assert int(total()) == sum(expected)
+    datasets.clear()
+    gc.collect()
+    assert int(total()) == sum(expected)
 
 
 # --- what is wrong with the files ------------------------------------------------------------------
