@@ -18,6 +18,7 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_addoption(parser):
     parser.addoption("--endurance", action="store_true", help="run the tests marked endurance too (many minutes)")
+    parser.addoption("--write-compatibility", action="store_true", help="write docs/tfds_compatibility.md, don't compare it")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -171,11 +171,12 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         whole = batch_size == -1
         if whole:
             batch_size = max(1, self.info.splits[split].num_examples)
+        batch_size = batch_size or None  # to TFDS, 0 is no batch either
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be a positive number, -1 or None (got {batch_size})")
         ds = self._read(
             split,
-            batch_size=batch_size or None,
+            batch_size=batch_size,
             shuffle=shuffle_files,
             decoders=decoders,
             read_config=read_config,

@@ -79,11 +79,14 @@ class Buffers:
 
     Args:
       relieve: called when there is no memory to be had, before it is asked for once more.
+
+    Attributes:
+      keeps: whether memory that comes back is kept.
     """
 
     def __init__(self, relieve: Callable[[], None] = lambda: None) -> None:
         self._free: list[Array] = []
-        self._bytes, self._relieve = 0, relieve
+        self._bytes, self._relieve, self.keeps = 0, relieve, True
 
     def empty(self, rows: int, row_bytes: int) -> Array:
         """Room for rows, not initialised, that belongs to the caller: uint8, shape (rows, row_bytes)."""
@@ -112,10 +115,16 @@ class Buffers:
             return _anonymous(size)
 
     def give_back(self, memory: Array) -> None:
-        """Keeps memory for the next one who asks, unless enough is kept already."""
-        if self._bytes + memory.size <= _REUSED_BYTES:
+        """Keeps memory for the next one who asks, unless enough is kept already or nobody is expected."""
+        if self.keeps and self._bytes + memory.size <= _REUSED_BYTES:
             self._bytes += memory.size
             self._free.append(memory)
+
+    def clear(self) -> None:
+        """Lets go of what is kept, and keeps nothing until `keeps` is set again."""
+        self.keeps = False
+        self._free.clear()
+        self._bytes = 0
 
 
 class _Loan:
@@ -257,6 +266,7 @@ class Files:
             path = self._directory / file.file
             mapping = self._mappings[file.file] = self._insist(lambda: _Mapping(path, file.bytes))
             self._bytes += mapping.data.size if mapping is not None else 0
+            self.buffers.keeps = True
             return mapping
 
     def _insist(self, make: Callable[[], Made]) -> Made | None:
@@ -275,6 +285,11 @@ class Files:
         with self._lock:
             self._mappings.clear()
             self._bytes = 0
+
+    def close(self) -> None:
+        """Lets go of everything, also of what is still lent when it comes back. A later read opens what it needs again."""
+        self.let_go()
+        self.buffers.clear()
 
     def _pread(self, file: File, start: int, stop: int) -> Array:
         room: Any = self.buffers.empty(1, stop - start)[0]

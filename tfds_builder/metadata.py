@@ -136,16 +136,20 @@ def flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[s
 
 
 def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Decoders by flat feature name; those inside a sequence as a nested dict.
+    """Decoders by flat feature name, those inside a sequence as a nested dict; None is no decoder, as it is to TFDS.
 
     Raises:
-      ValueError: a decoder for a feature that is not there.
+      ValueError: a decoder for a feature that is not there, or no dict of decoders.
       UnsupportedReadError: something that is no `tfds.decode.Decoder`.
     """
+    if decoders is not None and not isinstance(decoders, Mapping):
+        raise ValueError(f"decoders must be a dict of feature name to tfds.decode.Decoder (got {type(decoders).__name__})")
     known = dict(flatten_features(features))
     found: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
     for name, decoder in flatten_nested(decoders or {}):
+        if decoder is None:
+            continue
         owner = next((leaf for leaf in known if name == leaf or name.startswith(f"{leaf}/")), None)
         if owner is None:
             raise ValueError(f"decoders has {name!r}, which is no feature of the dataset; features: {sorted(known)}")

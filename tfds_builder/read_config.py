@@ -15,7 +15,8 @@ class ReadConfig(tfds.ReadConfig):
     ...           read_config=tfds_builder.ReadConfig(shuffle_unit="row", shuffle_seed=0))
 
     With `shuffle_files=True` the whole split is shuffled, anew at each epoch unless
-    `shuffle_reshuffle_each_iteration=False`, and reproducibly if `shuffle_seed` is given.
+    `shuffle_reshuffle_each_iteration=False`, and reproducibly if `shuffle_seed` is given. Workers among
+    which `tf.distribute` deals out a split must be given one `shuffle_seed`, or each shuffles for itself.
 
     Attributes:
       shuffle_unit: `"block"` (as with a plain `tfds.ReadConfig`): runs of neighbouring rows, up

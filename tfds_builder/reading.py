@@ -8,6 +8,7 @@ custom decoders) the stored form is decoded by TFDS, example by example.
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from tensorflow_datasets.core.utils import shard_utils
 
 from tfds_builder import metadata
 from tfds_builder.decoding import FeatureDecoder, unbatch
+from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.manifest import Manifest
 from tfds_builder.ragged import Ragged
 from tfds_builder.table import Array, Table
@@ -67,13 +69,15 @@ def select_instructions(
         instructions = read_config.experimental_interleave_sort_fn(instructions)
     context = read_config.input_context
     if context is not None:
-        count = context.num_input_pipelines
+        count, number = context.num_input_pipelines, context.input_pipeline_id
+        if not 0 <= number < count:
+            raise ValueError(f"input_context.input_pipeline_id must be between 0 and {count - 1} (got {number})")
         if count > 1 and len(instructions) < count:
             raise ValueError(
                 f"input_context asks for {count} pipelines and the split has {len(instructions)} shards, so some would "
                 "read nothing; use tfds.even_splits or the subsplit API instead"
             )
-        instructions = instructions[context.input_pipeline_id :: count]
+        instructions = instructions[number::count]
     return list(instructions)
 
 
@@ -82,10 +86,16 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
 
     Raises:
       MissingFileError, DamagedFileError: a shard is not what the manifest says.
+      UnsupportedReadError: `ReadConfig.file_format` is a format the dataset is not stored in.
     """
+    config, rows = request.read_config, len(table)
+    if config.file_format is not None and config.file_format.value != manifest.format:
+        raise UnsupportedReadError(
+            f"ReadConfig.file_format is {config.file_format.value!r}, and {manifest.name} {manifest.version} is stored as "
+            f"{manifest.format!r}; leave file_format out"
+        )
     table.check_files()
     reader = _BlockReader(table, manifest, request)
-    config, rows = request.read_config, len(table)
     ds = _Order(rows, reader.cut, request).calls()
     if config.repeat_filenames:
         ds = ds.repeat()
@@ -95,6 +105,8 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
         num_parallel_calls=config.num_parallel_calls_for_decode,
         deterministic=True,  # also where options say otherwise: the short batch must come last
     )
+    # TensorFlow keeps the function of a numpy_function for ever, and with it the table; its files only as long as the dataset
+    weakref.finalize(ds, table.close).atexit = False
     ds = _decode_and_batch(ds, reader, request)
     if config.assert_cardinality and not config.repeat_filenames and config.input_context is None:
         count = rows if request.batch_size is None else -(-rows // request.batch_size)

@@ -140,6 +140,10 @@ class Table:
         for file in {file.file: file for segment in self._segments for file in segment.shard.files}.values():
             check_file(self._directory, file)
 
+    def close(self) -> None:
+        """Unmaps the files and lets go of kept memory; a later read maps them again."""
+        self._files.close()
+
     def read(self, rows: slice | Array, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """Reads rows. The arrays belong to the caller: writing into them changes nothing else.
 

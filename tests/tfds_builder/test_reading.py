@@ -1,4 +1,8 @@
-"""`tfds_builder.reading`: what `as_dataset` gives, compared with stock TFDS reading the same TFRecord files."""
+"""`tfds_builder.reading`: what `as_dataset` gives of every kind of feature, compared with stock TFDS reading the same TFRecord
+files; and what stock TFDS has not. The forms of its arguments are in the grid of test_conformance.py."""
+
+import gc
+import os
 
 import consumer_kit as kit
 import numpy as np
@@ -81,61 +85,7 @@ def test_as_supervised(kind, batch_size, agree):
     agree(kind, split="test", batch_size=batch_size, as_supervised=True)
 
 
-# --- splits ----------------------------------------------------------------------------------------
-
-UNALIGNED = tfds.core.ReadInstruction("train", from_=1, to=7, unit="abs")
-SPLITS = {
-    "all": "all",
-    "Split": tfds.Split.TRAIN,
-    "percent": "train[10%:50%]",
-    "thirds": "train[33%:66%]",
-    "range": "train[3:17]",
-    "one": "train[:1]",
-    "last": "train[-5:]",
-    "minus percent": "train[-20%:]",
-    "sum": "train+test",
-    "sum of parts": "train[40:]+test[:2]+train[:3]+few",
-    "the same twice": "test+test",
-    "shard": "train[:1shard]",
-    "shards": "train[1shard:]",
-    "list": ["train", "test[:3]"],
-    "dict": {"a": "train[:50%]", "b": ("test", ["few", "train[50%:]"])},
-    "none": None,
-    "instruction": UNALIGNED,
-    "instructions": UNALIGNED + tfds.core.ReadInstruction("test", to=-1, unit="abs"),
-    "closest": tfds.core.ReadInstruction("train", from_=33, to=66, unit="%", rounding="closest"),
-}
-
-
-@pytest.mark.parametrize("form", SPLITS)
-def test_split_forms(form, agree):
-    """Every way of naming a split, a part of one, several, or a structure of them, gives what stock TFDS gives."""
-    agree("pairs", split=SPLITS[form])
-
-
-@pytest.mark.parametrize("form", ["dict", "sum of parts", "thirds", "instructions"])
-@pytest.mark.parametrize("batch_size", [5, -1])
-def test_batches_of_split_forms(form, batch_size, agree):
-    """Batches go over the borders of shards and splits, as with stock TFDS."""
-    agree("pairs", split=SPLITS[form], batch_size=batch_size)
-
-
-@pytest.mark.parametrize("count", [1, 4])
-def test_even_splits(count, agree):
-    """`tfds.even_splits` cuts as for stock TFDS; the parts together are the whole."""
-    parts = agree("pairs", split=tfds.even_splits("train", n=count))
-    assert [row for _, _, rows in parts for row in rows] == kit.examples(kit.make.truth("pairs")["train"])
-    agree("pairs", split=tfds.even_splits("train", n=count, drop_remainder=True))
-
-
-TOO_SMALL = tfds.core.ReadInstruction("train", to=9, unit="%", rounding="pct1_dropremainder")
-BAD_SPLITS = ["nope", "train[5:5]", "train[", "train[0:10", "train+nope", "", "train[90:95]", "train[50:99]", "few[:10%]"]
-
-
-@pytest.mark.parametrize("split", [*BAD_SPLITS, TOO_SMALL])
-def test_bad_splits(split, both_fail):
-    """A split that is not there, malformed or empty is an error of the type stock TFDS raises."""
-    both_fail("pairs", split=split)
+# --- arguments (their every form is in the grid of test_conformance.py) ----------------------------
 
 
 @pytest.mark.parametrize("kind", ["kinds", "coded"])
@@ -172,10 +122,6 @@ def doubled():
 
 Skip, Partial = tfds.decode.SkipDecoding, tfds.decode.PartialDecoding
 DECODERS = {
-    "some of a dict": ("pairs", lambda: Partial({"image": True})),
-    "list": ("pairs", lambda: Partial(["label"])),
-    "set": ("pairs", lambda: Partial({"label", "image"})),
-    "False": ("pairs", lambda: Partial({"label": True, "image": False})),
     "feature": ("pairs", lambda: Partial({"label": tfds.features.ClassLabel(num_classes=5)})),
     "nested": ("kinds", lambda: Partial({"scalar": {"uint8": True, "bfloat16": True}, "array": {"deep": ["complex64"]}})),
     "nested whole": ("kinds", lambda: Partial({"scalar": True, "label": True})),
@@ -185,20 +131,15 @@ DECODERS = {
     "partial and skip": ("coded", lambda: Partial({"png": True}, decoders={"png": Skip()})),
     "partial without the coded": ("coded", lambda: Partial({"zipped": True})),
     "skip an image": ("coded", lambda: {"png": Skip()}),
-    "skip a tensor": ("pairs", lambda: {"image": Skip()}),
-    "skip a label": ("pairs", lambda: {"label": Skip()}),
     "skip zlib": ("coded", lambda: {"zipped": Skip()}),
     "skip strings": ("text", lambda: {"caption": Skip(), "meta": {"words": Skip()}}),
     "skip nested": ("kinds", lambda: {"scalar": {"float16": Skip(), "uint32": Skip()}, "array": {"deep": {"int8": Skip()}}}),
-    "callable": ("pairs", lambda: {"image": mirrored()}),
     "callable of an image": ("coded", lambda: {"png": mirrored()}),
     "callable with a dtype": ("coded", lambda: {"png": doubled()}),
-    "callable of a label": ("pairs", lambda: {"label": doubled()}),
-    "empty": ("pairs", dict),
 }
 
 
-BATCHED = ("list", "nested", "strings", "skip strings", "skip a tensor", "partial and skip", "callable with a dtype")
+BATCHED = ("nested", "strings", "skip strings", "partial and skip", "callable with a dtype")
 
 
 @pytest.mark.parametrize(
@@ -208,21 +149,6 @@ def test_decoders(case, batch_size, agree):
     """Every kind of decoder and of partial decoding gives what stock TFDS gives, batched or not."""
     kind, decoders = DECODERS[case]
     agree(kind, split="train", decoders=decoders(), batch_size=batch_size)
-
-
-@pytest.mark.parametrize("case", ["partial and as_supervised", "decoder and as_supervised"])
-def test_decoders_of_pairs(case, agree):
-    """Decoders go with `as_supervised`."""
-    decoders = Partial(["image", "label"], {"image": mirrored()}) if case.startswith("partial") else {"label": Skip()}
-    agree("pairs", split="test", decoders=decoders, as_supervised=True, batch_size=5)
-
-
-@pytest.mark.parametrize(
-    "spec", [{"nope": True}, {"image": {"deep": True}}, {"label": tfds.features.Text()}, {"image": np.int8}, {"label": 3}]
-)
-def test_bad_partial_decoding(spec, both_fail):
-    """A partial decoding that does not match the features is the error stock TFDS raises."""
-    both_fail("pairs", split="train", decoders=Partial(spec))
 
 
 @kit.both_formats
@@ -238,72 +164,11 @@ def test_bad_decoders(format, ours):
 # --- ReadConfig ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [
-    {"split": "train[3:45]"}, {"split": "test[3:]+train[:2]", "batch_size": 4}, {"split": "all", "as_supervised": True},
-    {"split": "train", "decoders": Partial(["label"])}, {"split": "train[20:]", "decoders": {"image": Skip()}},
-    {"split": "train[-1:]", "batch_size": -1},
-])  # fmt: skip
-def test_tfds_id(arguments, agree):
-    """`add_tfds_id` names file and row as stock TFDS does."""
-    agree("pairs", ["tfrecord"], lambda: in_order(add_tfds_id=True), **arguments)
-
-
 def test_tfds_id_of_hdf5(ours):
     """`add_tfds_id` names the HDF5 file and the row in it."""
     ds = ours("pairs", "hdf5").as_dataset(split="train[20:23]", read_config=tfds.ReadConfig(add_tfds_id=True))
     shard = "pairs_hdf5-train-0000{}-of-00003.h5__{}"
     assert [e["tfds_id"].decode() for e in ds.as_numpy_iterator()] == [shard.format(*at) for at in ((0, 20), (1, 0), (1, 1))]
-
-
-@pytest.mark.parametrize(("count", "number"), [(1, 0), (2, 0), (2, 1), (3, 2)])
-def test_input_context(count, number, agree):
-    """`input_context` gives each pipeline the files stock TFDS gives it."""
-    import tensorflow as tf
-
-    context = tf.distribute.InputContext(count, number)
-    _, _, rows = agree("pairs", config=lambda: in_order(input_context=context), split="train")
-    assert rows
-
-
-def test_input_context_of_too_many(both_fail):
-    """More pipelines than files is the ValueError stock TFDS raises."""
-    import tensorflow as tf
-
-    both_fail("pairs", lambda: in_order(input_context=tf.distribute.InputContext(4, 0)), split="train")
-
-
-@pytest.mark.parametrize("fields", [
-    {"assert_cardinality": False}, {"skip_prefetch": True}, {"try_autocache": False}, {"num_parallel_calls_for_decode": 1},
-    {"num_parallel_calls_for_interleave_files": 1}, {"interleave_block_length": 3}, {"override_buffer_size": 100},
-    {"shuffle_seed": 3}, {"enable_ordering_guard": False},
-])  # fmt: skip
-def test_read_config_fields(fields, ours, stock):
-    """The fields of ReadConfig that change how, not what, is read change no value (nor the spec)."""
-    spec, cardinality, rows = kit.outcome(stock("pairs").as_dataset(split="train", batch_size=10, read_config=in_order(**fields)))
-    for format in kit.FORMATS:
-        found = kit.outcome(ours("pairs", format).as_dataset(split="train", batch_size=10, read_config=in_order(**fields)))
-        assert (found[0], found[2]) == (spec, rows)
-        assert found[1] in (cardinality, len(rows))  # where stock TFDS cannot tell, we may
-
-
-def test_sort_function(agree):
-    """`experimental_interleave_sort_fn` orders the files as with stock TFDS, and may drop some."""
-    agree(
-        "pairs", config=lambda: in_order(experimental_interleave_sort_fn=lambda files: files[::-1]), split="train", batch_size=4
-    )
-    agree("pairs", config=lambda: in_order(experimental_interleave_sort_fn=lambda files: files[1:2]), split="train[5:]")
-
-
-@pytest.mark.parametrize("batch_size", [None, 10])
-def test_repeat(batch_size, ours, stock):
-    """`repeat_filenames` repeats the split for ever, in stock TFDS's order, batches running on over the end of each round."""
-    config = in_order(repeat_filenames=True, assert_cardinality=False)
-    take = 130 if batch_size is None else 13
-    expected = kit.outcome(stock("pairs").as_dataset(split="train", batch_size=batch_size, read_config=config).take(take))
-    for format in kit.FORMATS:
-        ds = ours("pairs", format).as_dataset(split="train", batch_size=batch_size, read_config=config)
-        found = kit.outcome(ds.take(take))
-        assert (found[0], found[2]) == (expected[0], expected[2])
 
 
 @kit.both_formats
@@ -456,6 +321,73 @@ def test_shuffle_and_repeat(config, large):
     rows = rows_of(ds.take(2 * 9001))
     assert sorted(rows[:9001]) == sorted(rows[9001:]) == list(range(9001))
     assert rows[:9001] != rows[9001:]
+
+
+@by_unit
+@pytest.mark.parametrize("taken", [91 + 2, 2 * 91 - 1])
+def test_checkpoint_of_a_shuffle(taken, config, large, tmp_path):
+    """An iterator restored in the midst or at the very end of its second epoch goes on with the same rows to the end of it; the
+    third epoch has every row, in an order that need not be that of the run that was saved."""
+    import tensorflow as tf
+
+    def begin():
+        ds = large.as_dataset(split="train", shuffle_files=True, batch_size=100, read_config=config(shuffle_seed=1))
+        return iter(ds.repeat(3))
+
+    def rest(iterator):
+        return [row for batch in iterator for row in batch["row"].numpy().tolist()]
+
+    iterator = begin()
+    for _ in range(taken):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "checkpoint"))
+    expected, again = rest(iterator), begin()
+    tf.train.Checkpoint(iterator=again).restore(path)
+    found = rest(again)
+    assert found[:-9001] == expected[:-9001]
+    assert sorted(found[-9001:]) == sorted(expected[-9001:]) == list(range(9001))
+
+
+# --- what is left behind ---------------------------------------------------------------------------
+
+
+def mapped(directory):
+    """How many files of a directory this process has mapped."""
+    with open("/proc/self/maps") as maps:
+        return sum(str(directory) in line for line in maps)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="no /proc")
+def test_dropped_datasets_leave_no_file_open(large):
+    """A dataset keeps its files while it or an iterator of it is there, and none when they are gone, so that reading anew for
+    each epoch does not use up files and memory; what was captured by a graph goes on reading."""
+    import tensorflow as tf
+
+    def read():
+        return large.as_dataset(split="train", batch_size=1000)
+
+    expected = list(range(9001))
+    gc.collect()
+    before = mapped(large.data_path)
+    for _ in range(3):
+        ds = read()
+        iterator = iter(ds.map(lambda row: row["row"]))
+        assert [row for batch in iterator for row in batch.numpy().tolist()] == expected
+        assert mapped(large.data_path) > before
+        del ds, iterator
+        gc.collect()
+        assert mapped(large.data_path) == before
+
+    datasets = [read()]
+
+    @tf.function
+    def total():
+        return datasets[0].reduce(tf.constant(0, tf.int64), lambda sum_, batch: sum_ + tf.reduce_sum(batch["row"]))
+
+    assert int(total()) == sum(expected)
+    datasets.clear()
+    gc.collect()
+    assert int(total()) == sum(expected)
 
 
 # --- what is wrong with the files ------------------------------------------------------------------
