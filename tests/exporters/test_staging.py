@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -348,7 +349,8 @@ def test_a_version_that_is_being_written(publish, loader_of, tmp_path, tree):
     command = [sys.executable, str(script), str(tmp_path / "data"), "tfrecord", "0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as holder:
         assert holder.stdout.readline() == b"holding\n"
-        with pytest.raises(DataDirError, match="another export is writing"):
+        who = rf"process {holder.pid} on {socket.gethostname()}, since \d{{4}}-"
+        with pytest.raises(DataDirError, match=rf"another export \({who}.*\) is writing .*1\.0\.0\.incomplete"):
             publish(loader_of(X), data_dir=tmp_path / "data")
         publish(loader_of(X), data_dir=tmp_path / "data", version="2.0.0")
         left = sorted(os.listdir(tmp_path / "data" / "ds" / "1.0.0.incomplete"))
