@@ -278,18 +278,9 @@ class Job:
             if result.geometry not in places:
                 places[result.geometry] = len(geometries)
                 geometries.append(result.geometry)
-            names = [
-                metadata.shard_file_name(kind, self._known["name"], split, number, len(results))
-                for kind in (self._known["format"], "index")
-            ]
-            shards.append(
-                Shard(
-                    data=self._stage.rename(result.data, names[0]),
-                    rows=result.rows,
-                    geometry=places[result.geometry],
-                    index=None if result.index is None else self._stage.rename(result.index, names[1]),
-                )
-            )
+            named = result.files(self._known["format"], self._known["name"], split, number, len(results))
+            data, *index = [self._stage.rename(file, name) for file, name in named]
+            shards.append(Shard(data=data, rows=result.rows, geometry=places[result.geometry], index=index[0] if index else None))
         return Split(shards=tuple(shards))
 
 

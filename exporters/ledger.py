@@ -45,6 +45,10 @@ class Ledger:
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
         if stage.has_finished_shards():
             self.plan = Plan.from_json(stage.read_note(_PLAN))
+            if not self._is_whole(self.plan):
+                stage.begin_anew()
+                self.plan = None
+        if self.plan is not None:
             for split, source in self.sources.items():  # whose indices turned out to be no integers
                 if source.kind == "indices" and self.plan.sources.get(split, {}).get("kind") == "stream":
                     self.sources[split] = dataclasses.replace(source, kind="stream")
@@ -54,6 +58,16 @@ class Ledger:
             source = self.sources[split]
             if source.kind == "indices" and not loader_lib.record_order(loader, stage.notes / _order_note(split)):
                 self.sources[split] = dataclasses.replace(source, kind="stream")
+
+    def _is_whole(self, plan: Plan) -> bool:
+        """Whether every finished shard is there: a stage may have been cleared, and another directory have its place."""
+        return all(
+            self._stage.holds(file, published)
+            for split in plan.splits
+            for shards in [self.finished(split)]
+            for number, shard in enumerate(shards)
+            for file, published in shard.files(plan.format, plan.name, split, number, len(shards))
+        )
 
     def _facts(self) -> dict[str, Any]:
         """Fields of the plan that are known before the first batch."""

@@ -183,7 +183,7 @@ class Stage:
             return
         finished: list[str] | None = None
         with contextlib.suppress(OSError):  # too many open files, say: what cannot be listed is kept
-            finished = self._shard_notes()
+            finished = self._shard_notes() if self.path.is_dir() else []
         if error is not None and not self._published and finished:
             kept = f"{len(finished)} finished shards are kept in {self.path}"
             error.add_note(f"{kept}: run the same export again to go on after them")
@@ -268,6 +268,13 @@ class Stage:
             unlock(self._lock)
             self._lock = None
 
+    def holds(self, file: File, name: str) -> bool:
+        """Whether a staged file is there at its full size, under its own name or its published one."""
+        for path in (self.path / file.file, self.path / name):
+            with contextlib.suppress(FileNotFoundError):
+                return path.stat().st_size == file.bytes
+        return False
+
     def rename(self, file: File, name: str) -> File:
         """Gives a staged file its published name (known once the number of shards is), if it has not got it yet."""
         with contextlib.suppress(FileNotFoundError):
@@ -317,6 +324,10 @@ class Stage:
                     raise
                 raise AlreadyPublishedError(f"{self.target} was published meanwhile; pass overwrite=True") from error
             self._published = True
-        for parent in (self.target.parent, *(path.parent for path in self._made)):
-            sync_directory(parent)
+        try:
+            for parent in (self.target.parent, *(path.parent for path in self._made)):
+                sync_directory(parent)
+        except OSError as error:
+            text = f"{self.target} is published, but a power cut may undo it: {error}"
+            raise DataDirError(error.errno, text) from error
         return self.target

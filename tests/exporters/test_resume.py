@@ -433,3 +433,49 @@ def test_notes_are_gone_once_published(format, tmp_path):
     names = {pathlib.PurePath(name).suffix for name in os.listdir(result.path)}
     assert not names & {".order", ".draft", ".data"}
     assert np.all([not name.startswith("plan") for name in os.listdir(result.path)])
+
+
+DYING = """
+    import os, pathlib, signal, sys, time, torch, exporters
+    from torch.utils.data import DataLoader
+    WAYS = {
+        "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "exit_1": lambda: os._exit(1),
+        "exit_0": lambda: os._exit(0),
+        "memory": lambda: bytearray(1 << 62),
+    }
+    class Dying(list):
+        way = None
+        def __getitem__(self, index):
+            if index == 99 and self.way:
+                WAYS[self.way]()
+            return torch.full((100,), index)
+    def run(data_dir, way=None):
+        data = Dying(range(100))
+        data.way = way
+        order = [index for index in torch.randperm(100, generator=torch.Generator().manual_seed(5)).tolist() if index != 99]
+        exporters.export(DataLoader(data, batch_size=4, sampler=[*order[:70], 99, *order[70:]], num_workers=2), data_dir,
+                         name="ds", shard_bytes=10_000, progress=False)
+    def tree(path):
+        return {str(file.relative_to(path)): file.read_bytes() for file in pathlib.Path(path).rglob("*") if file.is_file()}
+    run("whole")
+    for way in sys.argv[1:]:
+        start = time.monotonic()
+        try:
+            run(way, way)
+        except (RuntimeError, OSError, EOFError, MemoryError) as error:  # as torch happens to notice it
+            kept = len(list(pathlib.Path(way).rglob("*.shard.json")))
+            print(way, type(error) is MemoryError, kept, time.monotonic() - start, flush=True)
+        run(way)
+        assert tree(way) == tree("whole")
+    os._exit(0)  # torch would wait for the dead
+"""
+
+
+@pytest.mark.parametrize("ways", [("killed", "exit_1", "memory"), pytest.param(("exit_0",) * 3, marks=pytest.mark.endurance)])
+def test_workers_that_die(ways, run_python):
+    """A worker that is killed, leaves or has no memory ends the export within seconds; run again it goes on to the same bytes."""
+    done = run_python(DYING, *ways)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [[way, str(way == "memory")] for way in ways], done.stderr
+    assert all(int(kept) > 0 and float(seconds) < 30 for _, _, kept, seconds in lines), lines
