@@ -160,6 +160,7 @@ class Stage:
 
     def __enter__(self) -> Stage:
         if os.path.lexists(self.target) and not (self.overwrite and self.target.is_dir()):
+            self._clear_what_was_published()
             raise AlreadyPublishedError(
                 f"{self.target} is already published; pass overwrite=True to replace it, or another version="
             )
@@ -196,6 +197,13 @@ class Stage:
         for path in self._made:
             with contextlib.suppress(OSError):  # not empty: something else lives there now
                 path.rmdir()
+
+    def _clear_what_was_published(self) -> None:
+        """Removes what an export left behind that was killed between the rename and the end."""
+        with contextlib.suppress(OSError):
+            if self.notes.is_dir() and not (self.path.is_dir() and self._noted_inode() == self.path.stat().st_ino):
+                self._lock, self._published = self._take_lock(), True
+                self.__exit__()
 
     def begin_anew(self) -> None:
         """Removes what an export before left behind, and notes which directory the notes will be about."""
