@@ -8,6 +8,7 @@ import pathlib
 import random
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -479,3 +480,39 @@ def test_workers_that_die(run_python):
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[:2] for line in lines] == [[way, str(way == "memory")] for way in ways], done.stderr
     assert all(int(kept) > 0 and float(seconds) < 30 for _, _, kept, seconds in lines), lines
+
+
+class Repeating(Recorder):
+    """Images and text of which every third is there twice; the second half is in both splits."""
+
+    def __init__(self, first, stop_at=None):
+        super().__init__(stop_at=stop_at)
+        self.first = first
+
+    def __getitem__(self, index):
+        super().__getitem__(index)
+        value = self.first + index - (index % 3 == 2)
+        return torch.full((90,), value, dtype=torch.uint8), f"number {value}"
+
+
+@pytest.mark.parametrize("stopped", ["train", "test", "test, before its first shard"])
+def test_duplicates_of_what_was_done(stopped, format, tmp_path):
+    """An export that was stopped reports the duplicates and shared examples that one in one go does, to the last count."""
+
+    def loaders(train=None, test=None):
+        return {"train": shuffled(Repeating(0, train)), "test": loader(Repeating(ROWS // 2, test))}
+
+    def hazards(data_dir):
+        with pytest.warns(exporters.HazardWarning):
+            return run(data_dir, loaders(), format, on_hazard="warn").hazards
+
+    stop_at = {"train": {"train": 30}, "test": {"test": 30}}.get(stopped, {"test": 4})
+    expected = hazards(tmp_path / "whole")
+    assert {(hazard.name, hazard.split) for hazard in expected} == {
+        ("duplicates", "train"), ("duplicates", "test"), ("shared_examples", "test"),
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(Stop):
+            run(tmp_path / "data", loaders(**stop_at), format, on_hazard="warn")
+    assert hazards(tmp_path / "data") == expected
