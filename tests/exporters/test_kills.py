@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import json
 import os
 import random
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 import torch
@@ -94,11 +94,16 @@ def in_child(action, kill_after=None):
     child = os.fork()
     if not child:
         code = 1
-        with contextlib.suppress(BaseException):
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where workers say that their process is gone
             tqdm.set_lock(threading.RLock())  # a killed process would not give back the one that is shared
             action()
             code = 0
-        os._exit(code)
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
     if kill_after is not None:
         ended = os.pidfd_open(child)
         select.select([ended], [], [], kill_after)
