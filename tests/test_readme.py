@@ -62,7 +62,9 @@ def test_links():
 def test_reliability_table():
     """docs/reliability.md has every row of the endurance run, with the numbers that add up and nothing lost."""
     text = (pathlib.Path(__file__).parent.parent / "docs" / "reliability.md").read_text("utf-8")
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if re.match(r"\| (a|killed|host)", line)]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if re.match(r"\| (a|killed|host)", line)
+    ]
     tried = {fault: int(count.replace(",", "")) for fault, count, survived, lost, _ in rows if (survived, lost) == (count, "0")}
     least = {"killed at a random instant": 500, "a bit flipped": 1000, "a file cut off": 200, "a disk that fails": 200}
     assert all(tried[fault] >= count for fault, count in least.items())

@@ -46,6 +46,8 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
             stream.write(source)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except BaseException:
