@@ -122,7 +122,7 @@ GROUPS = []
 
 
 def end_orphans():
-    """Ends workers whose process was killed: one that had only just begun does not notice (torch asks for its parent too late)."""
+    """Ends workers whose process was killed: one that had only just begun does not notice (torch notes its parent too late)."""
     while GROUPS:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(GROUPS.pop(), signal.SIGKILL)

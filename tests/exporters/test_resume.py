@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import signal
+import stat
 import threading
 import warnings
 
@@ -406,6 +407,44 @@ def test_overwrite_killed_at_every_step(tmp_path, tree):
         if done:
             break
     assert step > 50
+
+
+def test_notes_are_true_whatever_is_lost(format, tmp_path, monkeypatch):
+    """A note appears only once it is on disk, and so is what it is about: the order before the plan, a shard's files, the
+    digests of its examples and the directory that lists them before the note of the shard."""
+    events, fsync, rename = [], os.fsync, os.rename
+
+    def spy_fsync(descriptor):
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        events.append((status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else 0))
+
+    def spy_rename(source, target, **options):
+        path = pathlib.Path(target)
+        if path.parent.suffix == ".resume":
+            check(pathlib.Path(source), path)
+        rename(source, target, **options)
+        events.append(path.name)
+
+    def is_on_disk(path):
+        return (path.stat().st_ino, path.stat().st_size if path.is_file() else 0) in events
+
+    def check(draft, note):
+        stage = note.parent.with_suffix(".incomplete")
+        assert is_on_disk(draft), note.name
+        before = max((number for number, event in enumerate(events) if isinstance(event, str)), default=None)
+        assert before is None or (note.parent.stat().st_ino, 0) in events[before:], "the note before may not be listed"
+        if note.name == "plan.json":
+            assert is_on_disk(note.parent / "train.order")
+        if note.name.endswith(".shard.json"):
+            assert is_on_disk(stage)
+            assert is_on_disk(stage / note.name.replace(".shard.json", ".data"))
+            assert is_on_disk(note.parent / note.name.replace(".shard.json", ".digests"))
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "rename", spy_rename)
+    run(tmp_path, shuffled(Recorder()), format, on_hazard="warn")
+    assert {"plan.json", "train-00000.shard.json", "train-00001.shard.json", "train.finished"} <= set(events)
 
 
 def test_sigterm(run_python, tmp_path):
