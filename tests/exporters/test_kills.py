@@ -188,6 +188,7 @@ class Campaign:
         for _ in range(IN_A_ROW):
             was_killed, _ = in_child(lambda: export_to(data_dir, kind, format), self.dice.uniform(0, self.seconds[kind, format]))
             self.killed += was_killed
+            self.seconds[kind, format] *= 1.04 if was_killed else 0.9  # so that kills fall on all of it, however busy the machine
             if was_killed and (problem := self.find_partial(data_dir, kind, format, old)):
                 self.lost.append((kind, format, problem))
         in_child(lambda: export_to(data_dir, kind, format))
