@@ -137,8 +137,9 @@ def test_a_disk_that_fails(amount, tmp_path, tree, endurance):
                 outcomes[outcome] += 1
                 shutil.rmtree(data_dir)
     count, kinds = sum(codes.values()), ", ".join(f"{count:,} {name}" for name, count in codes.most_common())
-    text = f"an `OSError` that names the file ({outcomes['published all the same']} times it was but a note to be removed), nothing or "
-    text += f"all of the dataset to see, the same bytes when run again: {kinds}"
+    spared = outcomes["published all the same"]
+    text = f"an `OSError` that names the file ({spared} times only a note could not be removed, and no error), "
+    text += f"nothing or all of the dataset to see, the same bytes when run again: {kinds}"
     endurance(amount, "a disk that fails", count, len(lost), text)
     assert not lost
 

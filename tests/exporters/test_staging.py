@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -21,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import exporters
 import tfds_builder
-from exporters import AlreadyPublishedError, DataDirError, staging
+from exporters import AlreadyPublishedError, DataDirError, disk, staging
 
 X = torch.arange(40).reshape(8, 5)
 
@@ -299,7 +298,7 @@ def test_a_failed_overwrite_keeps_the_old(format, publish, loader_of, tmp_path, 
 def test_exchange(has_renameat2, tmp_path, monkeypatch):
     """Two directories change places, with the kernel's help or without; if that fails both are where they were."""
     if not has_renameat2:
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+        monkeypatch.setattr(disk, "_LIBC", object())
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
