@@ -297,3 +297,15 @@ def test_too_many_open_files(format, tmp_path, tree):
         run(data_dir, format)
         assert tree(data_dir) == tree(tmp_path / "whole")
     assert 1 < failed < 20
+
+
+@pytest.mark.parametrize("change", ["gone", "cut short"])
+def test_a_finished_shard_that_is_not_there(change, format, tmp_path, tree):
+    """Where a finished shard is gone from the stage, or has another size, the export begins anew, and is whole."""
+    run(tmp_path / "whole", format)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "data", format, Images(30, lambda: 1 / 0))
+    shard = tmp_path / "data" / "ds" / "1.0.0.incomplete" / "train-00001.data"
+    shard.unlink() if change == "gone" else os.truncate(shard, 100)
+    run(tmp_path / "data", format)
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")

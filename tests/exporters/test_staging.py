@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -360,6 +361,23 @@ def test_a_version_that_is_being_written(publish, loader_of, tmp_path, tree):
     publish(loader_of(X), data_dir=tmp_path / "clean")
     assert tree(tmp_path / "data" / "ds" / "1.0.0") == tree(tmp_path / "clean" / "ds" / "1.0.0")
     assert sorted(os.listdir(tmp_path / "data" / "ds")) == ["1.0.0", "2.0.0", "ds_dataset_builder.py"]
+
+
+def test_workers_that_outlive_their_process(publish, loader_of, tmp_path):
+    """Once the process that writes a version is killed, its workers, busy as they may be, keep nobody from writing it."""
+    script = tmp_path / "hold.py"
+    script.write_text("if True:" + HOLD.format(action='print("busy", flush=True); import time; time.sleep(100)'))
+    command = [sys.executable, str(script), str(tmp_path / "data"), "tfrecord", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, start_new_session=True) as holder:
+        try:
+            assert holder.stdout.readline() == b"busy\n"
+            holder.kill()
+            holder.wait()
+            result = publish(loader_of(X), data_dir=tmp_path / "data", overwrite=True)
+            os.killpg(holder.pid, 0)  # the worker is still there
+        finally:
+            os.killpg(holder.pid, signal.SIGKILL)
+    assert tfds_builder.verify(result.path).problems == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])
