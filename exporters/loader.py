@@ -11,7 +11,6 @@ import functools
 import io
 import itertools
 import pathlib
-import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -137,7 +136,7 @@ def restore_state(loader: Any, content: bytes) -> bool:
     found in it."""
     try:
         state = torch_module().load(io.BytesIO(content), weights_only=True)
-    except pickle.UnpicklingError:
+    except Exception:  # torch's own, and others, where it is no tensor or plain value
         return False
     loader.load_state_dict(state)
     return True
