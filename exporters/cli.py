@@ -94,9 +94,10 @@ def export(
 
     if config is None and config_description:
         raise ArgumentError("--config-description is of a config; name it with --config")
-    with _warnings_in_a_line():
+    loaders = load_factory(factory, app_dir)
+    with _warnings_in_a_line(), _stop_in_a_line():
         result = run(
-            load_factory(factory, app_dir),
+            loaders,
             data_dir,
             name=name,
             version=version,
@@ -248,6 +249,25 @@ def _warnings_in_a_line() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _stop_in_a_line() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the process with exit code 130 or 143, and a line on stderr that says how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        code = 130 if isinstance(error, KeyboardInterrupt) else error.code
+        if code not in (130, 143):
+            raise
+        how = "\n".join(_notes(error)) or "no shard was finished: run the same command again to begin anew"
+        typer.echo(f"torch2tfds: stopped; {how}", err=True)
+        raise typer.Exit(code) from None
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an exception: how to go on after it. A command is run again, where a program exports again."""
+    return [note.replace("run the same export again", "run the same command again") for note in getattr(error, "__notes__", ())]
+
+
 def load_factory(text: str, app_dir: pathlib.Path) -> Any:
     """Imports MODULE:FACTORY, calls it, and returns what it returned.
 
@@ -331,7 +351,8 @@ def main() -> None:
     except (ExportError, DatasetError) as error:
         from tfds_builder.validators import printable
 
-        typer.echo("torch2tfds: " + "\n".join(map(printable, str(error).split("\n"))), err=True)
+        lines = [*str(error).split("\n"), *_notes(error)]
+        typer.echo("torch2tfds: " + "\n".join(map(printable, lines)), err=True)
         sys.exit(2)
 
 

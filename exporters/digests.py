@@ -1,7 +1,7 @@
 """64-bit digests of examples, and how many examples have the same one.
 
 An example becomes a run of 64-bit words: the bytes of its narrow columns; for each wide one a CRC-32C of all its
-bytes, and a weighted sum of up to 512 words spread over it; a hash of each string. The digest is a sum of the 32-bit
+bytes, and a weighted sum of up to 512 words spread over it; two CRCs of each string. The digest is a sum of the 32-bit
 halves of those words, each times a random 64-bit weight, modulo 2**64 (multilinear hashing: Lemire and Kaser, "Strongly
 universal string hashing is fast", 2014). So every byte of every example counts.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
+import zlib
 from collections.abc import Mapping
 
 import google_crc32c
@@ -102,7 +103,7 @@ def _sum(words: Array) -> Array:
 def _words(values: Array) -> Array:
     """What of a column goes into the digest: uint8, shape (N, bytes)."""
     if values.dtype == object:
-        hashes = np.fromiter(map(hash, values.ravel().tolist()), np.int64, values.size)
+        hashes = np.fromiter(map(_hash, values.ravel().tolist()), np.uint64, values.size)
         return hashes.reshape(values.shape).view(np.uint8)
     if not values.size:
         return np.empty((len(values), 0), np.uint8)
@@ -115,6 +116,11 @@ def _words(values: Array) -> Array:
     out[:, 0] = np.fromiter(map(google_crc32c.value, data), np.uint32, len(data))
     out[:, 1] = np.einsum("ij,j->i", words, _weights(words.shape[1]))
     return out.view(np.uint8)
+
+
+def _hash(string: bytes) -> int:
+    """64 bits of a string, the same in every process: two CRCs with different polynomials."""
+    return int(google_crc32c.value(string)) << 32 | zlib.crc32(string)
 
 
 @functools.cache

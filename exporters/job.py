@@ -16,6 +16,7 @@ from exporters import plan as plan_lib
 from exporters import schema as schema_lib
 from exporters import workers
 from exporters.arrays import Columns
+from exporters.disk import naming
 from exporters.engines import local
 from exporters.errors import ResumeError, SchemaError
 from exporters.formats import Format, ShardContext
@@ -23,7 +24,7 @@ from exporters.hazards import Counts, Watch
 from exporters.inspection import expected_examples
 from exporters.ledger import Ledger
 from exporters.names import Options
-from exporters.observation import Observer
+from exporters.observation import Observer, find_duplicates
 from exporters.progress import Progress
 from exporters.schema import Schema
 from exporters.shard import ShardResult, stored_bytes, stored_rows, write_shard
@@ -53,6 +54,7 @@ class Job:
         self._columns: tuple[Column, ...] = ()
         self._row_bytes: int | None = None  # of every row, if they are all alike
         self._splits: dict[str, list[ShardResult]] = {}
+        self._begun: dict[str, bytes | None] = {}
 
     def begin(self, loaders: Mapping[str, Any], options: Options) -> None:
         """Takes up what an export before has finished, or draws and records the order of examples.
@@ -64,7 +66,16 @@ class Job:
         self._ledger = Ledger(self._stage, loaders, self._known)
         if self._ledger.plan is not None:
             self._columns = tuple(Column.from_json(column) for column in self._ledger.plan.columns)
+            if self._stage.overwrite:  # then what follows may be for nothing
+                with_state = [split for split in loaders if self._ledger.sources[split].kind == "state"]
+                self._begun = {split: loader_lib.state_of(loaders[split]) for split in with_state}
             self._bar.say(f"going on after {sum(len(self._ledger.finished(split)) for split in loaders)} finished shards")
+
+    def rewind(self) -> None:
+        """Puts loaders that have a state back to where they were when the job began."""
+        for split, state in self._begun.items():
+            if state is not None:
+                loader_lib.restore_state(self._loaders[split], state)
 
     def write_split(self, split: str) -> None:
         """Drains what is pending of one split into staged shards. The first batch drained settles the schema.
@@ -80,17 +91,24 @@ class Job:
         written = sum(result.rows for result in self._splits[split])
         if not written:
             raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
-        if observer is None:  # all of it was drained before
-            expected = expected_examples(self._loaders[split])
-            self._bar.say(self._watch.finish(split, Counts(expected, written, written)))
+        if observer is None:
+            self._bar.say(self._watch_finished(split, written))
         else:
             self._bar.say(observer.finish(written))
+
+    def _watch_finished(self, split: str, written: int) -> str:
+        """What there is to say of a split that was drained before: its summary."""
+        digests = self._ledger.digests(split, len(self._splits[split]))
+        if digests is not None and self._watch.watches("duplicates", "shared_examples"):
+            self._watch.tally.add(split, digests)
+            self._watch.report(split, find_duplicates(self._watch.tally, split, written))
+        return self._watch.finish(split, Counts(expected_examples(self._loaders[split]), written, written))
 
     def _drain(self, split: str) -> Observer | None:
         """Writes the pending shards of a split; what was seen of its examples, or None if there was none pending."""
         loader, order, finished = self._loaders[split], self._ledger.order(split), self._ledger.finished(split)
-        begins_after = finished and (order is not None or self._ledger.restore(split, loader))
-        first, start = (len(finished), finished[-1].stop) if begins_after else (0, 0)
+        first = self._ledger.pass_over(split, loader)
+        start = finished[first - 1].stop if first else 0
         if order is not None and 0 < start == len(order):
             return None
         encoding = workers.encoding_loader(loader, _classes(self._loaders), self._options)
@@ -99,12 +117,12 @@ class Job:
             if self._schema is None:
                 self._start(raw, split)
             assert self._schema is not None
-            done = sum(shard.rows for shard in finished) if begins_after else 0
-            observer = Observer(self._watch, split, loader, self._schema, done)
+            done = sum(shard.rows for shard in finished[:first])
+            observer = Observer(self._watch, split, loader, self._schema, done, self._ledger.digests(split, first))
             items = self._encode(raws, split, start, observer)
             runs = plan_lib.cut_into_shards(items, lambda item: self._size(item[1]), self._known["shard_bytes"])
             expected = self._expected_rows(loader)
-            for _ in local.run(runs, functools.partial(self._write, split, finished, expected), first):
+            for _ in local.run(runs, functools.partial(self._write, observer, split, finished, expected), first):
                 self._bar.add_shard()
             return observer
 
@@ -159,6 +177,7 @@ class Job:
 
     def _write(
         self,
+        observer: Observer,
         split: str,
         finished: Sequence[ShardResult],
         expected: Sequence[int],
@@ -170,12 +189,13 @@ class Job:
         Raises:
           ResumeError: the loader gives other data than before.
         """
-        stem, states = f"{split}-{number:05d}", list[Any]()
+        stem, states = f"{split}-{number:05d}", list[bytes | None]()
         rows = expected[number] if number < len(expected) else None
         context = dataclasses.replace(self._context(split, number), expected_rows=rows)
         if number < len(finished):  # a stream can but be run past
             with tempfile.TemporaryDirectory(dir=self._stage.notes) as aside:
                 again = write_shard(self._encoder, context, pathlib.Path(aside), stem, batches)
+            observer.take_shard(again.rows)
             if again != finished[number]:
                 raise ResumeError(
                     f"split {split!r}: the loader gives other data than before it was stopped (shard {number} differs); make it "
@@ -185,14 +205,14 @@ class Job:
         if self._ledger.sources[split].kind == "state":
             batches = self._with_state(batches, self._loaders[split], states)
         shard = write_shard(self._encoder, context, self._stage.path, stem, batches)
-        self._ledger.finish_shard(split, number, shard, loader_lib.to_bytes(states[-1]) if states else None)
+        self._ledger.finish_shard(split, number, shard, states[-1] if states else None, observer.take_shard(shard.rows))
 
     def _with_state(
-        self, batches: Iterator[tuple[int, Columns]], loader: Any, states: list[Any]
+        self, batches: Iterator[tuple[int, Columns]], loader: Any, states: list[bytes | None]
     ) -> Iterator[tuple[int, Columns]]:
         """The batches; the loader's state when the last of them had been drawn, and no more, is left in `states`."""
         for batch in batches:
-            states[:] = [loader.state_dict()]
+            states[:] = [loader_lib.state_of(loader)]  # as bytes: what it is made of moves on
             yield batch
 
     def _context(self, split: str, number: int) -> ShardContext:
@@ -227,7 +247,9 @@ class Job:
         """Final names, TFDS metadata, manifest, then the one rename."""
         manifest = self._manifest()
         self._stage.keep_only(file.file for file in manifest.files)
-        files = tuple(self._stage.describe(name) for name in metadata.write(manifest, self._stage.path))
+        with naming(self._stage.path):
+            names = metadata.write(manifest, self._stage.path)
+        files = tuple(self._stage.describe(name) for name in names)
         manifest = dataclasses.replace(manifest, metadata=files)
         self._stage.write(manifest_lib.FILENAME, manifest.to_json())
         self._stage.publish()
@@ -263,18 +285,9 @@ class Job:
             if result.geometry not in places:
                 places[result.geometry] = len(geometries)
                 geometries.append(result.geometry)
-            names = [
-                metadata.shard_file_name(kind, self._known["name"], split, number, len(results))
-                for kind in (self._known["format"], "index")
-            ]
-            shards.append(
-                Shard(
-                    data=self._stage.rename(result.data, names[0]),
-                    rows=result.rows,
-                    geometry=places[result.geometry],
-                    index=None if result.index is None else self._stage.rename(result.index, names[1]),
-                )
-            )
+            named = result.files(self._known["format"], self._known["name"], split, number, len(results))
+            data, *index = [self._stage.rename(file, name) for file, name in named]
+            shards.append(Shard(data=data, rows=result.rows, geometry=places[result.geometry], index=index[0] if index else None))
         return Split(shards=tuple(shards))
 
 

@@ -11,7 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from exporters import loader as loader_lib
+from exporters.arrays import Array
 from exporters.errors import ResumeError
 from exporters.order import Order, Source
 from exporters.plan import Plan
@@ -42,6 +45,10 @@ class Ledger:
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
         if stage.has_finished_shards():
             self.plan = Plan.from_json(stage.read_note(_PLAN))
+            if not self._is_whole(self.plan):
+                stage.begin_anew()
+                self.plan = None
+        if self.plan is not None:
             for split, source in self.sources.items():  # whose indices turned out to be no integers
                 if source.kind == "indices" and self.plan.sources.get(split, {}).get("kind") == "stream":
                     self.sources[split] = dataclasses.replace(source, kind="stream")
@@ -51,6 +58,16 @@ class Ledger:
             source = self.sources[split]
             if source.kind == "indices" and not loader_lib.record_order(loader, stage.notes / _order_note(split)):
                 self.sources[split] = dataclasses.replace(source, kind="stream")
+
+    def _is_whole(self, plan: Plan) -> bool:
+        """Whether every finished shard is there: a stage may have been cleared, and another directory have its place."""
+        return all(
+            self._stage.holds(file, published)
+            for split in plan.splits
+            for shards in [self.finished(split)]
+            for number, shard in enumerate(shards)
+            for file, published in shard.files(plan.format, plan.name, split, number, len(shards))
+        )
 
     def _facts(self) -> dict[str, Any]:
         """Fields of the plan that are known before the first batch."""
@@ -88,6 +105,13 @@ class Ledger:
         """The finished shards of a split, in order."""
         return [ShardResult.from_json(json.loads(note)) for note in self._stage.finished_shards(split)]
 
+    def digests(self, split: str, shards: int) -> Array | None:
+        """The digests of all examples of the first so many shards of a split, in order; None unless all were noted."""
+        notes = [_digests_note(split, number) for number in range(shards)]
+        if not all(map(self._stage.has_note, notes)):
+            return None
+        return np.frombuffer(b"".join(map(self._stage.read_note, notes)), "<u8")
+
     def order(self, split: str) -> Order | None:
         """The batches of a split, if they can be drawn by number."""
         source: Source = self.sources[split]
@@ -97,18 +121,27 @@ class Ledger:
             return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
         return None
 
-    def restore(self, split: str, loader: Any) -> bool:
-        """Puts a loader that has a state into the one after its last finished shard; False if there is none."""
-        note = _state_note(split, len(self.finished(split)) - 1)
-        if self.sources[split].kind != "state" or not self._stage.has_note(note):
-            return False
-        loader_lib.restore_state(loader, self._stage.read_note(note))
-        return True
+    def pass_over(self, split: str, loader: Any) -> int:
+        """How many finished shards need not be drained again. A loader that has a state is put into the one after them.
 
-    def finish_shard(self, split: str, number: int, shard: ShardResult, state: bytes | None) -> None:
-        """Notes a shard whose file is on disk, and the loader's state after it."""
+        Of such a loader the last finished shard is drained again and compared: what its state does not bring back shows.
+        """
+        finished = len(self.finished(split))
+        if self.order(split) is not None:
+            return finished
+        note = _state_note(split, finished - 2)
+        if self.sources[split].kind != "state" or not self._stage.has_note(note):
+            return 0
+        return finished - 1 if loader_lib.restore_state(loader, self._stage.read_note(note)) else 0
+
+    def finish_shard(
+        self, split: str, number: int, shard: ShardResult, state: bytes | None = None, digests: Array | None = None
+    ) -> None:
+        """Notes a shard whose file is on disk, the loader's state after it, and the digests of its examples."""
         if state is not None:
             self._stage.note(_state_note(split, number), state)
+        if digests is not None:
+            self._stage.note(_digests_note(split, number), digests.astype("<u8", copy=False).tobytes())
         self._stage.note_shard(split, number, json.dumps(shard.to_json()).encode())
 
     def finish_split(self, split: str) -> None:
@@ -126,6 +159,10 @@ def _order_note(split: str) -> str:
 
 def _state_note(split: str, number: int) -> str:
     return f"{split}-{number:05d}.state"
+
+
+def _digests_note(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.digests"
 
 
 def _split_note(split: str) -> str:

@@ -48,24 +48,47 @@ def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
 
 def describe(loader: Any) -> Source:
     """What the loader draws from; decides how an export that was stopped goes on."""
-    data = torch_module().utils.data
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     source = Source(
         kind="stream", examples=_length(loader.dataset), batch_size=loader.batch_size, drop_last=bool(loader.drop_last),
         batched=loader.batch_sampler is not None, sampler=type(getattr(sampler, "sampler", sampler)).__name__,
     )  # fmt: skip
-    if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
-        return dataclasses.replace(source, kind="state")
-    if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
-        return source
+    if not _follows_sampler(loader):
+        has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+        return dataclasses.replace(source, kind="state") if has_state else source
     if _length(sampler) is None:
         return source
-    if type(sampler) is not data.BatchSampler or type(sampler.sampler) is not data.SequentialSampler:
+    if not _is_batch_sampler(sampler) or type(sampler.sampler) is not torch_module().utils.data.SequentialSampler:
         return dataclasses.replace(source, kind="indices")
     # what counts is the sampler: it may be of another length than the dataset, and be given in batches of its own
     return dataclasses.replace(
         source, kind="range", examples=_length(sampler.sampler), batch_size=sampler.batch_size, drop_last=sampler.drop_last
     )
+
+
+def _follows_sampler(loader: Any) -> bool:
+    """Whether a loader gives what its sampler draws, and nothing else decides: a map-style dataset, iterated as PyTorch does it.
+
+    torchdata's StatefulDataLoader does, unless its dataset has a state too, or it was put into one.
+    """
+    if is_iterable(loader):
+        return False
+    if type(loader).__iter__ is torch_module().utils.data.DataLoader.__iter__:
+        return not hasattr(loader, "state_dict")
+    if not _is_torchdata(type(loader).__iter__) or hasattr(loader.dataset, "state_dict"):
+        return False
+    return loader.next_iter_state is None and not loader._initial_iter_for_state_dict
+
+
+def _is_torchdata(value: Any) -> bool:
+    """Whether a class or function is torchdata's (its loader has a batch sampler of its own)."""
+    return str(getattr(value, "__module__", "")).startswith("torchdata.stateful_dataloader")
+
+
+def _is_batch_sampler(sampler: Any) -> bool:
+    """Whether a batch sampler cuts what another sampler draws into batches, as PyTorch's own does."""
+    kind = type(sampler)
+    return kind is torch_module().utils.data.BatchSampler or (kind.__name__ == "BatchSampler" and _is_torchdata(kind))
 
 
 def _length(value: Any) -> int | None:
@@ -79,28 +102,48 @@ def _length(value: Any) -> int | None:
 def record_order(loader: Any, path: pathlib.Path) -> bool:
     """Draws all batches of indices of a loader and writes them to a file; False if they are no integers.
 
-    Its generators move on as in an iteration: a seed for the workers is drawn first
-    (torch/utils/data/dataloader.py, `_BaseDataLoaderIter.__init__`). If nothing can be recorded, they are as before.
+    Its generators move on as in an iteration: a seed for the workers is drawn once the sampler's iterator is made, and with
+    workers another one is made then (torch/utils/data/dataloader.py, `_BaseDataLoaderIter.__init__` and `_reset`; torchdata's
+    iterators draw when they are made). If nothing can be recorded, they are as before.
     """
     torch = torch_module()
+    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     with _random_state_kept(loader) as put_back:
+        batches = iter(sampler)
         torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
-        recorded = record(iter(loader.batch_sampler if loader.batch_sampler is not None else loader.sampler), path)
+        recorded = record(iter(sampler) if loader.num_workers else batches, path)
         if recorded:
             put_back.clear()
     return recorded
 
 
-def to_bytes(state: Any) -> bytes:
-    """The `state_dict` of a loader, as bytes."""
+def state_of(loader: Any) -> bytes | None:
+    """The `state_dict` of a loader; None if it says nothing of the dataset (torchdata would read a stream from its start)."""
+    state = loader.state_dict()
+    if _is_torchdata(type(loader).__iter__) and not _holds_dataset(state):
+        return None
     stream = io.BytesIO()
     torch_module().save(state, stream)
     return stream.getvalue()
 
 
-def restore_state(loader: Any, content: bytes) -> None:
-    """Puts a loader into a state that `to_bytes` wrote; runs no code found in it."""
-    loader.load_state_dict(torch_module().load(io.BytesIO(content), weights_only=True))
+def _holds_dataset(state: Any) -> bool:
+    """Whether a state of torchdata's loader, of any number of workers, holds that of a dataset or of its iterator."""
+    if not isinstance(state, Mapping):
+        return False
+    own = (state.get(prefix + key) for prefix in ("", "_") for key in ("dataset_state", "dataset_iter_state"))
+    return any(value is not None for value in own) or any(map(_holds_dataset, state.values()))
+
+
+def restore_state(loader: Any, content: bytes) -> bool:
+    """Puts a loader into a state that `state_of` gave; False if that takes more than tensors and plain values. Runs no code
+    found in it."""
+    try:
+        state = torch_module().load(io.BytesIO(content), weights_only=True)
+    except Exception:  # torch's own, and others, where it is no tensor or plain value
+        return False
+    loader.load_state_dict(state)
+    return True
 
 
 class _Drawn:
@@ -208,7 +251,7 @@ def sampler_of(loader: Any) -> Any:
     batches = loader.batch_sampler
     if batches is None:
         return loader.sampler
-    return batches.sampler if type(batches) is torch_module().utils.data.BatchSampler else None
+    return batches.sampler if _is_batch_sampler(batches) else None
 
 
 def reads_differ(loader: Any) -> bool:
@@ -249,7 +292,7 @@ def expected_examples(loader: Any) -> int | None:
     """How many examples a loader will give, where it can tell; for the progress bar only, so a sampler
     whose `__len__` fails in whatever way does not matter."""
     batches = loader.batch_sampler
-    if type(batches) is not torch_module().utils.data.BatchSampler:
+    if not _is_batch_sampler(batches):
         return None
     try:
         count = len(batches.sampler)

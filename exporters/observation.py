@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from exporters.arrays import Array, Columns
+from exporters.digests import Tally
 from exporters.fields import AnyField, Field
 from exporters.hazards import Counts, Finding, Watch
 from exporters.inspection import expected_examples
@@ -39,10 +40,16 @@ class Observer:
       split, loader: of the split.
       schema: of the columns that `add` is given.
       done: examples that an export that was stopped had read, and this one does not.
+      digests: of those examples; None if they were not noted.
     """
 
-    def __init__(self, watch: Watch, split: str, loader: Any, schema: Schema, done: int = 0) -> None:
-        self._done = done
+    def __init__(
+        self, watch: Watch, split: str, loader: Any, schema: Schema, done: int = 0, digests: Array | None = None
+    ) -> None:
+        self._done, self._known = done, done if digests is not None else 0
+        self._pending: list[Array] = []  # digests of rows that are in no finished shard
+        if digests is not None:
+            watch.tally.add(split, digests)
         self._watch, self._split, self._loader, self._schema = watch, split, loader, schema
         self._read = self._example_bytes = 0
         self._has_digests = watch.watches("duplicates", "shared_examples", "workers_repeat")
@@ -80,7 +87,17 @@ class Observer:
     def _take_digests(self) -> Array:
         digests = self._watch.digester.take()
         self._watch.tally.add(self._split, digests)
+        self._pending.append(digests)
         return digests
+
+    def take_shard(self, rows: int) -> Array | None:
+        """The digests of the next shard's examples, in order; None if examples are not compared."""
+        if not self._has_digests or self._example_bytes < NARROW_BYTES:
+            return None
+        self._take_digests()
+        digests = np.concatenate(self._pending)
+        self._pending = [digests[rows:].copy()]
+        return digests[:rows]
 
     def finish(self, written: int) -> str:
         """Reports what only the whole split shows; returns its summary.
@@ -166,19 +183,26 @@ class Observer:
             for name, value in self._labels.items():
                 yield Finding("single_class", self._read, f"{name!r} is {value} in all {self._read:,} examples")
         if self._has_digests and self._example_bytes >= NARROW_BYTES:
-            yield from self._find_duplicates()
+            yield from find_duplicates(self._watch.tally, self._split, self._known + self._read, self._workers)
 
-    def _find_duplicates(self) -> Iterator[Finding]:
-        tally, split = self._watch.tally, self._split
-        about, share = "" if tally.exact else "about ", f"of {self._read:,} examples"
-        if repeated := tally.repeated(split):
-            if self._workers and repeated >= self._read - self._read // self._workers:
-                yield Finding("workers_repeat", repeated, f"{self._workers} workers give each example as many times")
-            yield Finding("duplicates", repeated, f"{about}{repeated:,} {share} equal an earlier one")
-        shared = tally.shared(split)
-        if shared:
-            parts = [f"{about}{count:,} are also in split {other!r}" for other, count in shared.items()]
-            yield Finding("shared_examples", max(shared.values()), f"{share}, {', '.join(parts)}")
+
+def find_duplicates(tally: Tally, split: str, examples: int, workers: int = 0) -> Iterator[Finding]:
+    """What the digests of a split show, beside those of the splits before it.
+
+    Args:
+      tally: has them all.
+      split: the split.
+      examples: how many of its examples are in the tally.
+      workers: of an iterable dataset that each of them reads for itself; 0 if there are none.
+    """
+    about, share = "" if tally.exact else "about ", f"of {examples:,} examples"
+    if repeated := tally.repeated(split):
+        if workers and repeated >= examples - examples // workers:
+            yield Finding("workers_repeat", repeated, f"{workers} workers give each example as many times")
+        yield Finding("duplicates", repeated, f"{about}{repeated:,} {share} equal an earlier one")
+    if shared := tally.shared(split):
+        parts = [f"{about}{count:,} are also in split {other!r}" for other, count in shared.items()]
+        yield Finding("shared_examples", max(shared.values()), f"{share}, {', '.join(parts)}")
 
 
 def count_not_finite(values: Array) -> tuple[int, int]:
@@ -224,11 +248,12 @@ def _example_bytes(columns: Columns) -> int:
 
 
 def _join_rows(column: Ragged) -> Array:
-    """The rows of a ragged column as one hashable object each, shape (N, 1): equal objects for equal rows."""
+    """The rows of a ragged column as `bytes`, shape (N, 1): equal bytes for equal rows."""
     out, values = np.empty((len(column), 1), object), np.ascontiguousarray(column.values)
     if values.dtype == object:
         flat, bounds = values.ravel().tolist(), column.row_splits * (values[:1].size or 1)
-        out[:, 0] = [tuple(flat[start:end]) for start, end in itertools.pairwise(bounds.tolist())]
+        flat = [len(text).to_bytes(8, "little") + text for text in flat]
+        out[:, 0] = [b"".join(flat[start:end]) for start, end in itertools.pairwise(bounds.tolist())]
     else:
         data, bounds = values.tobytes(), column.row_splits * values[:1].nbytes
         out[:, 0] = [data[start:end] for start, end in itertools.pairwise(bounds.tolist())]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from exporters.arrays import Array
+from exporters.disk import naming
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,14 +87,21 @@ def record(batches: Iterator[Any], path: pathlib.Path) -> bool:
     end; the number of batches; 0 if they were single indices, not in a list, else 1.
     """
     ends, total, batched = [], 0, True
-    with open(path, "wb") as stream:
+    with naming(path):
+        stream = open(path, "wb")  # noqa: SIM115 (closed below, where its errors have a name)
+    try:
         for batch in batches:
             batched = isinstance(batch, list | tuple)
             indices = batch if batched else [batch]
             if not all(isinstance(index, int | np.integer) and not isinstance(index, bool) for index in indices):
                 return False
-            stream.write(np.array(indices, "<i8").tobytes())
+            with naming(path):
+                stream.write(np.array(indices, "<i8").tobytes())
             total += len(indices)
             ends.append(total)
-        stream.write(np.array([*ends, len(ends), batched], "<i8").tobytes())
+        with naming(path):
+            stream.write(np.array([*ends, len(ends), batched], "<i8").tobytes())
+    finally:
+        with naming(path):
+            stream.close()
     return True

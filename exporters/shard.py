@@ -10,6 +10,7 @@ from typing import Any
 from exporters.arrays import Columns
 from exporters.formats import Format, ShardContext
 from exporters.staging import StagedFile
+from tfds_builder import metadata
 from tfds_builder.manifest import STRINGS, Column, File, Geometry
 from tfds_builder.ragged import Ragged
 
@@ -30,6 +31,11 @@ class ShardResult:
     rows: int
     stop: int
     geometry: Geometry
+
+    def files(self, format: str, name: str, split: str, number: int, count: int) -> list[tuple[File, str]]:
+        """Its files, data before index, each with its published name as shard `number` of `count`."""
+        kinds = ((self.data, format), (self.index, "index"))
+        return [(file, metadata.shard_file_name(kind, name, split, number, count)) for file, kind in kinds if file is not None]
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -8,9 +8,7 @@ rename inside one file system. TFDS takes no notice of such a directory.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import fcntl
 import hashlib
 import itertools
 import mmap
@@ -22,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from exporters.disk import begin_writeback, exchange, lock_directory, naming, sign, sync_directory, unlock
 from exporters.errors import AlreadyPublishedError, DataDirError
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.manifest import File
@@ -29,15 +28,12 @@ from tfds_builder.manifest import File
 _WRITEBACK_BYTES = 16 * 1024 * 1024
 """The kernel is told to begin writing to disk each time this much has been given to it, so that little is left for the
 fsync at the end (one tenth of an export of large images)."""
-_SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
-_SHARD_NOTE, _STAGE_NOTE = ".shard.json", "stage"
+_SHARD_NOTE, _STAGE_NOTE, _HOLDER_NOTE = ".shard.json", "stage", "holder"
 _QUEUE_BUFFERS = 4
 """Buffers that may wait to be written: enough to keep both threads busy, a few batches of memory."""
 
 _TRIES = 10
 """Times a directory is made again that others remove meanwhile."""
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class StagedFile:
@@ -87,8 +83,9 @@ class StagedFile:
         """Waits for the last byte to be on disk (fsync); returns name, size and SHA-256."""
         self._stop()
         self._raise()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with naming(self.path):
+            os.fsync(self._file.fileno())
+            self._file.close()
         return File(file=self.path.name, bytes=self._size, sha256=self._digest.hexdigest())
 
     def abort(self) -> None:
@@ -112,7 +109,8 @@ class StagedFile:
             if self._error is None:
                 try:
                     buffer, release = item
-                    self._write(buffer)
+                    with naming(self.path):
+                        self._write(buffer)
                     if release is not None:
                         release()
                 except BaseException as error:  # handed to the thread that writes
@@ -128,7 +126,7 @@ class StagedFile:
         while view:
             view = view[self._file.write(view) :]
         if self._size - self._begun >= _WRITEBACK_BYTES:
-            _begin_writeback(self._file.fileno(), self._begun, self._size - self._begun)
+            begin_writeback(self._file.fileno(), self._begun, self._size - self._begun)
             self._begun = self._size
 
 
@@ -143,6 +141,12 @@ class Stage:
     the stage without `publish` removes both, unless a shard is finished: then both stay, and the next
     stage of the same version begins with them. Nothing is published after an exception.
 
+    Attributes:
+      target: where the version will be.
+      path: the stage.
+      notes: the directory of notes.
+      overwrite: whether a version that is there may be replaced, and what was stopped begun anew.
+
     Raises:
       AlreadyPublishedError: the version exists and `overwrite` is False.
       DataDirError: `data_dir` is a file, cannot be written, or another process holds the stage.
@@ -153,19 +157,21 @@ class Stage:
         self.target = parent / version
         self.path = parent / f"{version}.incomplete"
         self.notes = parent / f"{version}.resume"
-        self._overwrite = overwrite
+        self.overwrite = overwrite
         self._made = [path for path in (parent, *parent.parents) if not os.path.exists(path)]
         self._lock: int | None = None
         self._published = False
 
     def __enter__(self) -> Stage:
-        if os.path.lexists(self.target) and not (self._overwrite and self.target.is_dir()):
+        if os.path.lexists(self.target) and not (self.overwrite and self.target.is_dir()):
+            self._clear_what_was_published()
             raise AlreadyPublishedError(
                 f"{self.target} is already published; pass overwrite=True to replace it, or another version="
             )
         try:
             self._lock = self._take_lock()
             self.notes.mkdir(exist_ok=True)
+            sign(self.notes / _HOLDER_NOTE)
             if not (self.has_finished_shards() and self._noted_inode() == self.path.stat().st_ino):
                 self.begin_anew()
         except OSError as error:
@@ -180,10 +186,14 @@ class Stage:
     def __exit__(self, _: object = None, error: BaseException | None = None, __: object = None) -> None:
         if self._lock is None:
             return
-        if error is not None and not self._published and (count := len(self._shard_notes())):
-            error.add_note(f"{count} finished shards are kept in {self.path}: run the same export again to go on after them")
+        finished: list[str] | None = None
+        with contextlib.suppress(OSError):  # too many open files, say: what cannot be listed is kept
+            finished = self._shard_notes() if self.path.is_dir() else []
+        if error is not None and not self._published and finished:
+            kept = f"{len(finished)} finished shards are kept in {self.path}"
+            error.add_note(f"{kept}: run the same export again to go on after them")
         try:
-            if self._published or not self.has_finished_shards():
+            if self._published or finished == []:
                 shutil.rmtree(self.notes, ignore_errors=True)
                 shutil.rmtree(self.path, ignore_errors=True)
         finally:
@@ -192,10 +202,19 @@ class Stage:
             with contextlib.suppress(OSError):  # not empty: something else lives there now
                 path.rmdir()
 
+    def _clear_what_was_published(self) -> None:
+        """Removes what an export left behind that was killed between the rename and the end."""
+        with contextlib.suppress(OSError):
+            if self.notes.is_dir() and not (self.path.is_dir() and self._noted_inode() == self.path.stat().st_ino):
+                self._lock, self._published = self._take_lock(), True
+                self.__exit__()
+
     def begin_anew(self) -> None:
         """Removes what an export before left behind, and notes which directory the notes will be about."""
         for directory in (self.path, self.notes):
             for path in list(directory.iterdir()):
+                if path.name == _HOLDER_NOTE:
+                    continue
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         self.note(_STAGE_NOTE, str(self.path.stat().st_ino).encode())
 
@@ -220,13 +239,13 @@ class Stage:
 
     def sync_note(self, name: str) -> None:
         """Fsyncs a note that was written in place."""
-        with open(self.notes / name, "rb+") as stream:
+        with naming(self.notes / name), open(self.notes / name, "rb+") as stream:
             os.fsync(stream.fileno())
 
     def note(self, name: str, content: bytes) -> None:
         """Writes a note: whole and on disk, or not there at all."""
         draft = self.notes / f"{name}.draft"
-        with open(draft, "wb") as stream:
+        with naming(draft), open(draft, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -250,18 +269,23 @@ class Stage:
         """Makes the stage and locks it; the kernel drops the lock when its process dies."""
         while True:
             _make_directory(self.path)
-            lock = _lock_directory(self.path)
+            lock = lock_directory(self.path, self.notes / _HOLDER_NOTE)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(lock), os.stat(self.path)):
                     return lock
-            _HELD.discard(lock)
-            os.close(lock)  # its holder removed it between our open and our lock: make a new one
+            unlock(lock)  # its holder removed it between our open and our lock: make a new one
 
     def _release(self) -> None:
         if self._lock is not None:
-            _HELD.discard(self._lock)
-            os.close(self._lock)
+            unlock(self._lock)
             self._lock = None
+
+    def holds(self, file: File, name: str) -> bool:
+        """Whether a staged file is there at its full size, under its own name or its published one."""
+        for path in (self.path / file.file, self.path / name):
+            with contextlib.suppress(FileNotFoundError):
+                return path.stat().st_size == file.bytes
+        return False
 
     def rename(self, file: File, name: str) -> File:
         """Gives a staged file its published name (known once the number of shards is), if it has not got it yet."""
@@ -278,14 +302,15 @@ class Stage:
 
     def describe(self, name: str) -> File:
         """Fsyncs a small file written by someone else and returns its name, size and SHA-256."""
-        with open(self.path / name, "rb+") as stream:
+        with naming(self.path / name), open(self.path / name, "rb+") as stream:
             content = stream.read()
             os.fsync(stream.fileno())
         return File(file=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def write(self, name: str, content: bytes) -> File:
         """Writes and fsyncs a small file."""
-        (self.path / name).write_bytes(content)
+        with naming(self.path / name):
+            (self.path / name).write_bytes(content)
         return self.describe(name)
 
     def publish(self) -> pathlib.Path:
@@ -297,8 +322,8 @@ class Stage:
         sync_directory(self.path)
         if not (self.path / manifest_lib.FILENAME).is_file():
             raise DataDirError(errno.ENOENT, f"{self.path} has no manifest; nothing is published")
-        if self._overwrite and self.target.exists():
-            old = _lock_directory(self.target)  # it is about to be the stage, and is removed as such
+        if self.overwrite and self.target.exists():
+            old = lock_directory(self.target, self.notes / _HOLDER_NOTE)  # it is about to be the stage, and is removed as such
             exchange(self.path, self.target)
             self._release()
             self._lock = old
@@ -311,16 +336,13 @@ class Stage:
                     raise
                 raise AlreadyPublishedError(f"{self.target} was published meanwhile; pass overwrite=True") from error
             self._published = True
-        for parent in (self.target.parent, *(path.parent for path in self._made)):
-            sync_directory(parent)
+        try:
+            for parent in (self.target.parent, *(path.parent for path in self._made)):
+                sync_directory(parent)
+        except OSError as error:
+            text = f"{self.target} is published, but a power cut may undo it: {error}"
+            raise DataDirError(error.errno, text) from error
         return self.target
-
-
-def _begin_writeback(descriptor: int, start: int, size: int) -> None:
-    """Tells the kernel to begin writing a range to disk (man 2 sync_file_range, Linux). Only a hint: fsync is what counts."""
-    sync_file_range = getattr(_LIBC, "sync_file_range", None)
-    if sync_file_range is not None:
-        sync_file_range(descriptor, ctypes.c_int64(start), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
 def _make_directory(path: pathlib.Path) -> None:
@@ -332,64 +354,3 @@ def _make_directory(path: pathlib.Path) -> None:
         except FileNotFoundError:
             if attempt == _TRIES - 1:
                 raise
-
-
-def _lock_directory(path: pathlib.Path) -> int:
-    """An open descriptor that holds the lock of a directory.
-
-    Raises:
-      DataDirError: another process holds it.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise DataDirError(errno.EBUSY, f"another export is writing {path}; wait for it, or export another version") from error
-    _HELD.add(descriptor)
-    return descriptor
-
-
-_HELD: set[int] = set()
-"""Descriptors that hold a lock. A forked child (a worker of a DataLoader) shares it, and would keep it alive."""
-
-
-def _drop_held() -> None:
-    while _HELD:
-        os.close(_HELD.pop())
-
-
-os.register_at_fork(after_in_child=_drop_held)
-
-
-def sync_directory(path: str | os.PathLike[str]) -> None:
-    """Fsyncs a directory, so that a rename in it survives a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def exchange(first: pathlib.Path, second: pathlib.Path) -> None:
-    """Swaps two directories of one file system.
-
-    Atomic where the kernel can (Linux `renameat2` with RENAME_EXCHANGE, man 2 rename); elsewhere by
-    three renames, of which the second name is missing for an instant between the first two.
-    """
-    at_fdcwd, rename_exchange = -100, 2
-    renameat2 = getattr(_LIBC, "renameat2", None)
-    if renameat2 is not None:
-        if renameat2(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) == 0:
-            return
-        code = ctypes.get_errno()
-        if code not in (errno.EINVAL, errno.ENOSYS):
-            raise DataDirError(code, f"cannot swap {first} and {second}: {os.strerror(code)}")
-    aside = second.with_name(f"{second.name}.replaced")
-    os.rename(second, aside)
-    try:
-        os.rename(first, second)
-    except OSError:
-        os.rename(aside, second)
-        raise
-    os.rename(aside, first)

@@ -1,8 +1,10 @@
-"""What every test shares: a quiet TensorFlow, Hypothesis without deadlines, Python in a process of its own."""
+"""What every test shares: a quiet TensorFlow, Hypothesis without deadlines, Python in a process of its own, and the table
+of docs/reliability.md, which a run with `--endurance` writes."""
 
 from __future__ import annotations
 
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -28,6 +30,42 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("endurance")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("endurance")]
+
+
+RELIABILITY = pathlib.Path(__file__).parents[1] / "docs" / "reliability.md"
+BEGIN, END = "<!-- endurance: begin -->", "<!-- endurance: end -->"
+FAULTS = (
+    "killed at a random instant", "a disk that fails", "a bit flipped", "a file cut off", "a hostile manifest",
+    "a hostile shard or index", "hostile records",
+)  # fmt: skip
+"""The rows of the table, in order."""
+
+
+def read_table(text):
+    """What comes before the table, its rows by their first cell, and what comes after it."""
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| ") and "---" not in line}
+    return before, {fault: rows[fault] for fault in FAULTS if fault in rows}, after
+
+
+@pytest.fixture
+def endurance():
+    """`endurance(amount, fault, tried, lost, text)`: prints what came of a kind of fault; the whole amount goes to
+    docs/reliability.md, in place of the row that is there."""
+
+    def report(amount, fault, tried, lost, text):
+        row = f"| {fault} | {tried:,} | {tried - lost:,} | {lost:,} | {text} |"
+        print(f"\n  {row}", file=sys.stderr)
+        assert fault in FAULTS
+        if amount == "whole":
+            before, rows, after = read_table(RELIABILITY.read_text())
+            rows[fault] = row
+            table = ["| fault | tried | survived | lost | what happened |", "|---|---|---|---|---|"]
+            table += [rows[fault] for fault in FAULTS if fault in rows]
+            RELIABILITY.write_text(before + "\n".join([BEGIN, *table, END]) + after)
+
+    return report
 
 
 @pytest.fixture

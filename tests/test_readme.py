@@ -94,3 +94,16 @@ def test_links():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (root / link).exists()] == []
+
+
+def test_reliability_table():
+    """docs/reliability.md has every row of the endurance run, with the numbers that add up and nothing lost."""
+    text = (pathlib.Path(__file__).parent.parent / "docs" / "reliability.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if re.match(r"\| (a|killed|host)", line)
+    ]
+    tried = {fault: int(count.replace(",", "")) for fault, count, survived, lost, _ in rows if (survived, lost) == (count, "0")}
+    least = {"killed at a random instant": 500, "a bit flipped": 1000, "a file cut off": 200, "a disk that fails": 200}
+    assert all(tried[fault] >= count for fault, count in least.items())
+    assert sum(tried.pop(fault) for fault in ("a hostile manifest", "a hostile shard or index", "hostile records")) >= 100_000
+    assert tried.keys() == least.keys()

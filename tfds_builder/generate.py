@@ -67,6 +67,8 @@ def _replace(path: pathlib.Path, text: str) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except BaseException:

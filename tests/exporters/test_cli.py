@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,6 +18,9 @@ from exporters import cli
 SCRIPT = pathlib.Path(sys.executable).with_name("torch2tfds")
 
 MODULE = """
+import os
+import time
+
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -34,6 +40,15 @@ def raises(): raise RuntimeError("of the factory")
 def needs(argument): return single()
 def failing(): return DataLoader([1], collate_fn=lambda rows: 1 / 0)
 constant = 3
+
+class Slow(list):
+    def __getitem__(self, index):
+        if index == 70 and "SLOW" in os.environ:
+            time.sleep(100)
+        return torch.full((50,), index)
+
+def slow():
+    return DataLoader(Slow(range(100)), batch_size=10, num_workers=int(os.environ.get("SLOW", 0)))
 """
 
 
@@ -220,6 +235,37 @@ def test_bad_options(case, main, tmp_path):
     assert (code, out) == (2, "")
     assert words in err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
+def test_stopped(number, workers, torch2tfds, main, tree, tmp_path):
+    """Ctrl-C (to the process and its workers) and SIGTERM end the command within seconds, with the usual exit code and one
+    line on stderr that says how to go on; the same command again does, to the same bytes."""
+    command = ("export", "mine:slow", "data", "--name", "ds", "--shard-mib", "0.008")
+    environment = {**os.environ, "SLOW": str(workers)}
+    process = subprocess.Popen(
+        [str(SCRIPT), *command], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 100
+        while len(list(tmp_path.glob("data/ds/1.0.0.resume/*.shard.json"))) < 3:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.1)
+        start = time.monotonic()
+        os.killpg(process.pid, number) if workers else process.send_signal(number)
+        stderr = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, time.monotonic() - start < 30) == (128 + number, True), stderr
+    how = "run the same command again to go on after them"
+    kept = f"torch2tfds: stopped; 3 finished shards are kept in {tmp_path}/data/ds/1.0.0.incomplete: {how}"
+    assert [line for line in stderr.splitlines() if "stopped" in line or "Error" in line] == [kept]
+    assert "going on after 3 finished shards" in main(*command)[2]
+    main(*command[:2], "whole", *command[3:])
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
 
 
 def test_an_existing_version(main):

@@ -7,7 +7,9 @@ import os
 import pathlib
 import random
 import signal
+import stat
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -401,10 +403,49 @@ def test_overwrite_killed_at_every_step(tmp_path, tree):
         assert tree(data_dir / "ds" / "1.0.0") in whole
         export_to(data_dir, "tfrecord", overwrite=True)
         assert tree(data_dir / "ds" / "1.0.0") == whole[0]
-        assert sorted(os.listdir(data_dir / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
+        left = {name for name in os.listdir(data_dir / "ds") if not name.startswith(".ds_dataset_builder.py.")}  # a draft
+        assert left == {"1.0.0", "ds_dataset_builder.py"}
         if done:
             break
     assert step > 50
+
+
+def test_notes_are_true_whatever_is_lost(format, tmp_path, monkeypatch):
+    """A note appears only once it is on disk, and so is what it is about: the order before the plan, a shard's files, the
+    digests of its examples and the directory that lists them before the note of the shard."""
+    events, fsync, rename = [], os.fsync, os.rename
+
+    def spy_fsync(descriptor):
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        events.append((status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else 0))
+
+    def spy_rename(source, target, **options):
+        path = pathlib.Path(target)
+        if path.parent.suffix == ".resume":
+            check(pathlib.Path(source), path)
+        rename(source, target, **options)
+        events.append(path.name)
+
+    def is_on_disk(path):
+        return (path.stat().st_ino, path.stat().st_size if path.is_file() else 0) in events
+
+    def check(draft, note):
+        stage = note.parent.with_suffix(".incomplete")
+        assert is_on_disk(draft), note.name
+        before = max((number for number, event in enumerate(events) if isinstance(event, str)), default=None)
+        assert before is None or (note.parent.stat().st_ino, 0) in events[before:], "the note before may not be listed"
+        if note.name == "plan.json":
+            assert is_on_disk(note.parent / "train.order")
+        if note.name.endswith(".shard.json"):
+            assert is_on_disk(stage)
+            assert is_on_disk(stage / note.name.replace(".shard.json", ".data"))
+            assert is_on_disk(note.parent / note.name.replace(".shard.json", ".digests"))
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "rename", spy_rename)
+    run(tmp_path, shuffled(Recorder()), format, on_hazard="warn")
+    assert {"plan.json", "train-00000.shard.json", "train-00001.shard.json", "train.finished"} <= set(events)
 
 
 def test_sigterm(run_python, tmp_path):
@@ -433,3 +474,85 @@ def test_notes_are_gone_once_published(format, tmp_path):
     names = {pathlib.PurePath(name).suffix for name in os.listdir(result.path)}
     assert not names & {".order", ".draft", ".data"}
     assert np.all([not name.startswith("plan") for name in os.listdir(result.path)])
+
+
+DYING = """
+    import os, pathlib, signal, sys, time, torch, exporters
+    from torch.utils.data import DataLoader
+    WAYS = {
+        "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "exit_1": lambda: os._exit(1),
+        "exit_0": lambda: os._exit(0),
+        "memory": lambda: bytearray(1 << 62),
+    }
+    class Dying(list):
+        way = None
+        def __getitem__(self, index):
+            if index == 99 and self.way:
+                WAYS[self.way]()
+            return torch.full((100,), index)
+    def run(data_dir, way=None):
+        data = Dying(range(100))
+        data.way = way
+        order = [index for index in torch.randperm(100, generator=torch.Generator().manual_seed(5)).tolist() if index != 99]
+        exporters.export(DataLoader(data, batch_size=4, sampler=[*order[:70], 99, *order[70:]], num_workers=2), data_dir,
+                         name="ds", shard_bytes=10_000, progress=False)
+    def tree(path):
+        return {str(file.relative_to(path)): file.read_bytes() for file in pathlib.Path(path).rglob("*") if file.is_file()}
+    run("whole")
+    for way in sys.argv[1:]:
+        start = time.monotonic()
+        try:
+            run(way, way)
+        except (RuntimeError, OSError, EOFError, MemoryError) as error:  # as torch happens to notice it
+            kept = len(list(pathlib.Path(way).rglob("*.shard.json")))
+            print(way, type(error) is MemoryError, kept, time.monotonic() - start, flush=True)
+        run(way)
+        assert tree(way) == tree("whole")
+    os._exit(0)  # torch would wait for the dead
+"""
+
+
+def test_workers_that_die(run_python):
+    """A worker that is killed, leaves or has no memory ends the export within seconds; run again it goes on to the same bytes."""
+    ways = ("killed", "exit_0", "exit_1", "memory")
+    done = run_python(DYING, *ways)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [[way, str(way == "memory")] for way in ways], done.stderr
+    assert all(int(kept) > 0 and float(seconds) < 30 for _, _, kept, seconds in lines), lines
+
+
+class Repeating(Recorder):
+    """Images and text of which every third is there twice; the second half is in both splits."""
+
+    def __init__(self, first, stop_at=None):
+        super().__init__(stop_at=stop_at)
+        self.first = first
+
+    def __getitem__(self, index):
+        super().__getitem__(index)
+        value = self.first + index - (index % 3 == 2)
+        return torch.full((90,), value, dtype=torch.uint8), f"number {value}"
+
+
+@pytest.mark.parametrize("stopped", ["train", "test", "test, before its first shard"])
+def test_duplicates_of_what_was_done(stopped, format, tmp_path):
+    """An export that was stopped reports the duplicates and shared examples that one in one go does, to the last count."""
+
+    def loaders(train=None, test=None):
+        return {"train": shuffled(Repeating(0, train)), "test": loader(Repeating(ROWS // 2, test))}
+
+    def hazards(data_dir):
+        with pytest.warns(exporters.HazardWarning):
+            return run(data_dir, loaders(), format, on_hazard="warn").hazards
+
+    stop_at = {"train": {"train": 30}, "test": {"test": 30}}.get(stopped, {"test": 4})
+    expected = hazards(tmp_path / "whole")
+    assert {(hazard.name, hazard.split) for hazard in expected} == {
+        ("duplicates", "train"), ("duplicates", "test"), ("shared_examples", "test"),
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(Stop):
+            run(tmp_path / "data", loaders(**stop_at), format, on_hazard="warn")
+    assert hazards(tmp_path / "data") == expected

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
 import pathlib
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import exporters
 import tfds_builder
-from exporters import AlreadyPublishedError, DataDirError, staging
+from exporters import AlreadyPublishedError, DataDirError, disk, staging
 
 X = torch.arange(40).reshape(8, 5)
 
@@ -298,7 +299,7 @@ def test_a_failed_overwrite_keeps_the_old(format, publish, loader_of, tmp_path, 
 def test_exchange(has_renameat2, tmp_path, monkeypatch):
     """Two directories change places, with the kernel's help or without; if that fails both are where they were."""
     if not has_renameat2:
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+        monkeypatch.setattr(disk, "_LIBC", object())
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
@@ -348,7 +349,8 @@ def test_a_version_that_is_being_written(publish, loader_of, tmp_path, tree):
     command = [sys.executable, str(script), str(tmp_path / "data"), "tfrecord", "0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as holder:
         assert holder.stdout.readline() == b"holding\n"
-        with pytest.raises(DataDirError, match="another export is writing"):
+        who = rf"process {holder.pid} on {socket.gethostname()}, since \d{{4}}-"
+        with pytest.raises(DataDirError, match=rf"another export \({who}.*\) is writing .*1\.0\.0\.incomplete"):
             publish(loader_of(X), data_dir=tmp_path / "data")
         publish(loader_of(X), data_dir=tmp_path / "data", version="2.0.0")
         left = sorted(os.listdir(tmp_path / "data" / "ds" / "1.0.0.incomplete"))
@@ -359,6 +361,23 @@ def test_a_version_that_is_being_written(publish, loader_of, tmp_path, tree):
     publish(loader_of(X), data_dir=tmp_path / "clean")
     assert tree(tmp_path / "data" / "ds" / "1.0.0") == tree(tmp_path / "clean" / "ds" / "1.0.0")
     assert sorted(os.listdir(tmp_path / "data" / "ds")) == ["1.0.0", "2.0.0", "ds_dataset_builder.py"]
+
+
+def test_workers_that_outlive_their_process(publish, loader_of, tmp_path):
+    """Once the process that writes a version is killed, its workers, busy as they may be, keep nobody from writing it."""
+    script = tmp_path / "hold.py"
+    script.write_text("if True:" + HOLD.format(action='print("busy", flush=True); import time; time.sleep(100)'))
+    command = [sys.executable, str(script), str(tmp_path / "data"), "tfrecord", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, start_new_session=True) as holder:
+        try:
+            assert holder.stdout.readline() == b"busy\n"
+            holder.kill()
+            holder.wait()
+            result = publish(loader_of(X), data_dir=tmp_path / "data", overwrite=True)
+            os.killpg(holder.pid, 0)  # the worker is still there
+        finally:
+            os.killpg(holder.pid, signal.SIGKILL)
+    assert tfds_builder.verify(result.path).problems == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,4 +1,5 @@
-"""Damage and hostile input in numbers: a sample in every run, the whole with `--endurance`, which prints the counts.
+"""Damage and hostile input in numbers: a sample in every run, the whole with `--endurance`, which writes the counts
+to docs/reliability.md.
 
 Every input comes from a seed, and a failure names it. What counts as an answer: a right result or a DatasetError.
 """
@@ -9,7 +10,6 @@ import random
 import resource
 import shutil
 import signal
-import sys
 
 import consumer_kit as kit
 import hypothesis
@@ -40,10 +40,6 @@ SECONDS = 20
 """No single input may take longer."""
 
 
-def say(text):
-    print(f"\n  {text}", file=sys.stderr)
-
-
 # --- damage ----------------------------------------------------------------------------------------
 
 
@@ -64,44 +60,58 @@ def found_by_verify(directory):
 
 
 @amounts
-def test_bit_flips(amount, tmp_path):
+def test_bit_flips(amount, tmp_path, endurance):
     """A single flipped bit anywhere in a version directory is found, and the file named."""
-    source, kinds = random.Random(1), collections.Counter()
+    source, kinds, missed = random.Random(1), collections.Counter(), []
     directories = [kit.copy_golden(name, tmp_path) for name in NAMES]
     for number in range(FLIPS[amount]):
         directory = directories[number % len(directories)]
         path, place = draw_place(source, directory)
         whole, bit = path.read_bytes(), source.randrange(8)
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
-        assert path.name in found_by_verify(directory), (path.name, place, bit)
+        if path.name not in found_by_verify(directory):
+            missed.append((path.name, place, bit))
         path.write_bytes(whole)
         kinds[kind_of(path.name)] += 1
     for directory in directories:
         assert found_by_verify(directory) == set()
-    say(f"{sum(kinds.values())} bit flips, all found and the file named: {dict(kinds)}")
+    endurance(amount, "a bit flipped", sum(kinds.values()), len(missed), f"found by `verify`, the file named: {in_words(kinds)}")
+    assert not missed
 
 
 @amounts
-def test_truncations(amount, tmp_path):
+def test_truncations(amount, tmp_path, endurance):
     """A file cut off at any byte is found and named."""
-    source, kinds = random.Random(2), collections.Counter()
+    source, kinds, missed = random.Random(2), collections.Counter(), []
     directories = [kit.copy_golden(name, tmp_path) for name in NAMES]
     for number in range(CUTS[amount]):
         directory = directories[number % len(directories)]
         path, place = draw_place(source, directory)
         whole = path.read_bytes()
         path.write_bytes(whole[:place])
-        assert path.name in found_by_verify(directory), (path.name, place)
+        if path.name not in found_by_verify(directory):
+            missed.append((path.name, place))
         path.write_bytes(whole)
         kinds[kind_of(path.name)] += 1
     for directory in directories:
         assert found_by_verify(directory) == set()
-    say(f"{sum(kinds.values())} truncations, all found and the file named: {dict(kinds)}")
+    endurance(amount, "a file cut off", sum(kinds.values()), len(missed), f"found by `verify`, the file named: {in_words(kinds)}")
+    assert not missed
+
+
+def in_words(counts):
+    """What was counted, the most frequent first."""
+    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common())
 
 
 def kind_of(name):
-    kinds = ((".h5", "HDF5 shard"), (".index-", "index"), (".tfrecord-", "TFRecord shard"), ("manifest.json", "manifest"))
-    return next((kind for mark, kind in kinds if mark in name), "metadata")
+    kinds = (
+        (".h5", "in HDF5 shards"),
+        (".index-", "in indexes"),
+        (".tfrecord-", "in TFRecord shards"),
+        ("manifest.json", "in manifests"),
+    )
+    return next((kind for mark, kind in kinds if mark in name), "in metadata")
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -205,7 +215,7 @@ class Watch:
     """Counts the outcomes of inputs; an input that takes too long is a TimeoutError, and memory is held to account."""
 
     def __init__(self):
-        self.outcomes = collections.Counter()
+        self.outcomes, self.inputs, self.lost = collections.Counter(), 0, 0
         self._before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def run(self, action):
@@ -218,13 +228,31 @@ class Watch:
             self.outcomes[action()] += 1
         except DatasetError as error:
             self.outcomes[type(error).__name__] += 1
+        except BaseException:
+            self.lost += 1
+            raise
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, before)
 
-    def report(self, what):
-        more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self._before) / 1024
-        say(f"{sum(self.outcomes.values())} {what}: {dict(self.outcomes)}; {more:.0f} MB more memory at the peak")
+    def fuzz(self, count, draw, report, amount, what):
+        """Runs `draw(source of chance)` for so many seeds, which Hypothesis chooses, and reports what came of it."""
+
+        @hypothesis.settings(
+            max_examples=count, deadline=None, database=None, derandomize=True,
+            suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate],
+        )  # fmt: skip
+        @hypothesis.given(st.integers(0, 2**64 - 1))
+        def run(seed):
+            self.inputs += 1
+            draw(random.Random(seed))
+
+        try:
+            run()
+        finally:
+            more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self._before) / 1024
+            text = f"a right result or a `DatasetError`: {in_words(self.outcomes)}; {more:.0f} MB more memory at the peak"
+            report(amount, what, self.inputs, self.lost, text)
         assert more < 1000
 
 
@@ -248,28 +276,13 @@ def read_tables(directory, manifest):
             table.read(np.array([len(table) - 1, 0, len(table) // 2]))
 
 
-def fuzz(count, draw):
-    """Runs `draw(seed)` for so many seeds, which Hypothesis chooses."""
-
-    @hypothesis.settings(
-        max_examples=count, deadline=None, database=None, derandomize=True,
-        suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate],
-    )  # fmt: skip
-    @hypothesis.given(st.integers(0, 2**64 - 1))
-    def run(seed):
-        draw(seed)
-
-    run()
-
-
 @amounts
-def test_fuzz_manifest(amount, golden):
+def test_fuzz_manifest(amount, golden, endurance):
     """A sealed manifest with anything in it, over files as they were, is read and its tables with it, or is a DatasetError."""
     texts = {name: (golden / name / "1.0.0" / "manifest.json").read_bytes() for name in NAMES}
     watch = Watch()
 
-    def run(seed):
-        source = random.Random(seed)
+    def run(source):
         name = source.choice(NAMES)
         if source.randrange(4):
             content = json.loads(texts[name])
@@ -286,20 +299,18 @@ def test_fuzz_manifest(amount, golden):
 
         watch.run(read)
 
-    fuzz(INPUTS[amount]["manifest"], run)
-    watch.report("manifests")
+    watch.fuzz(INPUTS[amount]["manifest"], run, endurance, amount, "a hostile manifest")
 
 
 @amounts
-def test_fuzz_shards(amount, tmp_path):
+def test_fuzz_shards(amount, tmp_path, endurance):
     """A shard or an index with anything in it, listed with its true size and SHA-256, is read and verified, deep too, without
     an exception that is not a DatasetError; verify never raises."""
     directories = [kit.copy_golden(name, tmp_path) for name in NAMES]
     manifests = {directory: manifest_lib.read(directory) for directory in directories}
     watch = Watch()
 
-    def run(seed):
-        source = random.Random(seed)
+    def run(source):
         directory = source.choice(directories)
         manifest = manifests[directory]
         shard = source.choice(list(manifest.splits.values())).shards[0]
@@ -339,12 +350,11 @@ def test_fuzz_shards(amount, tmp_path):
         path.write_bytes(whole)
         (directory / "manifest.json").write_bytes(listed)
 
-    fuzz(INPUTS[amount]["shard"], run)
-    watch.report("reads and deep verifications of shards")
+    watch.fuzz(INPUTS[amount]["shard"], run, endurance, amount, "a hostile shard or index")
 
 
 @amounts
-def test_fuzz_records(amount):
+def test_fuzz_records(amount, endurance):
     """Bytes given to the checker of records in any pieces are told apart alike, and the reader of Examples ends in an error
     of ours or in runs that lie inside the record."""
     whole = {
@@ -354,8 +364,7 @@ def test_fuzz_records(amount):
     }
     watch = Watch()
 
-    def run(seed):
-        source = random.Random(seed)
+    def run(source):
         name = source.choice(list(whole))
         data = mutate_bytes(source, whole[name])
         array = np.frombuffer(data, np.uint8)
@@ -385,5 +394,4 @@ def test_fuzz_records(amount):
         watch.run(check)
         watch.run(parse)
 
-    fuzz(INPUTS[amount]["records"], run)
-    watch.report("runs of records and Examples")
+    watch.fuzz(INPUTS[amount]["records"], run, endurance, amount, "hostile records")

@@ -1,0 +1,311 @@
+"""Disks that fail: the export says what and where, and run again it goes on to the same bytes."""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import errno
+import io
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import exporters
+import tfds_builder
+from tfds_builder.generate import generate
+
+ROWS = 40
+
+
+class Images(Dataset):
+    """Images, labels and text; something happens when one of them is asked for."""
+
+    def __init__(self, at=None, action=None):
+        self.at, self.action = at, action
+
+    def __len__(self):
+        return ROWS
+
+    def __getitem__(self, index):
+        if index == self.at:
+            self.action()
+        return {"image": torch.full((3, 5, 6), index, dtype=torch.uint8), "text": f"number {index}"}
+
+
+def run(data_dir, format="tfrecord", dataset=None, **options):
+    return exporters.export(
+        DataLoader(dataset or Images(), batch_size=4),
+        data_dir,
+        **{"name": "ds", "format": format, "shard_bytes": 1000, "progress": False, "on_hazard": "ignore", **options},
+    )
+
+
+class FaultyDisk:
+    """Counts what reaches the operating system below a directory; from one of these calls on it fails.
+
+    Args:
+      at: number of the first call that fails.
+      code: the error.
+      lasting: whether all calls after it fail too, that write or make something.
+    """
+
+    CALLS = ("fsync", "rename", "mkdir", "open")
+
+    def __init__(self, monkeypatch, root, at, code, lasting):
+        self.root, self.at, self.code, self.lasting, self.count = os.fspath(root), at, code, lasting, 0
+        for name in self.CALLS:
+            monkeypatch.setattr(os, name, self.wrap(getattr(os, name), name))
+        self.real_open = builtins.open
+        monkeypatch.setattr(builtins, "open", self.open)
+        monkeypatch.setattr(io, "open", self.open)
+
+    @property
+    def happened(self):
+        return self.count > self.at
+
+    def tick(self, path=None):
+        self.count += 1
+        if self.count - 1 == self.at or (self.lasting and self.happened):
+            raise OSError(self.code, os.strerror(self.code), path)
+
+    def wrap(self, function, name):
+        def call(*args, **options):
+            path = args[0] if name != "fsync" else None
+            if name == "fsync" or (isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self.root)):
+                self.tick(path)
+            return function(*args, **options)
+
+        return call
+
+    def open(self, file, mode="r", buffering=-1, *args, **options):
+        if not isinstance(file, str | os.PathLike) or not os.fspath(file).startswith(self.root) or mode in ("r", "rb"):
+            return self.real_open(file, mode, buffering, *args, **options)
+        self.tick(os.fspath(file))
+        raw = FaultyFile(self, file, mode.replace("b", ""))
+        if buffering == 0:
+            return raw
+        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        return buffered if "b" in mode else io.TextIOWrapper(buffered, options.get("encoding") or "utf-8")
+
+
+class FaultyFile(io.FileIO):
+    """A file whose writes can fail, having written a part."""
+
+    def __init__(self, disk, path, mode):
+        super().__init__(path, mode)
+        self._disk = disk
+
+    def write(self, data):
+        half = len(data) // 2
+        if half and self._disk.count == self._disk.at:
+            super().write(memoryview(data)[:half])  # as a disk with little room left: the first part, then the error
+        self._disk.tick()
+        return super().write(data)
+
+
+CODES = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
+WHOLE = pytest.param("whole", marks=[pytest.mark.endurance, pytest.mark.timeout(7200)])
+
+
+@pytest.mark.parametrize("amount", ["sample", WHOLE])
+def test_a_disk_that_fails(amount, tmp_path, tree, endurance):
+    """Whichever open, write, fsync, rename or mkdir fails, once or from then on, the export ends in an OSError that names
+    the file; nobody sees a part of a dataset; run again it goes on to the bytes of one that nothing happened to."""
+    steps = {"sample": 17, "whole": 1}[amount]
+    codes, outcomes, lost = collections.Counter(), collections.Counter(), []
+    for format in ("tfrecord", "hdf5"):
+        whole = tmp_path / f"whole_{format}"
+        run(whole, format)
+        for lasting in (False, True):
+            for at in range(0, 10_000, steps):
+                code = CODES[at // steps % len(CODES)]
+                data_dir = tmp_path / f"{format}_{lasting}_{at}"
+                outcome = fail(data_dir, format, at, code, lasting)
+                if outcome == "nothing failed":
+                    assert at > 50
+                    break
+                if not (outcome and go_on(data_dir, whole, format, tree)):
+                    lost.append((format, lasting, at, outcome))
+                codes[errno.errorcode[code]] += 1
+                outcomes[outcome] += 1
+                shutil.rmtree(data_dir)
+    count, kinds = sum(codes.values()), ", ".join(f"{count:,} {name}" for name, count in codes.most_common())
+    spared = outcomes["published all the same"]
+    text = f"an `OSError` that names the file ({spared} times only a note could not be removed, and no error), "
+    text += f"nothing or all of the dataset to see, the same bytes when run again: {kinds}"
+    endurance(amount, "a disk that fails", count, len(lost), text)
+    assert not lost
+
+
+def fail(data_dir, format, at, code, lasting):
+    """Exports onto a disk that fails; what came of it, or "" if it was not told as it should be."""
+    data_dir.mkdir()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        disk = FaultyDisk(monkeypatch, data_dir, at, code, lasting)
+        try:
+            run(data_dir, format)
+        except (OSError, UserWarning) as error:  # the warning: published, but not the module beside it
+            is_told = os.strerror(code) in str(error) and str(data_dir) in str(error)
+            return "an error" if is_told and getattr(error, "errno", code) == code else ""
+    if not disk.happened:
+        return "nothing failed"
+    return "published all the same" if (data_dir / "ds" / "1.0.0").exists() else ""  # notes may be left behind, say
+
+
+def go_on(data_dir, whole, format, tree):
+    """Whether what is left is nothing or the whole version, and running again makes it whole."""
+    version, expected = data_dir / "ds" / "1.0.0", tree(whole / "ds" / "1.0.0")
+    if tfds_builder.register(data_dir) != (["ds"] if version.exists() else []):
+        return False
+    if version.exists():
+        if tree(version) != expected:
+            return False
+        generate(version)
+        with pytest.raises(exporters.AlreadyPublishedError):
+            run(data_dir, format)
+        run(data_dir, format, overwrite=True)  # leaves nothing beside it
+    else:
+        run(data_dir, format)
+    return tree(data_dir) == tree(whole)
+
+
+def test_finished_shards_survive_a_full_disk(tmp_path, tree):
+    """What was finished when the disk was full is not asked for again, and the error says that it is kept."""
+    run(tmp_path / "whole")
+    asked = []
+
+    class Counting(Images):
+        def __getitem__(self, index):
+            asked.append(index)
+            return super().__getitem__(index)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        disk = FaultyDisk(monkeypatch, tmp_path / "data", 10_000, errno.ENOSPC, lasting=True)
+        with pytest.raises(OSError) as caught:
+            run(tmp_path / "data", dataset=Images(30, lambda: setattr(disk, "at", disk.count)))
+    assert "finished shards are kept" in caught.value.__notes__[0]
+    run(tmp_path / "data", dataset=Counting())
+    assert 0 < len(asked) < ROWS
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+
+
+REAL_DISK = """
+    import hashlib, os, pathlib, subprocess, sys, torch, exporters, tfds_builder
+    from torch.utils.data import DataLoader
+    def mount(*arguments):
+        subprocess.run(["mount", *arguments], check=True)
+    def run(data_dir, format):
+        examples = [{"x": torch.full((3, 40, 40), i, dtype=torch.uint8), "text": "t" * i} for i in range(60)]
+        return exporters.export(DataLoader(examples, batch_size=4), data_dir, name="ds", format=format, shard_bytes=30_000,
+                                progress=False, on_hazard="ignore")
+    def tree(path):
+        return {str(file.relative_to(path)): file.read_bytes() for file in pathlib.Path(path).rglob("*") if file.is_file()}
+    os.mkdir("disk")
+    for format in ("tfrecord", "hdf5"):
+        run(f"whole_{format}", format)
+        for size in ("8k", "60k", "100k", "180k", "270k", "300k", "nr_inodes=9", "ro"):
+            option = size if size[-1] != "k" else f"size={size}"
+            mount("-t", "tmpfs", "-o", option, "none", "disk")
+            try:
+                run("disk", format)
+                raise AssertionError(f"it fitted into {size}")
+            except OSError as error:
+                expected = "Read-only file system" if size == "ro" else "No space left on device"
+                assert expected in str(error) and os.path.abspath("disk") in str(error), error
+                kept = len(list(pathlib.Path("disk").rglob("*.shard.json")))
+                assert kept == getattr(error, "__notes__", ["0"])[0].count("finished shards are kept") * kept, error.__notes__
+            assert tfds_builder.register("disk") == []
+            mount("-o", "remount,rw,size=10m,nr_inodes=0", "disk")
+            run("disk", format)
+            assert tree("disk") == tree(f"whole_{format}")
+            subprocess.run(["umount", "disk"], check=True)
+            print(format, size, kept)
+"""
+
+
+def can_mount():
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return sys.platform == "linux" and shutil.which("unshare") and not subprocess.run(command, capture_output=True).returncode
+
+
+def test_a_real_disk_that_is_full(tmp_path):
+    """On a real file system without room, without inodes or mounted read-only an export says so and by which file; with
+    room it goes on to the same bytes."""
+    if not can_mount():
+        pytest.skip("file systems cannot be mounted here")
+    (tmp_path / "script.py").write_text(textwrap.dedent(REAL_DISK))
+    command = ["unshare", "-rm", sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    kept = [int(line.split()[2]) for line in done.stdout.splitlines()]
+    assert len(kept) == 16
+    assert max(kept) > 4
+
+
+@pytest.mark.parametrize("what", ["data_dir", "stage", "stage and another in its place", "notes"])
+def test_a_directory_that_vanishes(what, tmp_path, tree):
+    """A data_dir, stage or directory of notes that someone removes is an OSError that names it, and the next export is whole."""
+    run(tmp_path / "whole")
+    data_dir = tmp_path / "data"
+    stage = data_dir / "ds" / "1.0.0.incomplete"
+    doomed = {"data_dir": data_dir, "notes": data_dir / "ds" / "1.0.0.resume"}.get(what, stage)
+
+    def vanish():
+        shutil.rmtree(doomed)
+        if "another" in what:
+            stage.mkdir()
+
+    try:
+        run(data_dir, dataset=Images(30, vanish))
+    except OSError as error:
+        assert str(doomed) in str(error)  # noqa: PT017
+        notes = " ".join(getattr(error, "__notes__", []))
+        assert ("are kept" in notes) == (what == "stage and another in its place")
+    else:
+        pytest.fail("nobody noticed")
+    assert not data_dir.exists() or tfds_builder.register(data_dir) == []
+    run(data_dir)
+    assert tree(data_dir) == tree(tmp_path / "whole")
+
+
+def test_too_many_open_files(format, tmp_path, tree):
+    """Without a file descriptor to be had an export says so and by which file, and with some it goes on to the same bytes."""
+    run(tmp_path / "whole", format)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    failed = 0
+    for more in range(20):
+        data_dir = tmp_path / f"with_{more}"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + more, hard))
+        try:
+            run(data_dir, format)
+            break
+        except OSError as error:
+            assert error.errno == errno.EMFILE  # noqa: PT017
+            assert str(data_dir) in str(error)  # noqa: PT017
+            failed += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        run(data_dir, format)
+        assert tree(data_dir) == tree(tmp_path / "whole")
+    assert 1 < failed < 20
+
+
+@pytest.mark.parametrize("change", ["gone", "cut short"])
+def test_a_finished_shard_that_is_not_there(change, format, tmp_path, tree):
+    """Where a finished shard is gone from the stage, or has another size, the export begins anew, and is whole."""
+    run(tmp_path / "whole", format)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "data", format, Images(30, lambda: 1 / 0))
+    shard = tmp_path / "data" / "ds" / "1.0.0.incomplete" / "train-00001.data"
+    shard.unlink() if change == "gone" else os.truncate(shard, 100)
+    run(tmp_path / "data", format)
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
