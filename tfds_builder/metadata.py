@@ -145,12 +145,13 @@ def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[
     if decoders is not None and not isinstance(decoders, Mapping):
         raise ValueError(f"decoders must be a dict of feature name to tfds.decode.Decoder (got {type(decoders).__name__})")
     known = dict(flatten_features(features))
+    trees = [name for name, feature in known.items() if isinstance(feature, tfds.features.Sequence | tfds.features.FeaturesDict)]
     found: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
     for name, decoder in flatten_nested(decoders or {}):
         if decoder is None:
             continue
-        owner = next((leaf for leaf in known if name == leaf or name.startswith(f"{leaf}/")), None)
+        owner = next((leaf for leaf in (name, *trees) if name == leaf in known or name.startswith(f"{leaf}/")), None)
         if owner is None:
             raise ValueError(f"decoders has {name!r}, which is no feature of the dataset; features: {sorted(known)}")
         if not isinstance(decoder, tfds.decode.Decoder):

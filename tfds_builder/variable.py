@@ -89,8 +89,7 @@ class VariableReader:
             starts, lengths = index[:, slot], index[:, slot + 1]
         else:
             geometry = self._geometries[shard.geometry]
-            splits = self._splits(shard, geometry.row_splits[number], shard.rows)
-            first, last = splits[:-1][rows], splits[1:][rows]
+            first, last = self._bounds(shard, geometry.row_splits[number], rows, column.width)
             starts, lengths = geometry.offsets[number] + first * column.width, (last - first) * column.width
         self.check_range(shard, starts, lengths)
         self._check_total(shard, starts, lengths, rows)
@@ -121,8 +120,8 @@ class VariableReader:
     def _split_string_lists(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> Iterator[list[bytes]]:
         """The strings of the asked rows of an HDF5 shard, whose bounds are bounded in turn."""
         geometry = self._geometries[shard.geometry]
-        splits = self._splits(shard, geometry.row_splits[number], shard.rows) * column.values
-        firsts, lasts = splits[:-1][rows], splits[1:][rows]
+        items = self._bounds(shard, geometry.row_splits[number], rows, 8 * column.values)  # a bound for each string
+        firsts, lasts = (bounds * column.values for bounds in items)
         self.check_range(shard, geometry.string_splits[number] + 8 * firsts, 8 * (lasts - firsts + 1))
         self._check_total(shard, firsts, 8 * (lasts - firsts), rows)
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
@@ -131,6 +130,14 @@ class VariableReader:
             self.check_range(shard, starts, lengths)
             self._check_total(shard, starts, lengths, slice(None))
             yield self._slices(shard, starts, lengths, populate=False)
+
+    def _bounds(self, shard: Shard, start: int, rows: slice | Array, item_bytes: int) -> tuple[Array, Array]:
+        """First and last bound of the asked rows of an HDF5 shard, none beyond the items that the file can hold."""
+        splits = self._splits(shard, start, shard.rows)
+        first, last = splits[:-1][rows], splits[1:][rows]
+        if not np.all((first >= 0) & (first <= last) & (last <= shard.data.bytes // item_bytes)):
+            raise DamagedFileError(f"the row_splits of {self._directory / shard.data.file} point outside the file")
+        return first, last
 
     def _splits(self, shard: Shard, start: int, count: int) -> Array:
         """`count` + 1 bounds that begin at a byte of an HDF5 shard: int64."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import threading
 
 import h5py
@@ -139,7 +140,7 @@ def test_two_under_way_at_once(format, run, tmp_path):
     result, _ = run(0, format, action=another, config="a")
     assert (first_row(result), first_row(results["b"]), first_row(results[None])) == (0, 100, 200)
     assert len(errors) == 1
-    assert "another export is writing" in errors[0]
+    assert re.search(r"another export \(process \d+ .*\) is writing", errors[0])
     assert os.path.join("ds", "a", "1.0.0") in errors[0]
 
 

@@ -565,12 +565,12 @@ def test_estimates_are_said_to_be():
     from exporters.observation import Observer
 
     class Field:
-        column = type("Column", (), {"name": "x", "dtype": "int32"})
+        columns = (type("Column", (), {"name": "x", "dtype": "int32"}),)
         shape, dtype, layout, feature = (100,), np.dtype("i4"), None, None
 
     watch = Watch({}, {"default": "ignore", "duplicates": "warn"})
     watch.tally = Tally(kept=30)
-    schema = type("Schema", (), {"fields": [Field], "supervised_keys": None})
+    schema = type("Schema", (), {"fields": [Field], "columns": Field.columns, "supervised_keys": None})
     observer = Observer(watch, "train", batches(CLEAN), schema)
     observer.add({"x": NUMBERS.numpy()}, 0)
     observer.add({"x": NUMBERS.numpy()}, 1)
