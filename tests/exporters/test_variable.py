@@ -181,31 +181,34 @@ def test_batches_are_padded_as_stock_pads(case, publish):
 
 
 SEMANTIC = {
-    "sequence of labels": (F.Sequence(F.ClassLabel(names=["a", "b", "c"])), lambda i: np.arange(i % 4) % 3),
-    "sequence of text": (F.Sequence(F.Text()), lambda i: [str(k) * k for k in range(i % 3)]),
-    "sequence of fixed length": (F.Sequence(np.int64, length=3), lambda i: np.arange(3) + i),
+    "sequence of labels": (lambda: F.Sequence(F.ClassLabel(names=["a", "b", "c"])), lambda i: np.arange(i % 4) % 3),
+    "sequence of text": (lambda: F.Sequence(F.Text()), lambda i: [str(k) * k for k in range(i % 3)]),
+    "sequence of fixed length": (lambda: F.Sequence(np.int64, length=3), lambda i: np.arange(3) + i),
     "sequence of tensors": (
-        F.Sequence(F.Tensor(shape=(2,), dtype=np.float64, encoding="bytes")),
+        lambda: F.Sequence(F.Tensor(shape=(2,), dtype=np.float64, encoding="bytes")),
         lambda i: random(i, i % 3, 2, dtype="float64"),
     ),
-    "sequence of sequences": (F.Sequence(F.Sequence(np.int64)), lambda i: [list(range(k)) for k in range(i % 4)]),
+    "sequence of sequences": (lambda: F.Sequence(F.Sequence(np.int64)), lambda i: [list(range(k)) for k in range(i % 4)]),
     "sequence of a dict": (
-        F.Sequence({"id": np.int64, "name": F.Text(), "box": F.Tensor(shape=(4,), dtype=np.float32)}),
+        lambda: F.Sequence({"id": np.int64, "name": F.Text(), "box": F.Tensor(shape=(4,), dtype=np.float32)}),
         lambda i: {"id": np.arange(i % 3), "name": [str(k) for k in range(i % 3)], "box": random(i, i % 3, 4)},
     ),
-    "translation": (F.Translation(["en", "fr"]), lambda i: {"en": f"cat {i}", "fr": f"chat {i}"}),
-    "optional": (F.Scalar(np.int64, optional=True), lambda i: None if i % 3 == 1 else i),
-    "optional tensor": (F.Tensor(shape=(2,), dtype=np.float32, optional=True), lambda i: None if i % 2 else random(i, 2)),
-    "audio": (F.Audio(shape=(None,), sample_rate=8000), lambda i: np.arange(i, dtype=np.int64)),
-    "image of any size": (F.Image(), lambda i: random(i, 4 + i % 2, 5, 3, dtype="uint8")),
-    "labelled image": (F.LabeledImage(labels=3, shape=(None, None, 1)), lambda i: random(i, 4, 5 + i % 2, 1, dtype="uint8") % 3),
-    "video": (F.Video(shape=(None, 4, 5, 3)), lambda i: random(i, 1 + i % 2, 4, 5, 3, dtype="uint8")),
-    "sequence of images": (F.Sequence(F.Image(shape=(4, 5, 3))), lambda i: random(i, i % 3, 4, 5, 3, dtype="uint8")),
+    "translation": (lambda: F.Translation(["en", "fr"]), lambda i: {"en": f"cat {i}", "fr": f"chat {i}"}),
+    "optional": (lambda: F.Scalar(np.int64, optional=True), lambda i: None if i % 3 == 1 else i),
+    "optional tensor": (lambda: F.Tensor(shape=(2,), dtype=np.float32, optional=True), lambda i: None if i % 2 else random(i, 2)),
+    "audio": (lambda: F.Audio(shape=(None,), sample_rate=8000), lambda i: np.arange(i, dtype=np.int64)),
+    "image of any size": (lambda: F.Image(), lambda i: random(i, 4 + i % 2, 5, 3, dtype="uint8")),
+    "labelled image": (
+        lambda: F.LabeledImage(labels=3, shape=(None, None, 1)),
+        lambda i: random(i, 4, 5 + i % 2, 1, dtype="uint8") % 3,
+    ),
+    "video": (lambda: F.Video(shape=(None, 4, 5, 3)), lambda i: random(i, 1 + i % 2, 4, 5, 3, dtype="uint8")),
+    "sequence of images": (lambda: F.Sequence(F.Image(shape=(4, 5, 3))), lambda i: random(i, i % 3, 4, 5, 3, dtype="uint8")),
     "zlib of any size": (
-        F.Tensor(shape=(None, None), dtype=np.int16, encoding="zlib"),
+        lambda: F.Tensor(shape=(None, None), dtype=np.int16, encoding="zlib"),
         lambda i: random(i, i % 2, 3, dtype="int16"),
     ),
-    "a dataset": (F.Dataset({"x": np.int64}), lambda i: {"x": np.arange(i % 3 + 1)}),
+    "a dataset": (lambda: F.Dataset({"x": np.int64}), lambda i: {"x": np.arange(i % 3 + 1)}),
 }
 
 
@@ -214,7 +217,7 @@ SEMANTIC = {
 def test_semantic_features(case, publish):
     """A feature of TFDS's own gives, from both formats, what stock TFDS gives from the same files, and what TFDS itself makes
     of the same values."""
-    feature, make = SEMANTIC[case]
+    feature, make = SEMANTIC[case][0](), SEMANTIC[case][1]
     axes = {3: "NHWC", 4: "NTHWC"}.get(np.ndim(make(1)), "") if "image" in case or case == "video" else ""
     options = {"features": {"x": feature}, "layouts": {"x": axes} if axes else {}, "on_hazard": "ignore"}
     results = {f: publish(by_row(lambda i: {"x": make(i)}), f, **options) for f in ("tfrecord", "hdf5")}
@@ -490,14 +493,14 @@ def variable_datasets(publish):
 
 
 DECODERS = {
-    "skip the images of a sequence": {"decoders": {"x": {"image": tfds.decode.SkipDecoding()}}},
-    "a part of a sequence": {"decoders": tfds.decode.PartialDecoding({"x": {"id"}})},
-    "a part, skipped": {
+    "skip the images of a sequence": lambda: {"decoders": {"x": {"image": tfds.decode.SkipDecoding()}}},
+    "a part of a sequence": lambda: {"decoders": tfds.decode.PartialDecoding({"x": {"id"}})},
+    "a part, skipped": lambda: {
         "decoders": tfds.decode.PartialDecoding({"x": {"image"}}, decoders={"x": {"image": tfds.decode.SkipDecoding()}})
     },
-    "without the sequence": {"decoders": tfds.decode.PartialDecoding({"n": True})},
-    "supervised": {"as_supervised": True},
-    "repeated": {
+    "without the sequence": lambda: {"decoders": tfds.decode.PartialDecoding({"n": True})},
+    "supervised": lambda: {"as_supervised": True},
+    "repeated": lambda: {
         "read_config": tfds.ReadConfig(interleave_cycle_length=1, repeat_filenames=True, assert_cardinality=False),
         "batch_size": 3,
     },
@@ -508,7 +511,7 @@ DECODERS = {
 @pytest.mark.parametrize("case", DECODERS)
 def test_decoders_inside_sequences(case, variable_results):
     """Decoders and the like reach inside sequences as in stock TFDS: the same element_spec and the same values."""
-    options = {"read_config": tfds.ReadConfig(interleave_cycle_length=1), **DECODERS[case]}
+    options = {"read_config": tfds.ReadConfig(interleave_cycle_length=1), **DECODERS[case]()}
     stock = tfds.builder_from_directory(variable_results["tfrecord"].path).as_dataset(split="train", **options)
     expected = list(tfds.as_numpy(stock.take(8)))
     for result in variable_results.values():
@@ -572,7 +575,7 @@ def test_back_to_torch(case, format, publish):
 @pytest.mark.parametrize("case", SEMANTIC)
 def test_data_source_of_semantic_features(case, publish):
     """Random access gives of each feature what TFDS's own NumPy decoding makes of the same values, from both formats."""
-    feature, make = SEMANTIC[case]
+    feature, make = SEMANTIC[case][0](), SEMANTIC[case][1]
     features = F.FeaturesDict({"x": feature})
     axes = {3: "NHWC", 4: "NTHWC"}.get(np.ndim(make(1)), "") if "image" in case or case == "video" else ""
     options = {"features": {"x": feature}, "layouts": {"x": axes} if axes else {}, "on_hazard": "ignore"}

@@ -48,10 +48,6 @@ def source_of(golden, name, split="train", **options):
     return tfds_builder.builder_from_directory(golden / name / "1.0.0").as_data_source(split, **options)
 
 
-def row_numbers(examples):
-    return [int(example["row"]) for example in examples]
-
-
 @kit.both_formats
 @pytest.mark.parametrize("kind", KINDS)
 def test_examples_are_those_of_stock_tfds(kind, format, golden, stock):
@@ -187,23 +183,23 @@ def test_decoders(format, golden, stock):
 def test_any_rows(numbered, keys):
     """Any rows, in any order and number, repeated and counted from the end, come as they were asked for."""
     wanted = [key % ROWS for key in keys]
-    assert row_numbers(numbered.__getitems__(keys)) == wanted
-    assert row_numbers(numbered.__getitems__(np.array(keys, np.int32))) == wanted
-    assert row_numbers(numbered[key] for key in keys[:20]) == wanted[:20]
+    assert kit.row_numbers(numbered.__getitems__(keys)) == wanted
+    assert kit.row_numbers(numbered.__getitems__(np.array(keys, np.int32))) == wanted
+    assert kit.row_numbers(numbered[key] for key in keys[:20]) == wanted[:20]
 
 
 @hypothesis.given(st.builds(slice, *[st.none() | st.integers(-3000, 3000)] * 2, st.none() | st.integers(-9, 9).filter(bool)))
 def test_any_slice(numbered, key):
     """A slice is the list of what a list of all examples would give."""
-    assert row_numbers(numbered[key]) == list(range(ROWS))[key]
+    assert kit.row_numbers(numbered[key]) == list(range(ROWS))[key]
 
 
 def test_sequence(numbered):
     """A source is a sequence: length, numpy integers, iteration over blocks and shards, IndexError outside, TypeError for
     what is no integer."""
     assert len(numbered) == ROWS
-    assert row_numbers(numbered) == list(range(ROWS))
-    assert row_numbers(reversed(numbered)) == list(range(ROWS))[::-1]
+    assert kit.row_numbers(numbered) == list(range(ROWS))
+    assert kit.row_numbers(reversed(numbered)) == list(range(ROWS))[::-1]
     assert kit.typed(numbered[np.int64(-1)]) == kit.typed(numbered[ROWS - 1]) == kit.typed(numbered.__getitems__(range(-1, 0))[0])
     assert isinstance(numbered, DataSource)
     assert numbered.__getitems__([]) == numbered.__getitems__(iter(())) == numbered[5:5] == []
@@ -272,21 +268,14 @@ def test_pickle(name, golden):
         assert len(pickle.dumps(again)) < 20_000
 
 
-def read_in_worker(source, keys):
-    """Row numbers of a source's examples; checks every value of them."""
-    examples = source.__getitems__(keys)
-    assert all(np.all(example["wide"] == example["row"]) for example in examples)
-    return row_numbers(examples)
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers(method, numbered):
     """Forked and spawned workers read the right rows all at once, from a source that their parent has read from."""
     random = np.random.default_rng(0)
     work = [(numbered, random.integers(0, ROWS, 700).tolist()) for _ in range(30)]
-    read_in_worker(*work[0])
+    kit.read_in_worker(*work[0])
     with multiprocessing.get_context(method).Pool(2) as pool:
-        assert pool.starmap(read_in_worker, work, chunksize=1) == [keys for _, keys in work]
+        assert pool.starmap(kit.read_in_worker, work, chunksize=1) == [keys for _, keys in work]
 
 
 def test_threads(numbered):
@@ -295,7 +284,7 @@ def test_threads(numbered):
 
     def read(seed):
         work = np.random.default_rng(seed).integers(0, ROWS, (20, 300)).tolist()
-        found = [read_in_worker(numbered, keys) + row_numbers(numbered[key] for key in keys[:50]) for keys in work]
+        found = [kit.read_in_worker(numbered, keys) + kit.row_numbers(numbered[key] for key in keys[:50]) for keys in work]
         right.append(found == [keys + keys[:50] for keys in work])
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
