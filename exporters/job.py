@@ -132,11 +132,15 @@ class Job:
         Raises:
           ResumeError: what is finished belongs to another plan.
         """
-        self._row_lists = batches_lib.row_lists_of(first, self._loaders[split])
+        before, options = self._ledger.plan, self._options
+        if before is None:
+            self._row_lists = batches_lib.row_lists_of(first, self._loaders[split])
+        else:  # this may be any batch of the split
+            self._row_lists, options = frozenset(before.row_lists), schema_lib.as_before(options, before)
         batch = batches_lib.to_batch(first, split, 0, self._row_lists)
         batches_lib.check_first(batch, split)
         positions = batches_lib.position_names(first, self._row_lists)
-        self._schema = schema_lib.infer(batch, positions, _classes(self._loaders), self._options)
+        self._schema = schema_lib.infer(batch, positions, _classes(self._loaders), options)
         for decision in self._schema.decisions:
             self._bar.say(decision)
         self._columns = self._encoder.columns(self._schema.columns)
@@ -148,6 +152,7 @@ class Job:
             labels=metadata.labels_of(self._schema.features),
             supervised_keys=self._schema.supervised_keys,
             decisions=self._schema.decisions,
+            row_lists=tuple(sorted(self._row_lists)),
         )
 
     def _encode(self, raws: Iterator[Any], split: str, start: int, observer: Observer) -> Iterator[tuple[int, Columns]]:

@@ -31,6 +31,7 @@ class Plan:
       sources: what each split's loader draws from.
       producer: version of this package.
       config_name, config_description, release_notes: as in the manifest.
+      row_lists: which lists of a batch have an item a row, by structural name.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Plan:
     config_name: str = ""
     config_description: str = ""
     release_notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    row_lists: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """Canonical JSON: the same plan gives the same bytes."""
@@ -58,7 +60,7 @@ class Plan:
     def from_json(cls, text: bytes) -> Plan:
         """The plan that `to_json` wrote."""
         content = json.loads(text)
-        for name in ("splits", "columns", "decisions"):
+        for name in ("splits", "columns", "decisions", "row_lists"):
             content[name] = tuple(content[name])
         if content["supervised_keys"] is not None:
             content["supervised_keys"] = tuple(content["supervised_keys"])

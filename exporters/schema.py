@@ -21,6 +21,7 @@ from exporters.choice import make_field
 from exporters.errors import ArgumentError, SchemaError
 from exporters.fields import AnyField, RaggedField, TreeField, lists_of
 from exporters.names import Options, name_columns, pick_supervised_keys
+from exporters.plan import Plan
 from exporters.rows import Rows
 from exporters.unpad import find_padded, unpad_batch
 from exporters.values import check_class_names, source_dtype, stored_shape
@@ -140,6 +141,22 @@ def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Any]) -> di
         key = parents[0] if parents else name
         groups.setdefault(key, {})[name[len(key) + 1 :]] = source
     return groups
+
+
+def as_before(options: Options, plan: Plan) -> Options:
+    """Options under which any batch gives the schema of a plan: what the first batch of all showed to be of unknown size
+    need not show in another one. What the caller says comes first.
+    """
+    given, layouts = flatten_overrides(options.features), dict(options.layouts or {})
+    columns = {column["name"]: column for column in plan.columns}
+    for name, feature in metadata.flatten_features(tfds.features.FeaturesDict.from_json(plan.features)):
+        if name in given or type(feature) is not tfds.features.Tensor or None not in feature.shape:
+            continue
+        given[name] = feature
+        layout = columns[name if name in columns else f"{name}/value"]["source_layout"]
+        if layout:
+            layouts.setdefault(name, layout)
+    return dataclasses.replace(options, features=given or None, layouts=layouts or None)
 
 
 # --- features ------------------------------------------------------------------------------------

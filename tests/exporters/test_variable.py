@@ -594,3 +594,28 @@ def test_data_source_of_semantic_features(case, publish):
                 want = {"x": feature.get_tensor_info().default_value}
             assert equal(example["x"], want["x"]), number
             assert equal(source[number]["x"], want["x"]), number
+
+
+@pytest.mark.parametrize("stop_at", [4, 8])
+def test_a_stopped_export_goes_on(stop_at, format, publish, tmp_path):
+    """An export of rows of different shapes goes on to the same bytes, though the batches that are left look as if all rows had
+    one shape, and the last has one row only."""
+
+    def make(index):
+        if make.stops and index == stop_at:
+            raise RuntimeError("stopped")
+        size = 2 if index >= 4 else index
+        return torch.full((3, 5 + size, 7), index, dtype=torch.uint8), {"boxes": torch.full((size, 4), 1.0 * index), "id": index}
+
+    def run(data_dir):
+        loader = DataLoader(Items(make, 9), batch_size=4, collate_fn=lambda rows: tuple(zip(*rows, strict=True)))
+        return publish(loader, format, data_dir=data_dir, shard_bytes=300)
+
+    make.stops = False
+    whole = pathlib.Path(run(tmp_path / "whole").path)
+    make.stops = True
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(tmp_path / "data")
+    make.stops = False
+    path = pathlib.Path(run(tmp_path / "data").path)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == {file.name: file.read_bytes() for file in whole.iterdir()}
