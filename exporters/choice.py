@@ -44,7 +44,7 @@ def make_field(
             f"if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
         )
     boxes = _pixel_boxes(name, feature, batch, layouts)
-    if set(sources) != {""} or boxes is not None or not _is_array_like(feature):
+    if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or _is_nested(batch.columns[sources[""]]):
         layout = layouts[sources[""]] if "" in sources else None
         return TreeField(name, feature, _tree_columns(name, feature), layout, dict(sources), boxes)
     source = sources[""]
@@ -68,6 +68,12 @@ def _is_array_like(feature: Any) -> bool:
         return not feature._dynamic_shape or feature._encoding != _F.Encoding.ZLIB
     info = feature.get_serialized_info()
     return isinstance(info, _F.TensorInfo) and not info.sequence_rank and None not in info.shape
+
+
+def _is_nested(column: Array | Rows) -> bool:
+    """Whether rows are lists of lists or of arrays, which only an encoder of TFDS's takes apart."""
+    values = (row.item() for row in column.arrays if row is not None and not row.ndim) if isinstance(column, Rows) else ()
+    return column.dtype == object and any(isinstance(value, list) for value in values)
 
 
 def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:

@@ -17,6 +17,7 @@ from tensorflow_datasets.core import example_serializer
 
 from exporters.arrays import Array
 from exporters.errors import SchemaError
+from exporters.values import check_exact
 from tfds_builder import metadata
 from tfds_builder.manifest import STRINGS, Column
 
@@ -86,6 +87,7 @@ def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> d
     Raises:
       SchemaError: as `encode_value`.
     """
+    check_exact(feature, value, name, where, number)
     encoded = encode_value(feature, value, name, where, number)
     flat = example_serializer.utils.flatten_nest_dict({name: encoded})
     found: dict[str, Any] = {}

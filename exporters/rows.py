@@ -171,7 +171,8 @@ def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[s
     first = next((value for value in values if value is not None), None)
     nested = isinstance(first, Mapping) or dataclasses.is_dataclass(first)
     if isinstance(first, tuple) or (isinstance(first, list) and _is_array(first[0] if first else 0)):
-        nested = bool(first) and not is_scalar(first[0])
+        is_sequence = len({len(value) for value in values if isinstance(value, list | tuple)}) > 1
+        nested = bool(first) and not is_scalar(first[0]) and not is_sequence
     if _is_array(first) or not nested:
         yield path, RowValues(list(values))
         return

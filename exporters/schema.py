@@ -21,6 +21,7 @@ from exporters.choice import make_field
 from exporters.errors import ArgumentError, SchemaError
 from exporters.fields import AnyField, RaggedField, TreeField, lists_of
 from exporters.names import Options, name_columns, pick_supervised_keys
+from exporters.nested import infer_sequence
 from exporters.plan import Plan
 from exporters.rows import Rows
 from exporters.unpad import find_padded, unpad_batch
@@ -150,9 +151,12 @@ def as_before(options: Options, plan: Plan) -> Options:
     given, layouts = flatten_overrides(options.features), dict(options.layouts or {})
     columns = {column["name"]: column for column in plan.columns}
     for name, feature in metadata.flatten_features(tfds.features.FeaturesDict.from_json(plan.features)):
-        if name in given or type(feature) is not tfds.features.Tensor or None not in feature.shape:
+        is_unknown = type(feature) is tfds.features.Tensor and None in feature.shape
+        if name in given or not (is_unknown or type(feature) is tfds.features.Sequence):
             continue
         given[name] = feature
+        if not is_unknown:
+            continue
         layout = columns[name if name in columns else f"{name}/value"]["source_layout"]
         if layout:
             layouts.setdefault(name, layout)
@@ -221,10 +225,7 @@ def _infer_feature(name: str, column: Array | Rows, shape: tuple[int | None, ...
             f'features={{"{name}": tfds.features.Scalar(dtype=..., optional=True)}}'
         )
     if column.dtype == object and isinstance(column, Rows) and column.ndim == 1:
-        raise SchemaError(
-            f"feature {name!r}: rows are nested lists; say what they hold: "
-            f'features={{"{name}": tfds.features.Sequence(tfds.features.Sequence(...))}}'
-        )
+        return infer_sequence(name, column.arrays)
     if column.dtype == object:
         is_text = source_dtype(column) == "str"
         return tfds.features.Text() if is_text and not shape else tfds.features.Tensor(shape=shape, dtype=np.object_)

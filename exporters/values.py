@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,3 +116,65 @@ def check_labels(array: Array, feature: Any, name: str, where: str) -> None:
             f"{where}, feature {name!r}: class label {bad} (row {row}) is not between 0 and {feature.num_classes - 1}; "
             "give ClassLabel as many names as there are classes"
         )
+
+
+def check_exact(feature: Any, value: Any, name: str, where: str, number: int) -> None:
+    """Raises SchemaError where TFDS's encoders would change a value without a word.
+
+    They turn whatever is no array of the right dtype into one: 4.5 into the int64 4, 0.1 into the nearest float32, 2 into
+    two NUL bytes of text.
+    """
+    for leaf, part in _leaves(feature, value):
+        wanted = np.dtype(leaf.np_dtype)
+        is_text = wanted.kind == "O"
+        try:
+            given = part if isinstance(part, np.ndarray) else np.array(part, object if is_text else None)
+        except ValueError:  # lists of different lengths, which TFDS refuses in words of its own
+            continue
+        if given.size and given.dtype != wanted and not _holds(wanted, given):
+            odd = next((item for item in given.ravel().tolist() if not _holds(wanted, np.array(item))), given.dtype.name)
+            raise SchemaError(
+                f"{where}, feature {name!r}, row {number}: {leaf!r} would not hold {odd!r} exactly; convert it in the "
+                "dataset, or declare a feature that does"
+            )
+        if given.size and is_text and not all(isinstance(item, str | bytes) for item in given.ravel().tolist()):
+            odd = next(item for item in given.ravel().tolist() if not isinstance(item, str | bytes))
+            raise SchemaError(
+                f"{where}, feature {name!r}, row {number}: expected text, got {odd!r}; convert it in the dataset, or declare "
+                "a feature that holds it"
+            )
+
+
+def _leaves(feature: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+    """The tensors of a feature with what is given for each; nothing of what has an encoder of its own."""
+    if value is None:
+        return
+    if isinstance(feature, tfds.features.FeaturesDict):
+        for key in feature.keys() & value.keys() if isinstance(value, Mapping) else ():
+            yield from _leaves(feature[key], value[key])
+    elif type(feature) in (tfds.features.Sequence, tfds.features.Dataset):
+        inner = feature.feature
+        if isinstance(value, np.ndarray):
+            yield from _leaves(inner, value)
+        elif isinstance(value, Mapping) and isinstance(inner, tfds.features.FeaturesDict):
+            for key in inner.keys() & value.keys():
+                yield from _leaves(tfds.features.Sequence(inner[key]), value[key])
+        elif isinstance(value, list | tuple):
+            for item in value:
+                yield from _leaves(inner, item)
+    elif type(feature) in (tfds.features.Tensor, tfds.features.Scalar, tfds.features.Text, tfds.features.ClassLabel):
+        is_name = isinstance(feature, tfds.features.ClassLabel) and isinstance(value, str | bytes)
+        if not is_name:
+            yield feature, value
+
+
+def _holds(dtype: np.dtype[Any], given: Array) -> bool:
+    """Whether an array is the same in another dtype. A number with a point is none of the integers."""
+    ranks = "biufc"
+    kind, other = given.dtype.kind, "f" if dtype.kind == "V" else dtype.kind  # bfloat16 calls itself V
+    if kind not in ranks or other not in ranks or (kind in "fc" and ranks.index(other) < ranks.index(kind)):
+        return False
+    with np.errstate(all="ignore"):
+        cast = given.astype(dtype)
+        back = cast.astype(given.dtype)
+    return bool(np.all((back == given) | ((given != given) & (cast != cast))))

@@ -76,6 +76,15 @@ class Value:
         is_tensor = type(self.feature) is tfds.features.Tensor and self.feature._encoding == tfds.features.Encoding.BYTES
         return self.decoder is None and is_tensor and len(self.specs) == 2
 
+    @functools.cached_property
+    def _nested_tensor(self) -> Any:
+        """The encoded tensors in sequences of sequences, which TFDS does not decode in NumPy; None if the feature is none."""
+        leaf, depth = self.feature, 0
+        while type(leaf) is tfds.features.Sequence:
+            leaf, depth = leaf.feature, depth + 1
+        is_encoded = type(leaf) is tfds.features.Tensor and leaf._encoding != tfds.features.Encoding.NONE
+        return leaf if self.decoder is None and is_encoded and depth > 1 else None
+
     def decode(self, stored: Sequence[Any]) -> Any:
         """The value, of one stored value of each of its columns as `RowReader` gives it."""
         if self.is_direct:
@@ -91,6 +100,8 @@ class Value:
             for key, info in metadata.flat_info(self.name, self.feature).items()
         }
         example = parts[""] if "" in parts else metadata.nest(parts)
+        if self._nested_tensor is not None:
+            return _decode_nested(example, self._nested_tensor)
         if isinstance(self.feature, tfds.features.Sequence | tfds.features.FeaturesDict):
             tree = tfds.features.FeaturesDict({"feature": self.feature})
             decoders = None if self.decoder is None else {"feature": self.decoder}
@@ -103,6 +114,14 @@ class Value:
 
 def _is_bytes(spec: Any) -> bool:
     return bool(spec.np_dtype == np.object_) and spec.shape == ()
+
+
+def _decode_nested(value: Any, feature: Any) -> Any:
+    """Nested lists of arrays of encoded tensors, decoded."""
+    if isinstance(value, list):
+        return [_decode_nested(item, feature) for item in value]
+    decoded = [feature.decode_example_np(item) for item in value]
+    return np.stack(decoded) if decoded else np.empty((0, *feature.shape), feature.np_dtype)
 
 
 def _assemble(key: str, info: Any, columns: Mapping[str, Any]) -> Any:

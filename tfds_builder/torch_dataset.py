@@ -153,20 +153,22 @@ class _Way:
         """The value of one row, of its columns as `RowReader` gives them."""
         if self.is_label:
             return _torch().tensor(stored[0], dtype=self._torch_dtype)
-        return self._restore_value(self.value.decode(stored))
+        return self._restore_value(self.value.decode(stored), self.value.feature)
 
-    def _restore_value(self, value: Any) -> Any:
+    def _restore_value(self, value: Any, feature: Any) -> Any:
         """A decoded value as what it was made of: tensors, strings, and dicts and lists of those."""
+        while isinstance(feature, tfds.features.Sequence):
+            feature = feature.feature
         if isinstance(value, Mapping):
-            return {key: self._restore_value(item) for key, item in value.items()}
+            return {key: self._restore_value(item, feature[key]) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._restore_value(item) for item in value]
+            return [self._restore_value(item, feature) for item in value]
         if isinstance(value, np.ndarray) and value.dtype != object:
             own = value if value.flags.writeable else value.copy()
             return self._to_tensor(self._to_source(own[None]))[0]
         if isinstance(value, np.ndarray | bytes):
             strings = value if isinstance(value, bytes) else value.tolist()
-            is_text = self.column.source_dtype == "str" or isinstance(self.value.feature, tfds.features.FeaturesDict)
+            is_text = self.column.source_dtype == "str" or (not self.value.is_direct and isinstance(feature, tfds.features.Text))
             return _to_text([strings])[0] if is_text else strings
         return _torch().tensor(value) if isinstance(value, int | float | np.generic) else value
 
