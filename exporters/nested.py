@@ -1,12 +1,13 @@
-"""Rows that are lists of lists, or lists of arrays of different lengths: the `Sequence` they are.
+"""Rows that are lists of lists, of dicts, or of arrays of different shapes: the `Sequence` they are.
 
-[[1, 2], [3]]                                    ->  Sequence(Sequence(Tensor(shape=(), dtype=int64)))
-[array of 2 float32, array of 1 float32]         ->  Sequence(Sequence(Tensor(shape=(), dtype=float32)))
+[[1, 2], [3]]                                ->  Sequence(Sequence(Tensor(shape=(), dtype=int64)))
+[{"id": 1, "box": [0.5, 2.0]}, ...]          ->  Sequence({"id": int64, "box": Sequence(float64)})
+[array of 2 float32, array of 1 float32]     ->  Sequence(Sequence(Tensor(shape=(), dtype=float32)))
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,54 +16,79 @@ import tensorflow_datasets as tfds
 from exporters.errors import SchemaError
 
 
-def infer_sequence(name: str, rows: Iterable[Any]) -> Any:
-    """The feature of rows of nested lists: a `Sequence` a level, arrays whole where all have one shape.
+def infer_sequence(name: str, values: Sequence[Any]) -> Any:
+    """The feature of values that all lie at one place of the rows of a first batch.
+
+    Lists become a `Sequence`, dicts a dict of features, arrays stay whole where all have one shape.
 
     Args:
       name: of the feature, for errors.
-      rows: of the first batch, lists of lists, or of arrays.
+      values: lists, dicts, arrays, numbers, str or bytes.
 
     Raises:
       SchemaError: it cannot be told, or no feature holds them exactly.
     """
-    found: set[tuple[int, Any, tuple[int, ...]]] = set()
-    depth = max((_walk(row, 0, found) for row in rows), default=0)
-    shapes = {shape for _, _, shape in found}
-    shape = shapes.pop() if len(shapes) == 1 else ()
-    depths = {level if shape else level + len(own) for level, _, own in found}
-    dtypes = {dtype for _, dtype, _ in found}
-    if dtypes == {np.dtype(np.int64), np.dtype(np.float64)}:  # [1, 2.5] is a list of floats
+    items = [
+        value.item() if isinstance(value, np.ndarray) and value.dtype == object and not value.ndim else value for value in values
+    ]
+    kinds = {_kind(item) for item in items}
+    if kinds == {"lists", "arrays"} and all(isinstance(item, list | tuple) or np.ndim(item) for item in items):
+        kinds = {"lists"}
+    if kinds == {"lists"}:
+        return tfds.features.Sequence(infer_sequence(name, [part for item in items for part in item]))
+    if kinds == {"dicts"}:
+        return _infer_dict(name, items)
+    arrays = [np.asarray(item) for item in items]
+    shapes = {array.shape for array in arrays}
+    dtypes = {array.dtype for array in arrays}
+    if kinds == {"arrays"} and dtypes == {np.dtype(np.int64), np.dtype(np.float64)}:  # [1, 2.5] is a list of floats
         dtypes = {np.dtype(np.float64)}
-    if len(depths) != 1 or len(dtypes) != 1 or max(depths) < depth:
-        kinds = sorted({f"{dtype} in {level + len(own)} lists" for level, dtype, own in found})
-        raise SchemaError(
-            f"feature {name!r}: rows are nested lists of {' and '.join(kinds) or 'nothing but empty lists'}; say what they hold: "
-            f'features={{"{name}": tfds.features.Sequence(tfds.features.Sequence(...))}}'
+    if len(kinds) != 1 or len({len(shape) for shape in shapes}) != 1 or (kinds == {"arrays"} and len(dtypes) != 1):
+        found = " and ".join(
+            sorted(
+                {str(array.dtype) if _kind(item) == "arrays" else _kind(item) for item, array in zip(items, arrays, strict=True)}
+            )
         )
-    feature = _leaf(dtypes.pop(), shape)
-    for _ in range(depths.pop()):
+        raise SchemaError(
+            f"feature {name!r}: its lists hold {found or 'nothing, in the first batch'}; say what they hold: "
+            f'features={{"{name}": tfds.features.Sequence(...)}}'
+        )
+    shape = shapes.pop() if len(shapes) == 1 else None
+    feature = _leaf(kinds.pop(), dtypes.pop(), shape or ())
+    for _ in range(arrays[0].ndim if shape is None else 0):
         feature = tfds.features.Sequence(feature)
     return feature
 
 
-def _walk(value: Any, level: int, found: set[tuple[int, Any, tuple[int, ...]]]) -> int:
-    """Notes how deep the values of a row lie, of which dtype and shape they are; returns how deep its lists go."""
-    if isinstance(value, np.ndarray) and value.dtype == object and not value.ndim:
-        value = value.item()
+def _infer_dict(name: str, items: Sequence[Mapping[str, Any]]) -> Any:
+    keys = list(items[0])
+    for item in items:
+        if set(item) != set(keys):
+            raise SchemaError(
+                f"feature {name!r}: its dicts have different keys, {sorted(map(str, keys))} and {sorted(map(str, item))}; "
+                "give all the same"
+            )
+    odd = next((key for key in keys if not isinstance(key, str) or "/" in key), None)
+    if odd is not None:
+        raise SchemaError(f"feature {name!r}: the key {odd!r} cannot be a feature's name; rename it in collate_fn")
+    return {key: infer_sequence(f"{name}/{key}", [item[key] for item in items]) for key in keys}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "dicts"
     if isinstance(value, list | tuple):
-        return max((_walk(item, level + 1, found) for item in value), default=level + 1)
-    array = np.asarray(value)
-    dtype = "text" if isinstance(value, str) else "bytes" if isinstance(value, bytes) else array.dtype
-    if array.size:
-        found.add((level, dtype, array.shape))
-    return level
+        return "lists"
+    if isinstance(value, str | bytes):
+        return "str" if isinstance(value, str) else "bytes"
+    return "None" if value is None else "arrays"
 
 
-def _leaf(dtype: Any, shape: tuple[int, ...]) -> Any:
+def _leaf(kind: str, dtype: Any, shape: tuple[int, ...]) -> Any:
     """What lies in the innermost lists: TFDS keeps integers and float32 exactly by themselves, whatever else as bytes."""
-    if dtype == "text":
+    if kind == "str":
         return tfds.features.Text()
-    if dtype == "bytes" or dtype.kind == "O":
+    if kind == "bytes" or dtype.kind == "O":
         return tfds.features.Tensor(shape=shape, dtype=np.object_)
     is_exact = dtype.kind == "b" or dtype == np.float32 or (dtype.kind in "iu" and dtype != np.uint64)
     encoding = tfds.features.Encoding.NONE if is_exact else tfds.features.Encoding.BYTES

@@ -10,6 +10,7 @@ Nothing here knows torch: a tensor is what has a shape and a dtype.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,8 @@ def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
     """Structural names of the lists of a first batch that are lists of rows; `""` is the batch itself.
 
     A list is one if it has an item for each row, all items are alike, and they cannot be features: as features they
-    would all have that many rows. A list of mappings is one in any case.
+    would all have that many rows. A list of mappings is one in any case, and a tuple of arrays, or a list of arrays of different
+    shapes, within a batch: three images of three channels are no three features.
 
     Args:
       raw: the first batch.
@@ -95,36 +97,45 @@ def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
 def _find(value: Any, path: str, rows: int | None) -> Iterator[str]:
     if _is_array(value) or (not isinstance(value, Mapping | list | tuple) and not dataclasses.is_dataclass(value)):
         return
-    if _is_row_list(value, rows):
+    if _is_row_list(value, path, rows):
         yield path
         return
     for name, item in _parts(value):
         yield from _find(item, f"{path}/{name}" if path else name, rows)
 
 
-def _is_row_list(value: Any, rows: int | None) -> bool:
+def _is_row_list(value: Any, path: str, rows: int | None) -> bool:
     if not isinstance(value, list | tuple) or hasattr(value, "_fields") or not value or (rows is not None and len(value) != rows):
         return False
     items = [item for item in value if item is not None]
     if not items or any(map(is_scalar, items)):
         return bool(items) and len(items) < len(value) and all(map(is_scalar, items))  # values, some of them None
-    if len({_kind(item) for item in items}) > 1:
-        return False
+    if not _are_alike(items) or (isinstance(value, tuple) and not path and isinstance(items[0], list | tuple)):
+        return False  # a tuple of lists is what `zip(*rows)` makes: a feature each
     sizes = {size for item in items for size in _leading_sizes(item)}
     if rows is not None:
-        return sizes != {rows} or isinstance(items[0], Mapping)
+        differ = isinstance(value, tuple) or len({tuple(item.shape) for item in items if _is_array(item)}) > 1
+        return sizes != {rows} or isinstance(items[0], Mapping) or (bool(path) and _is_array(items[0]) and differ)
     return len(sizes) > 1 or None in sizes or (_is_array(items[0]) and len({tuple(item.shape) for item in items}) > 1)
 
 
-def _kind(item: Any) -> Any:
-    """What items of one list must have in common to be rows."""
+def _are_alike(items: Sequence[Any], deep: bool = False) -> bool:
+    """Whether the items of a list have what rows have in common: dtype and axes of arrays, keys, and in structures the kind
+    of each part."""
+    items = [item for item in items if item is not None]
+    if not all(isinstance(item, list | tuple) and not hasattr(item, "_fields") for item in items):
+        return len({_kind(item, deep) for item in items}) < 2
+    if len({len(item) for item in items}) == 1:
+        return all(_are_alike(parts, deep=True) for parts in zip(*items, strict=True))
+    return _are_alike([part for item in items for part in item], deep=True)
+
+
+def _kind(item: Any, deep: bool) -> Any:
     if _is_array(item):
-        return str(item.dtype), len(item.shape)
+        return "array" if deep else (str(item.dtype), len(item.shape))
     if isinstance(item, Mapping):
-        return frozenset(item)
-    if isinstance(item, list | tuple) and (not item or is_scalar(item[0])):
-        return "values"
-    return type(item), len(item) if isinstance(item, list | tuple) else 0
+        return "dict" if deep else frozenset(item)
+    return "number" if isinstance(item, numbers.Number) else type(item)
 
 
 def _leading_sizes(item: Any) -> Iterator[int | None]:

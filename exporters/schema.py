@@ -241,7 +241,7 @@ def _describe(field: AnyField, batch: Batch, names: Mapping[str, str]) -> str:
     if isinstance(feature, tfds.features.ClassLabel):
         what = f"ClassLabel of {feature.num_classes} classes"
     elif isinstance(field, TreeField):
-        what = f"{feature!r}"[:120].replace("\n", " ")
+        what = " ".join(f"{feature!r}".split())[:120]
     elif metadata.is_direct(feature) or isinstance(field, RaggedField):
         shape = tuple(feature.shape) if isinstance(field, RaggedField) else shape
         what = f"{type(feature).__name__} {column.dtype}" + (f" {shape}" if shape and not field.layout else "")

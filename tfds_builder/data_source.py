@@ -77,13 +77,9 @@ class Value:
         return self.decoder is None and is_tensor and len(self.specs) == 2
 
     @functools.cached_property
-    def _nested_tensor(self) -> Any:
-        """The encoded tensors in sequences of sequences, which TFDS does not decode in NumPy; None if the feature is none."""
-        leaf, depth = self.feature, 0
-        while type(leaf) is tfds.features.Sequence:
-            leaf, depth = leaf.feature, depth + 1
-        is_encoded = type(leaf) is tfds.features.Tensor and leaf._encoding != tfds.features.Encoding.NONE
-        return leaf if self.decoder is None and is_encoded and depth > 1 else None
+    def _decoders(self) -> Any:
+        """What TFDS's `decode_example_np` is told of the feature: the given decoder, or what TFDS lacks for its parts."""
+        return self.decoder if self.decoder is not None else _missing_decoders(self.feature)
 
     def decode(self, stored: Sequence[Any]) -> Any:
         """The value, of one stored value of each of its columns as `RowReader` gives it."""
@@ -100,11 +96,9 @@ class Value:
             for key, info in metadata.flat_info(self.name, self.feature).items()
         }
         example = parts[""] if "" in parts else metadata.nest(parts)
-        if self._nested_tensor is not None:
-            return _decode_nested(example, self._nested_tensor)
         if isinstance(self.feature, tfds.features.Sequence | tfds.features.FeaturesDict):
             tree = tfds.features.FeaturesDict({"feature": self.feature})
-            decoders = None if self.decoder is None else {"feature": self.decoder}
+            decoders = None if self._decoders is None else {"feature": self._decoders}
             return tree.decode_example_np({"feature": example}, decoders=decoders)["feature"]
         if self.decoder is None:
             return self.feature.decode_example_np(example)
@@ -116,12 +110,29 @@ def _is_bytes(spec: Any) -> bool:
     return bool(spec.np_dtype == np.object_) and spec.shape == ()
 
 
-def _decode_nested(value: Any, feature: Any) -> Any:
-    """Nested lists of arrays of encoded tensors, decoded."""
-    if isinstance(value, list):
-        return [_decode_nested(item, feature) for item in value]
-    decoded = [feature.decode_example_np(item) for item in value]
-    return np.stack(decoded) if decoded else np.empty((0, *feature.shape), feature.np_dtype)
+class _NestedTensorDecoder:
+    """Decodes encoded tensors in sequences of sequences, which TFDS does not do in NumPy; as a `tfds.decode.Decoder` does."""
+
+    def setup(self, *, feature: Any) -> None:
+        self._feature = feature
+
+    def decode_ragged_example_np(self, value: Any) -> Any:
+        """Nested lists of arrays of strings as nested lists of arrays."""
+        if isinstance(value, list):
+            return [self.decode_ragged_example_np(item) for item in value]
+        decoded = [self._feature.decode_example_np(item) for item in value]
+        return np.stack(decoded) if decoded else np.empty((0, *self._feature.shape), self._feature.np_dtype)
+
+
+def _missing_decoders(feature: Any, depth: int = 0) -> Any:
+    """A `_NestedTensorDecoder` wherever in a feature one is needed, nested as `decoders=` are; None if nowhere."""
+    while isinstance(feature, tfds.features.Sequence):
+        feature, depth = feature.feature, depth + 1
+    if isinstance(feature, tfds.features.FeaturesDict):
+        found = {key: _missing_decoders(item, depth) for key, item in feature.items()}
+        return {key: item for key, item in found.items() if item is not None} or None
+    is_encoded = type(feature) is tfds.features.Tensor and feature._encoding != tfds.features.Encoding.NONE
+    return _NestedTensorDecoder() if is_encoded and depth > 1 else None
 
 
 def _assemble(key: str, info: Any, columns: Mapping[str, Any]) -> Any:

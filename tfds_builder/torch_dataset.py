@@ -155,14 +155,23 @@ class _Way:
             return _torch().tensor(stored[0], dtype=self._torch_dtype)
         return self._restore_value(self.value.decode(stored), self.value.feature)
 
-    def _restore_value(self, value: Any, feature: Any) -> Any:
-        """A decoded value as what it was made of: tensors, strings, and dicts and lists of those."""
+    def _restore_value(self, value: Any, feature: Any, depth: int = 0) -> Any:
+        """A decoded value as what it was made of: tensors, strings, and dicts and lists of those.
+
+        Args:
+          value: as TFDS's decoding in NumPy gives it.
+          feature: whose value it is.
+          depth: how many sequences the feature lies in, below those that are lists already.
+        """
         while isinstance(feature, tfds.features.Sequence):
-            feature = feature.feature
+            feature, depth = feature.feature, depth + 1
         if isinstance(value, Mapping):
-            return {key: self._restore_value(item, feature[key]) for key, item in value.items()}
+            return {key: self._restore_value(item, feature[key], depth) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._restore_value(item, feature) for item in value]
+            is_array = not isinstance(feature, tfds.features.FeaturesDict) and np.dtype(feature.np_dtype).kind not in "OSU"
+            if is_array and depth == 1 and None not in feature.shape:
+                return self._to_tensor(np.array(value, feature.np_dtype).reshape(-1, *feature.shape))
+            return [self._restore_value(item, feature, depth - 1) for item in value]
         if isinstance(value, np.ndarray) and value.dtype != object:
             own = value if value.flags.writeable else value.copy()
             return self._to_tensor(self._to_source(own[None]))[0]

@@ -88,6 +88,53 @@ def test_text_in_sequences_of_dicts_comes_back_as_str(format, publish):
         assert torch.equal(dataset[number]["x"]["id"], row["x"]["id"])
 
 
+def annotations(index):
+    """What `torchvision.datasets.CocoDetection` gives: an image, and a list of dicts."""
+    found = [
+        {"bbox": [0.5, 1, 2, 3], "category_id": k, "name": "é" * k, "segmentation": [[0.5, 1.0]] * k}
+        for k in range(index % 3 + 1)
+    ]
+    return torch.full((3, 4 + index % 2, 8), index, dtype=torch.uint8), found
+
+
+COLLATES = {
+    "zip": lambda rows: tuple(zip(*rows, strict=True)),
+    "list": list,
+    "dict of lists": lambda rows: {"image": [row[0] for row in rows], "label": [row[1] for row in rows]},
+}
+
+
+@pytest.mark.needs_tensorflow
+@pytest.mark.parametrize("collate", COLLATES)
+@pytest.mark.parametrize("batch_size", [2, 3])
+def test_lists_of_annotations(collate, batch_size, format, publish):
+    """Each example's list of dicts becomes a sequence of dicts, also where a batch has as many rows as features."""
+    loader = DataLoader([annotations(index) for index in range(7)], batch_size=batch_size, collate_fn=COLLATES[collate])
+    result = publish(loader, format, on_hazard="ignore")
+    ds = tfds_builder.builder_from_directory(result.path).as_dataset(split="train")
+    for index, example in enumerate(tfds.as_numpy(ds)):
+        image, found = annotations(index)
+        assert np.array_equal(example["image"], image.permute(1, 2, 0).numpy())
+        for key, values in example["label"].items():
+            assert to_lists(values) == [annotation[key] for annotation in found], key
+    image, label = tfds_builder.as_torch(result.path, as_supervised=True)[5] if collate != "dict of lists" else (None, None)
+    if label is not None:
+        assert torch.equal(image, annotations(5)[0])
+        assert label["name"] == ["", "é", "éé"]
+        assert torch.equal(label["category_id"], torch.arange(3))
+
+
+@pytest.mark.parametrize("batch_size", [2, 3])
+def test_a_tuple_of_tuples_is_a_feature_each(batch_size, publish, read_back):
+    """What `zip(*rows)` makes of pairs that are alike is two features, also where a batch has two rows."""
+    rows = [(torch.full((3, 5 + n, 8), n, dtype=torch.uint8), torch.full((3, 5 + n, 8), 9, dtype=torch.uint8)) for n in range(4)]
+    loader = DataLoader(rows, batch_size=batch_size, collate_fn=COLLATES["zip"])
+    result = publish(loader, on_hazard="ignore", layouts={"label": "NCHW"})
+    found = read_back(result)
+    assert sorted(name.split("/")[0] for name in found) == ["image", "label"]
+    assert set(np.unique(np.asarray(found["label"].values))) == {9}
+
+
 UNCLEAR = {
     "only empty lists": [[[]], []],
     "values at two depths": [[[1], 2]],
@@ -99,7 +146,7 @@ UNCLEAR = {
 @pytest.mark.parametrize("case", UNCLEAR)
 def test_unclear_nesting(case, refuses):
     """Nested lists that could be this or that are refused, with the line that says which."""
-    refuses(loader_of_rows([{"x": row} for row in UNCLEAR[case]]), exporters.SchemaError, "'x'", "features=", "Sequence")
+    refuses(loader_of_rows([{"x": row} for row in UNCLEAR[case]]), exporters.SchemaError, "'x", "features=", "Sequence")
 
 
 INEXACT = {
