@@ -12,6 +12,7 @@ it the contestants take turns, round after round, so that what else the machine 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -43,6 +44,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--picture", type=pathlib.Path, help="also draw the tables of contestants (.svg, .png)")
     parser.add_argument("--small", action="store_true", help="a twenty-fifth of the examples")
     parser.add_argument("--dir", type=pathlib.Path, help="where to write (default: the system's temporary directory)")
+    parser.add_argument(
+        "--batched", action="store_true", help="a dataset that fetches whole batches: the least a DataLoader can cost"
+    )
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)  # no header: one of several processes
     return parser.parse_args()
 
@@ -54,6 +58,7 @@ def run_workload(arguments: argparse.Namespace, out: pathlib.Path) -> list[repor
 
     workload = workloads.WORKLOADS[arguments.workload]
     workload = workload.shrink() if arguments.small else workload
+    workload = dataclasses.replace(workload, batched=arguments.batched and not workload.jpeg)
     missing = workloads.missing_dependency(workload)
     if missing is not None:
         print(f"workload {workload.key} is left out: it needs {missing}", file=sys.stderr)
