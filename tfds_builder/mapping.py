@@ -3,7 +3,7 @@
 Files are mapped, whole and read-only. Pages are brought in by one call that lets go of the
 interpreter lock (`MADV_POPULATE_READ`, man 2 madvise, Linux 5.14), not by faults in the middle of a
 copy; and what is kept mapped is bounded. A file that cannot be mapped (an address space limit, a
-file system without mmap) is read with `preadv` instead.
+file system without mmap), or must not be, so that there is room for what is read, is read with `preadv` instead.
 
 Rows are always copied out. TensorFlow would take them as they lie in the file, but it also writes
 into what it is given: an operation may put its result where its input was, and a slice of a tensor
@@ -21,6 +21,7 @@ import os
 import pathlib
 import resource
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -49,6 +50,8 @@ _RANDOM_BYTES = 64 * 1024**3
 costs twenty times as much as reading it."""
 _CHUNK = 1024 * 1024
 """Pages are brought in, and remembered to be in, by chunks of this size."""
+_TRIES, _PAUSE = 50, 0.02
+"""How often memory is asked for before it is an error, and the seconds between."""
 _MADV_POPULATE_READ = 22
 _REFUSALS = (errno.ENOMEM, errno.ENODEV, errno.EAGAIN, errno.EPERM)
 """Why a file that can be read may not be mapped (man 2 mmap)."""
@@ -106,13 +109,15 @@ class Buffers:
                 if size <= taken.size:
                     self._bytes -= taken.size
                     return taken
-        try:
-            return _anonymous(size)
-        except OSError:
-            self._free.clear()
-            self._bytes = 0
-            self._relieve()
-            return _anonymous(size)
+        for _ in range(_TRIES):
+            try:
+                return _anonymous(size)
+            except OSError:
+                self._free.clear()
+                self._bytes = 0
+                self._relieve()
+                time.sleep(_PAUSE)  # until another thread has read what it holds mapped
+        return _anonymous(size)
 
     def give_back(self, memory: Array) -> None:
         """Keeps memory for the next one who asks, unless enough is kept already or nobody is expected."""
@@ -208,9 +213,9 @@ class Files:
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
-        self._directory, self.buffers = directory, Buffers(self.let_go)
+        self._directory, self.buffers = directory, Buffers(self._stop_mapping)
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
-        self._bytes = 0
+        self._bytes, self._maps = 0, True
         self._lock = threading.RLock()
         _ALL_FILES.add(self)
 
@@ -259,6 +264,8 @@ class Files:
                 self._mappings.move_to_end(file.file)
                 return self._mappings[file.file]
             check_file(self._directory, file)
+            if not self._maps:
+                return None
             limit = _random_bytes() if at_random else _BYTES
             while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > limit):
                 _, mapping = self._mappings.popitem(last=False)
@@ -285,6 +292,11 @@ class Files:
         with self._lock:
             self._mappings.clear()
             self._bytes = 0
+
+    def _stop_mapping(self) -> None:
+        """Reads with `preadv` from now on: mapped files have left no address space for what is read of them."""
+        self._maps = False
+        self.let_go()
 
     def close(self) -> None:
         """Lets go of everything, also of what is still lent when it comes back. A later read opens what it needs again."""

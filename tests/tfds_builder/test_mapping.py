@@ -234,3 +234,27 @@ print("whole")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "whole\n", done.stderr
+
+
+def test_memory_that_mapped_files_leave_no_room_for(file, tmp_path, monkeypatch):
+    """Where there is no memory for what is read because other threads have files mapped, it is asked for again until they are
+    done; and nothing is mapped from then on."""
+    files, waits, make = Files(tmp_path), [], mapping._anonymous
+    held = files.view(file, 0, 100)  # what another thread is reading
+
+    def scarce(size):
+        if len(waits) < 3:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return make(size)
+
+    monkeypatch.setattr(mapping, "_anonymous", scarce)
+    monkeypatch.setattr(mapping.time, "sleep", waits.append)
+    assert files.buffers.empty(1024, 1024).shape == (1024, 1024)
+    assert len(waits) == 3
+    assert held.tobytes() == bytes(range(100))
+    assert files.view(file, 64, 12736).tobytes() == (tmp_path / "shard").read_bytes()[64:12736]
+    assert files.map(file) is None
+    waits.clear()
+    monkeypatch.setattr(mapping, "_TRIES", 2)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        files.buffers.empty(1024, 2048)
