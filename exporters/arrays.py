@@ -88,12 +88,17 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
     kinds = {_number_kind(value) for value in values}
     if len(kinds) > 1 and kinds != {"int", "float"}:
         raise LoaderError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
+    if len(set(map(type, values))) > 1:  # NumPy would find them a type of its own
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if kinds == {"int"} and all(isinstance(value, int) for value in values):
         try:
             return np.array(values, dtype=np.int64)
         except OverflowError:
             raise LoaderError(f"{where}: {shown(path)} has an int that does not fit into int64") from None
-    array = check_array(np.array(values), path, where)
+    try:
+        array = check_array(np.array(values, None if kinds != {"int", "float"} else np.float64), path, where)
+    except OverflowError:
+        raise LoaderError(f"{where}: {shown(path)} has an int that does not fit into float64") from None
     if any(converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)):
         raise LoaderError(f"{where}: {shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
     return array

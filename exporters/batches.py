@@ -6,7 +6,6 @@ the batch's own memory wherever that is possible; nothing is copied or permuted 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 
 from exporters.arrays import Array, Encoded, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
-from exporters.rows import Rows, RowValues, find_row_lists, split_rows, stack, top_names
+from exporters.rows import EMPTY, Rows, RowValues, split_rows, stack, top_names
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
@@ -45,27 +44,13 @@ class Batch:
     encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
 
 
-def row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
-    """Structural names of the lists of a loader's first batch that have an item a row; see `find_row_lists`.
-
-    PyTorch's own `collate_fn` makes none: it stacks.
-    """
-    if getattr(loader.collate_fn, "__name__", "") == "default_collate":
-        return frozenset()
-    rows = getattr(loader, "batch_size", None)
-    if rows is not None:
-        with contextlib.suppress(Exception):  # datasets without a length fail in whatever way
-            rows = min(rows, len(loader.dataset))
-    return find_row_lists(raw, rows)
-
-
 def to_batch(raw: Any, split: str, number: int, row_lists: frozenset[str] = frozenset()) -> Batch:
     """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
 
     Args:
       raw: the batch.
       split, number: for errors.
-      row_lists: `row_lists_of` the first batch.
+      row_lists: `loader.row_lists_of` the first batch.
 
     Raises:
       LoaderError: it cannot be turned into columns (names the batch and the feature).
@@ -201,7 +186,7 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
         elif is_scalar(row):
             arrays.append(list_to_numpy([row], path, where).reshape(()))
         elif isinstance(row, list | tuple) and all(map(is_scalar, row)):
-            arrays.append(list_to_numpy(row, path, where) if len(row) else np.empty(0))
+            arrays.append(list_to_numpy(row, path, where) if len(row) else EMPTY)
         elif isinstance(row, list | tuple):
             arrays.append(None)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from exporters.errors import SchemaError
 from exporters.fields import AnyField, Field, PixelBoxes, RaggedField, TreeField, ragged_columns
 from exporters.layout import Layout
 from exporters.rows import Rows
-from exporters.values import check_class_names, column_of, source_dtype, stored_shape
+from exporters.values import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from tfds_builder import metadata
 from tfds_builder.manifest import DTYPE_BYTES, RAW, Column
 
@@ -36,6 +36,12 @@ def make_field(
     Raises:
       SchemaError: the feature contradicts the data, or cannot be stored bit-exact.
     """
+    is_optional = getattr(feature, "_optional", False) and isinstance(feature, _F.Tensor)
+    if is_optional and (None in feature._shape or feature._encoding != _F.Encoding.NONE):
+        raise SchemaError(
+            f"feature {name!r}: TFDS has no value that stands for None where a size is unknown or an encoding is given; leave "
+            "out optional=True, and give empty rows, or zeros and a mask"
+        )
     if type(feature) is _F.Tensor and feature.shape.count(None) > 1 and feature._encoding == _F.Encoding.NONE:
         raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size (got {feature.shape})')
     if set(sources) != {""} and not isinstance(feature, _F.Sequence | _F.FeaturesDict):
@@ -46,7 +52,7 @@ def make_field(
     boxes = _pixel_boxes(name, feature, batch, layouts)
     if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or _is_nested(batch.columns[sources[""]]):
         layout = layouts[sources[""]] if "" in sources else None
-        return TreeField(name, feature, _tree_columns(name, feature), layout, dict(sources), boxes)
+        return TreeField(name, feature, _tree_columns(name, feature, sources, batch), layout, dict(sources), boxes)
     source = sources[""]
     column, layout = batch.columns[source], layouts[source]
     shape = stored_shape(column, layout)
@@ -54,7 +60,7 @@ def make_field(
     if None in feature.shape and not isinstance(feature, _F.Image):
         columns = ragged_columns(name, feature, column, layout)
         return RaggedField(name, source, feature, columns, layout, _dtype_of(feature, column), _to_source(feature.shape, layout))
-    known = tuple(column.shape[1:]) if metadata.is_direct(feature) else _to_source(_merge(feature.shape, shape), layout)
+    known = tuple(column.shape[1:]) if metadata.is_direct(feature) else _to_source(merge_shapes(feature.shape, shape), layout)
     return Field(source, feature, _column(name, feature, column, layout), layout, column.dtype, known)
 
 
@@ -65,7 +71,9 @@ def _is_array_like(feature: Any) -> bool:
     if getattr(feature, "_optional", False) or not isinstance(feature.get_tensor_info(), _F.TensorInfo):
         return False
     if type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel):
-        return not feature._dynamic_shape or feature._encoding != _F.Encoding.ZLIB
+        return None not in feature.shape or feature._encoding != _F.Encoding.ZLIB
+    if None in feature.shape and getattr(feature, "_encoding", _F.Encoding.NONE) != _F.Encoding.NONE:
+        return False
     info = feature.get_serialized_info()
     return isinstance(info, _F.TensorInfo) and not info.sequence_rank and None not in info.shape
 
@@ -79,17 +87,10 @@ def _is_nested(column: Array | Rows) -> bool:
 def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
     """What dtype the rows of a ragged column must have: the feature's, or for labels and strings the loader's."""
     inner = feature.feature if type(feature) is _F.Sequence else feature
-    if type(inner) is _F.ClassLabel or column.dtype == object:
-        return column.dtype
+    if type(inner) is _F.ClassLabel or column.dtype == object or inner.np_dtype == np.object_:
+        return np.dtype(object) if inner.np_dtype == np.object_ else column.dtype
     dtype: np.dtype[Any] = np.dtype(inner.np_dtype)
     return dtype
-
-
-def _merge(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-    """The shape of rows that an encoder is given: None where any size is declared."""
-    if len(declared) != len(shape):
-        return shape
-    return tuple(None if want is None else got for want, got in zip(declared, shape, strict=True))
 
 
 def _to_source(shape: tuple[int | None, ...], layout: Layout | None) -> tuple[int | None, ...]:
@@ -99,6 +100,8 @@ def _to_source(shape: tuple[int | None, ...], layout: Layout | None) -> tuple[in
 
 def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[int | None, ...]) -> None:
     """Raises SchemaError where a feature contradicts the data or cannot be stored bit-exact."""
+    if _is_unknown(column) and None in feature.shape[:1]:
+        return
     inner = feature.feature if type(feature) is _F.Sequence else feature
     if isinstance(inner, _F.ClassLabel):
         axes = 2 if inner is not feature else 1
@@ -144,10 +147,21 @@ def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None)
     return Column(**{**vars(column), **facts})
 
 
-def _tree_columns(name: str, feature: Any) -> tuple[Column, ...]:
+def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Batch) -> tuple[Column, ...]:
+    """What is stored of a feature with an encoder of its own, each column with the dtype that the loader gave there."""
     specs = metadata.serialized_specs(name, feature)
     labels = dict(metadata.class_labels(feature, name))
-    return tuple(column_of(key, spec, labels.get(key, feature)) for key, spec in sorted(specs.items()))
+    given = {f"{name}/{path}" if path else name: batch.columns[source] for path, source in sources.items()}
+    known = {key: source_dtype(part) for key, part in given.items() if part.dtype != object and not _is_unknown(part)}
+    columns = []
+    for key, spec in sorted(specs.items()):
+        source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")
+        columns.append(Column(**{**vars(column_of(key, spec, labels.get(key, feature))), "source_dtype": source}))
+    return tuple(columns)
+
+
+def _is_unknown(column: Array | Rows) -> bool:
+    return isinstance(column, Rows) and column.is_unknown
 
 
 def _pixel_boxes(name: str, feature: Any, batch: Batch, layouts: Mapping[str, Layout | None]) -> PixelBoxes | None:
@@ -156,7 +170,7 @@ def _pixel_boxes(name: str, feature: Any, batch: Batch, layouts: Mapping[str, La
     Raises:
       SchemaError: there is no image, or several.
     """
-    paths = list(_box_paths(feature))
+    paths = list(metadata.box_paths(feature))
     if not paths:
         return None
     images = [
@@ -170,15 +184,3 @@ def _pixel_boxes(name: str, feature: Any, batch: Batch, layouts: Mapping[str, La
     layout = layouts[images[0]]
     assert layout is not None
     return PixelBoxes(paths[0], images[0], layout)
-
-
-def _box_paths(feature: Any, path: str = "") -> Iterator[str]:
-    """Where in a feature TFDS wants boxes in its own format (ymin, xmin, ymax, xmax, between 0 and 1)."""
-    if isinstance(feature, _F.BBoxFeature):
-        if feature.bbox_format is not None and feature.bbox_format.value == "REL_YXYX":
-            yield path
-    elif isinstance(feature, _F.Sequence):
-        yield from _box_paths(feature.feature, path)
-    elif isinstance(feature, _F.FeaturesDict):
-        for key, item in feature.items():
-            yield from _box_paths(item, f"{path}/{key}" if path else key)

@@ -65,8 +65,14 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
                 f"{where}, feature {name!r}, row {number}: bytes that are neither JPEG nor PNG, BMP or GIF cannot pass as an "
                 "encoded image; decode them in the dataset"
             )
+        fault = _find_fault(value, feature.shape)
+        if fault:
+            raise SchemaError(f"{where}, feature {name!r}, row {number}: the encoded image {fault}; leave it out of the dataset")
         return value
     encode = _pillow_encoder(feature) or feature.encode_example
+    if isinstance(feature, tfds.features.Audio) and isinstance(value, np.ndarray | list):  # TFDS forgets its encoding
+        value = np.asarray(value, feature.np_dtype)
+        encode = functools.partial(tfds.features.Tensor.encode_example, feature)
     try:
         return encode(value)
     except ImportError as error:
@@ -76,9 +82,27 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
             f'pip install "torch2tfds[{extra}]"'
         ) from error
     except Exception as error:  # encoders raise whatever they meet
+        fault = f"it has the part {error}, which the feature has not" if isinstance(error, KeyError) else str(error)
         raise SchemaError(
-            f"{where}, feature {name!r}, row {number}: {encoder_name(feature)} cannot encode it: {error}"
+            f"{where}, feature {name!r}, row {number}: {encoder_name(feature)} cannot encode it: {fault}"
         ) from error
+
+
+def _find_fault(file: bytes, shape: tuple[int | None, ...]) -> str:
+    """What is wrong with the bytes of an image, as far as can be told without decoding them; empty if nothing.
+
+    A JPEG ends with a marker that its compressed data cannot hold (ITU-T T.81, B.1.1.2), a PNG with the chunk IEND.
+    """
+    if file.startswith(_IMAGE_MAGIC[0]) and file.rfind(b"\xff\xd9") < file.rfind(b"\xff\xda"):
+        return "is cut off: a JPEG without its end"
+    if file.startswith(_IMAGE_MAGIC[1]) and b"IEND" not in file:
+        return "is cut off: a PNG without its end"
+    if shape[:2] != (None, None) and _pillow() is not None:
+        with _pillow().open(io.BytesIO(file)) as image:
+            width, height = image.size
+        if any(want not in (None, got) for want, got in zip(shape[:2], (height, width), strict=True)):
+            return f"has {height} x {width} pixels, and features= says shape {shape}"
+    return ""
 
 
 def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from exporters.arrays import Array, Columns, Encoded
 from exporters.batches import Batch
 from exporters.errors import SchemaError
 from exporters.layout import Layout
-from exporters.rows import Rows, iterate_rows
+from exporters.rows import EMPTY, Rows, iterate_rows
 from exporters.values import check_labels, column_of, source_dtype, to_stored_rows
 from tfds_builder import metadata
 from tfds_builder.manifest import RAW, STRINGS, VARINT, Column
@@ -135,17 +135,16 @@ class Field:
         return encoded.values
 
     def _check(self, array: Array | Rows | Encoded, where: str) -> None:
-        if array.dtype != self.dtype:
+        if array.dtype != self.dtype and not (isinstance(array, Rows) and array.is_unknown):
             raise SchemaError(
                 f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
         if array.shape[1:] != self.shape and not _fits(array.shape[1:], self.shape, metadata.is_direct(self.feature)):
-            shape = ", ".join("None" if size != other else str(size) for size, other in _zip(self.shape, array.shape[1:]))
             raise SchemaError(
                 f"{where}, feature {self.name!r}: expected shape {('N', *self.shape)}, got {array.shape}; "
                 "resize or pad it in the dataset or in collate_fn so that every batch has the same"
-                + (f", or declare what varies: features={_declare(self.name, shape, self.dtype)}" if shape else "")
+                + _declare(self.name, self.shape, array.shape[1:], self.dtype, self.layout)
             )
 
 
@@ -159,12 +158,20 @@ def _fits(got: Sequence[int | None], expected: Sequence[int | None], is_direct: 
     return not is_direct and len(got) == len(expected) and all(e is None or e == g for g, e in _zip(got, expected))
 
 
-def _declare(name: str, shape: str, dtype: np.dtype[Any]) -> str:
-    if dtype.kind == "O":
-        return f'{{"{name}": tfds.features.Tensor(shape=({shape},), dtype=object)}}'
+def _declare(
+    name: str, expected: Sequence[int | None], got: Sequence[int | None], dtype: np.dtype[Any], layout: Layout | None
+) -> str:
+    """The line that declares what varies, as rows are stored; empty if no feature holds both shapes."""
+    sizes = ["None" if size != other else str(size) for size, other in _zip(expected, got)]
+    if layout is not None:
+        sizes = [sizes[axis - 1] for axis in layout.permutation[1:]]
+    if not sizes or (dtype == np.uint32 and sizes.count("None") > 1):  # TFDS decodes no uint32 as bytes
+        return ""
     module = "ml_dtypes" if dtype.name == "bfloat16" else "np"
-    encoding = "" if dtype == np.uint32 else ', encoding="bytes"'
-    return f'{{"{name}": tfds.features.Tensor(shape=({shape},), dtype={module}.{dtype.name}{encoding})}}'
+    kind = "object_" if dtype.kind == "O" else dtype.name
+    encoding = "" if kind in ("object_", "uint32") else ', encoding="bytes"'
+    feature = f"tfds.features.Tensor(shape=({', '.join(sizes)},), dtype={module}.{kind}{encoding})"
+    return f', or declare what varies: features={{"{name}": {feature}}}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,14 +201,15 @@ class RaggedField:
     def encode(self, batch: Batch, where: str) -> Columns:
         column = batch.columns[self.source]
         self._check(column, where)
-        rows = [np.asarray(row) for row in to_stored_rows(column, self.layout)]
-        lengths = [row.size for row in rows]
         *shapes, main = self.columns
+        empty = np.empty([size or 0 for size in self.feature.shape], self.dtype)
+        rows = [empty if row is EMPTY else np.asarray(row) for row in to_stored_rows(column, self.layout)]
+        lengths = [row.size for row in rows]
         values = np.concatenate([np.ascontiguousarray(row).reshape(-1) for row in rows])
         if main.encoding == STRINGS:
             values = encoding.to_bytes(values, self.name, where)
         elif type(self.feature) is tfds.features.Sequence and isinstance(self.feature.feature, tfds.features.ClassLabel):
-            check_labels(values, self.feature.feature, self.name, where)
+            check_labels(values, self.feature.feature, self.name, where, np.repeat(np.arange(len(rows)), lengths).tolist())
             values = values.astype(np.int64)
         splits = np.cumsum([0, *lengths]) // main.values
         stored: Columns = {main.name: Ragged(values.reshape(-1, *main.item_shape), splits)}
@@ -213,22 +221,24 @@ class RaggedField:
         rows = [row for row in iterate_rows(column) if row is not None]
         if len(rows) < len(column):
             raise SchemaError(
-                f"{where}, feature {self.name!r}: a row is None; declare it: "
-                f"features={{{self.name!r}: tfds.features.Tensor(..., optional=True)}}"
+                f"{where}, feature {self.name!r}: a row is None, and TFDS has no value that stands for None where sizes are "
+                "unknown; give an empty row"
             )
-        if column.dtype != self.dtype and any(map(np.size, rows)):
+        known = [row for row in rows if row is not EMPTY]
+        if known and column.dtype != self.dtype:
             raise SchemaError(
                 f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {column.dtype}; "
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
-        shapes = [np.shape(row) for row in rows]
+        kind, got_kind = self.columns[-1].source_dtype, source_dtype(column)
+        if self.dtype == object and kind and kind != got_kind and any(row.size for row in known):
+            raise SchemaError(f"{where}, feature {self.name!r}: expected {kind}, got {got_kind}; give every batch the same type")
+        shapes = [np.shape(row) for row in known]
         for got in set(shapes):
             if len(got) != len(self.shape) or any(size not in (None, found) for size, found in _zip(self.shape, got)):
-                shape = ", ".join("None" if size != found else str(size) for size, found in _zip(self.shape, got))
                 raise SchemaError(
                     f"{where}, feature {self.name!r}, row {shapes.index(got)}: expected shape {self.shape}, got {got}; resize it "
-                    f"in the dataset"
-                    + (f", or declare what varies: features={_declare(self.name, shape, self.dtype)}" if shape else "")
+                    "in the dataset" + _declare(self.name, self.shape, got, self.dtype, self.layout)
                 )
 
 
@@ -336,7 +346,12 @@ def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout
       SchemaError: TFDS cannot decode it.
     """
     shape, specs = tuple(feature.shape), metadata.serialized_specs(name, feature)
-    facts = {"source_dtype": source_dtype(source), "source_layout": layout.source if layout is not None else ""}
+    known = "str" if type(getattr(feature, "feature", feature)) is tfds.features.Text else ""
+    if not isinstance(source, Rows) or not source.is_unknown:
+        known = source_dtype(source)
+    elif feature.np_dtype != np.object_:
+        known = np.dtype(feature.np_dtype).name
+    facts = {"source_dtype": known, "source_layout": layout.source if layout is not None else ""}
     is_bytes = getattr(feature, "_encoding", tfds.features.Encoding.NONE) == tfds.features.Encoding.BYTES
     first_only = shape[0] is None and shape.count(None) == 1
     item = tuple(size for size in shape[1:] if size is not None) if first_only else ()

@@ -18,7 +18,7 @@ from exporters import workers
 from exporters.arrays import Columns
 from exporters.disk import naming
 from exporters.engines import local
-from exporters.errors import ResumeError, SchemaError
+from exporters.errors import LayoutError, ResumeError, SchemaError
 from exporters.formats import Format, ShardContext
 from exporters.hazards import Counts, Watch
 from exporters.inspection import expected_examples
@@ -134,13 +134,16 @@ class Job:
         """
         before, options = self._ledger.plan, self._options
         if before is None:
-            self._row_lists = batches_lib.row_lists_of(first, self._loaders[split])
+            self._row_lists = loader_lib.row_lists_of(first, self._loaders[split])
         else:  # this may be any batch of the split
             self._row_lists, options = frozenset(before.row_lists), schema_lib.as_before(options, before)
         batch = batches_lib.to_batch(first, split, 0, self._row_lists)
         batches_lib.check_first(batch, split)
         positions = batches_lib.position_names(first, self._row_lists)
-        self._schema = schema_lib.infer(batch, positions, _classes(self._loaders), options)
+        try:
+            self._schema = schema_lib.infer(batch, positions, _classes(self._loaders), options)
+        except (SchemaError, LayoutError) as error:
+            raise type(error)(f"split {split!r}, first batch: {error}") from error
         for decision in self._schema.decisions:
             self._bar.say(decision)
         self._columns = self._encoder.columns(self._schema.columns)

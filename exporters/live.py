@@ -104,7 +104,7 @@ class _Source:
         from tfds_builder.decoding import FeatureDecoder
 
         options = Options(names, features, layouts)
-        self._row_lists = batches_lib.row_lists_of(first, loader)
+        self._row_lists = loader_lib.row_lists_of(first, loader)
         batch = batches_lib.to_batch(first, "train", 0, self._row_lists)
         batches_lib.check_first(batch, "train")
         positions, classes = batches_lib.position_names(first, self._row_lists), loader_lib.class_names(loader)

@@ -19,6 +19,7 @@ import numpy as np
 from exporters.batches import torch_module
 from exporters.errors import LoaderError, SchemaError
 from exporters.order import Order, Source, record
+from exporters.rows import PROBES, find_growing, find_row_lists, has_lists
 
 
 def check_loader(loader: Any, split: str) -> None:
@@ -218,13 +219,37 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
         return loader.collate_fn(rows), None
 
 
+def row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
+    """Structural names of the lists of a loader's first batch that have an item a row; `""` is the batch itself.
+
+    PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells;
+    where the dataset cannot be asked, the batch alone must do (`rows.find_row_lists`).
+    """
+    if getattr(loader.collate_fn, "__name__", "") == "default_collate":
+        return frozenset()
+    rows = loader.batch_size
+    if rows is not None:
+        total = expected_examples(loader)
+        with contextlib.suppress(Exception):  # datasets without a length fail in whatever way
+            rows = min(rows, len(loader.dataset) if total is None else total)
+    if not has_lists(raw, rows):
+        return frozenset()
+    growing = None
+    if not is_iterable(loader) and loader.batch_sampler is not None:
+        with _random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not
+            get_many = getattr(loader.dataset, "__getitems__", lambda indices: [loader.dataset[0]] * len(indices))
+            growing = find_growing(*(loader.collate_fn(get_many([0] * count)) for count in PROBES))
+    return find_row_lists(raw, rows) if growing is None else growing
+
+
 @contextlib.contextmanager
 def _random_state_kept(loader: Any) -> Iterator[list[Any]]:
     """Puts back the state of every generator that drawing a batch could have moved on, unless the list it gives is cleared."""
     import random
 
     torch = torch_module()
-    owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
+    batches = getattr(loader, "batch_sampler", None)
+    owners = (loader, getattr(loader, "sampler", None), getattr(batches, "sampler", None))
     generators = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None}
     put_back = [functools.partial(generator.set_state, generator.get_state()) for generator in generators.values()]
     put_back += [
@@ -291,7 +316,7 @@ def _is_same(one: Any, other: Any) -> bool:
 def expected_examples(loader: Any) -> int | None:
     """How many examples a loader will give, where it can tell; for the progress bar only, so a sampler
     whose `__len__` fails in whatever way does not matter."""
-    batches = loader.batch_sampler
+    batches: Any = getattr(loader, "batch_sampler", None)
     if not _is_batch_sampler(batches):
         return None
     try:

@@ -25,6 +25,9 @@ _NAME_BYTES = 200
 class Options:
     """What the caller of `export` says about the features; see there.
 
+    Attributes:
+      source_dtypes: by column, what a stopped export found them to be, for batches that do not tell.
+
     Raises:
       ArgumentError: `features`, `layouts` or `unpad` is no mapping.
     """
@@ -34,6 +37,7 @@ class Options:
     layouts: Mapping[str, str] | None = None
     supervised_keys: Sequence[str] | None = None
     unpad: Mapping[str, str] | None = None
+    source_dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("features", "layouts", "unpad"):

@@ -19,6 +19,11 @@ import numpy as np
 from exporters.arrays import Array, is_scalar
 from exporters.errors import LoaderError, SchemaError
 
+EMPTY: Array = np.empty(0)
+"""A row that is an empty list, which says nothing of its dtype; known by being this very array."""
+PROBES = (5, 7)
+"""Rows of the two batches that `find_growing` compares; a structure rarely has as many parts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RowValues:
@@ -41,6 +46,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.arrays)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the rows tell nothing of their dtype: empty lists, or None."""
+        return all(array is None or array is EMPTY for array in self.arrays)
 
     @property
     def ndim(self) -> int:
@@ -67,17 +77,50 @@ def stack(values: Sequence[Array | None], name: str, where: str) -> Array | Rows
       SchemaError: they differ in dtype or in the number of axes.
     """
     there = [value for value in values if value is not None]
-    kinds = {(value.dtype, value.ndim) for value in there if value.size or value.dtype != np.float64 or value.ndim != 1}
+    kinds = {(value.dtype, value.ndim) for value in there if value is not EMPTY}
     if len(kinds) > 1:
         shown = " and ".join(sorted(f"{dtype} with {ndim} axes" for dtype, ndim in kinds))
         raise SchemaError(f"{where}: the rows of {name!r} mix {shown}; convert them in collate_fn so that all are alike")
     if kinds:
-        dtype, ndim = kinds.pop()  # an empty list says nothing of its dtype
-        values = [v if v is None or v.dtype == dtype else np.empty((0,) * ndim, dtype) for v in values]
+        dtype, ndim = kinds.pop()
+        values = [np.empty((0,) * ndim, dtype) if value is EMPTY else value for value in values]
         there = [value for value in values if value is not None]
+    elif there:
+        return Rows(tuple(values), EMPTY.dtype)
     if len(there) == len(values) and len({value.shape for value in there}) == 1:
         return np.stack(there)
     return Rows(tuple(values), there[0].dtype if there else np.dtype(np.float64))
+
+
+def has_lists(raw: Any, rows: int | None) -> bool:
+    """Whether a batch has a list that could have an item a row: of that many items, of any number if that is not known."""
+    if _is_array(raw) or (not isinstance(raw, Mapping | list | tuple) and not dataclasses.is_dataclass(raw)):
+        return False
+    if isinstance(raw, list | tuple) and not hasattr(raw, "_fields") and len(raw) == (rows or len(raw)):
+        return not all(map(is_scalar, raw))
+    return any(has_lists(item, rows) for _, item in _parts(raw))
+
+
+def find_growing(few: Any, many: Any) -> frozenset[str] | None:
+    """Structural names of the lists that have as many items as their batches have rows; None if nothing has.
+
+    Args:
+      few, many: what a `collate_fn` makes of one example, `PROBES` times.
+    """
+    found = dict(_find_growing(few, many, ""))
+    return frozenset(path for path, is_list in found.items() if is_list) if found else None
+
+
+def _find_growing(few: Any, many: Any, path: str) -> Iterator[tuple[str, bool]]:
+    """What has as many rows as its batch, by structural name, and whether it is a list."""
+    if _is_array(few) and _is_array(many):
+        if few.shape and few.shape[0] and few.shape[0] * PROBES[1] == many.shape[0] * PROBES[0]:
+            yield path, False
+    elif isinstance(few, list | tuple) and isinstance(many, list | tuple) and (len(few), len(many)) == PROBES:
+        yield path, True
+    elif isinstance(few, Mapping | list | tuple) or dataclasses.is_dataclass(few):
+        for (name, one), (_, other) in zip(_parts(few), _parts(many), strict=False):
+            yield from _find_growing(one, other, f"{path}/{name}" if path else name)
 
 
 def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
@@ -142,7 +185,7 @@ def _leading_sizes(item: Any) -> Iterator[int | None]:
     """The rows that every part of an item would have if the item was a feature; None if it could not be one."""
     if _is_array(item):
         yield int(item.shape[0]) if len(item.shape) else None
-    elif isinstance(item, list | tuple) and (not item or is_scalar(item[0])):
+    elif isinstance(item, list | tuple) and all(map(is_scalar, item)):
         yield len(item)
     elif isinstance(item, Mapping | list | tuple) or dataclasses.is_dataclass(item):
         for _, part in _parts(item):
@@ -183,10 +226,16 @@ def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[s
     nested = isinstance(first, Mapping) or dataclasses.is_dataclass(first)
     if isinstance(first, tuple) or (isinstance(first, list) and _is_array(first[0] if first else 0)):
         is_sequence = len({len(value) for value in values if isinstance(value, list | tuple)}) > 1
-        nested = bool(first) and not is_scalar(first[0]) and not is_sequence
+        nested = bool(first) and not all(map(is_scalar, first)) and not is_sequence
     if _is_array(first) or not nested:
         yield path, RowValues(list(values))
         return
+    for key in first if isinstance(first, Mapping) else ():
+        if not isinstance(key, str) or "/" in key:
+            raise LoaderError(
+                f"{where}: {path or 'the batch'!r} has the key {key!r}; keys must be str without '/', they become feature names: "
+                "rename it in collate_fn"
+            )
     rows = [dict(_parts(value)) if value is not None else {} for value in values]
     names = list(rows[0])
     for number, row in enumerate(rows):

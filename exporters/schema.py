@@ -19,13 +19,13 @@ from exporters.arrays import Array, Columns
 from exporters.batches import Batch, Parts
 from exporters.choice import make_field
 from exporters.errors import ArgumentError, SchemaError
-from exporters.fields import AnyField, RaggedField, TreeField, lists_of
+from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
 from exporters.names import Options, name_columns, pick_supervised_keys
 from exporters.nested import infer_sequence
 from exporters.plan import Plan
 from exporters.rows import Rows
 from exporters.unpad import find_padded, unpad_batch
-from exporters.values import check_class_names, source_dtype, stored_shape
+from exporters.values import check_class_names, merge_shapes, source_dtype, stored_shape
 from tfds_builder import metadata
 from tfds_builder.manifest import Column
 
@@ -124,7 +124,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
             if sources[""] in unpad:
                 shape = (None, *shape[1:])
             feature = _class_label(name, classes or ()) if name == label else _infer_feature(name, array, shape)
-        fields.append(make_field(name, feature, sources, batch, decided))
+        fields.append(_adopt(make_field(name, feature, sources, batch, decided), batch, options.source_dtypes))
     _check_label_files(fields)
     features = tfds.features.FeaturesDict(metadata.nest({field.name: field.feature for field in fields}))
     decisions = tuple(_describe(field, batch, names) for field in fields)
@@ -160,7 +160,19 @@ def as_before(options: Options, plan: Plan) -> Options:
         layout = columns[name if name in columns else f"{name}/value"]["source_layout"]
         if layout:
             layouts.setdefault(name, layout)
-    return dataclasses.replace(options, features=given or None, layouts=layouts or None)
+    known = {name: column["source_dtype"] for name, column in columns.items()}
+    return dataclasses.replace(options, features=given or None, layouts=layouts or None, source_dtypes=known)
+
+
+def _adopt(field: AnyField, batch: Batch, source_dtypes: Mapping[str, str]) -> AnyField:
+    """A field with the source dtypes that are known, if the batch tells none: it has nothing but empty lists."""
+    parts = [batch.columns[source] for source in field.sources]
+    if not isinstance(field, RaggedField | TreeField) or not all(isinstance(part, Rows) and part.is_unknown for part in parts):
+        return field
+    columns = tuple(
+        dataclasses.replace(column, source_dtype=source_dtypes.get(column.name, column.source_dtype)) for column in field.columns
+    )
+    return dataclasses.replace(field, columns=columns)
 
 
 # --- features ------------------------------------------------------------------------------------
@@ -224,6 +236,11 @@ def _infer_feature(name: str, column: Array | Rows, shape: tuple[int | None, ...
             f"feature {name!r}: some rows are None; say what they are where they are there: "
             f'features={{"{name}": tfds.features.Scalar(dtype=..., optional=True)}}'
         )
+    if isinstance(column, Rows) and column.is_unknown:
+        raise SchemaError(
+            f"feature {name!r}: the first batch has nothing but empty lists there; say what they hold: "
+            f'features={{"{name}": tfds.features.Tensor(shape=(None,), dtype=..., encoding="bytes")}}'
+        )
     if column.dtype == object and isinstance(column, Rows) and column.ndim == 1:
         return infer_sequence(name, column.arrays)
     if column.dtype == object:
@@ -238,6 +255,8 @@ def _describe(field: AnyField, batch: Batch, names: Mapping[str, str]) -> str:
     """What was decided about a feature, in words."""
     name, feature, column = field.name, field.feature, field.columns[-1]
     shape = stored_shape(batch.columns[field.sources[0]], field.layout)
+    if isinstance(field, Field):
+        shape = merge_shapes(feature.shape, shape)
     if isinstance(feature, tfds.features.ClassLabel):
         what = f"ClassLabel of {feature.num_classes} classes"
     elif isinstance(field, TreeField):

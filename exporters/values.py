@@ -16,6 +16,8 @@ from exporters.layout import Layout
 from exporters.rows import Rows, iterate_rows
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
 
+_F = tfds.features
+
 
 def column_of(name: str, info: Any, feature: Any) -> Column:
     """How one serialized value of a feature is stored.
@@ -51,7 +53,7 @@ def column_of(name: str, info: Any, feature: Any) -> Column:
 
 def varint_bytes(feature: Any, dtype: str) -> int:
     """Bytes that hold every value of an integer feature as a varint (7 bits a byte)."""
-    if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes is not None:
+    if isinstance(feature, _F.ClassLabel) and feature.num_classes is not None:
         largest = max(1, int(feature.num_classes) - 1)
     elif dtype == "bool":
         largest = 1
@@ -76,6 +78,13 @@ def stored_shape(column: Array | Rows, layout: Layout | None) -> tuple[int | Non
     """The shape of a row as it is stored; None where rows differ."""
     shape = tuple(column.shape)
     return shape[1:] if layout is None else tuple(shape[axis] for axis in layout.permutation)[1:]
+
+
+def merge_shapes(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """The shape of rows that an encoder is given: None where any size is declared."""
+    if len(declared) != len(shape):
+        return shape
+    return tuple(None if want is None else got for want, got in zip(declared, shape, strict=True))
 
 
 def to_stored_rows(column: Array | Rows, layout: Layout | None) -> Iterator[Any]:
@@ -103,68 +112,88 @@ def check_class_names(name: str, classes: Sequence[str]) -> None:
         )
 
 
-def check_labels(array: Array, feature: Any, name: str, where: str) -> None:
-    """Raises SchemaError where a class label is of no class."""
+def check_labels(array: Array, feature: Any, name: str, where: str, rows: Sequence[int] | None = None) -> None:
+    """Raises SchemaError where a class label is of no class.
+
+    Args:
+      array: labels, shape (N,).
+      rows: which row each is in; one a row if None.
+    """
     if not array.size:
         return
     unsigned = array.view(f"u{array.itemsize}")  # where a negative number is a large one
     if np.maximum.reduce(unsigned) >= feature.num_classes:
         low = int(array.min())
         bad = low if low < 0 else int(array.max())
-        row = int(np.flatnonzero(array == bad)[0])
+        place = int(np.flatnonzero(array == bad)[0])
         raise SchemaError(
-            f"{where}, feature {name!r}: class label {bad} (row {row}) is not between 0 and {feature.num_classes - 1}; "
-            "give ClassLabel as many names as there are classes"
+            f"{where}, feature {name!r}: class label {bad} (row {place if rows is None else rows[place]}) is not between 0 and "
+            f"{feature.num_classes - 1}; give ClassLabel as many names as there are classes"
         )
 
 
 def check_exact(feature: Any, value: Any, name: str, where: str, number: int) -> None:
-    """Raises SchemaError where TFDS's encoders would change a value without a word.
+    """Raises SchemaError where TFDS's encoders would change a value without a word, or store a label of no class.
 
     They turn whatever is no array of the right dtype into one: 4.5 into the int64 4, 0.1 into the nearest float32, 2 into
     two NUL bytes of text.
     """
+    place = f"{where}, feature {name!r}, row {number}"
     for leaf, part in _leaves(feature, value):
         wanted = np.dtype(leaf.np_dtype)
-        is_text = wanted.kind == "O"
         try:
-            given = part if isinstance(part, np.ndarray) else np.array(part, object if is_text else None)
+            given = part if isinstance(part, np.ndarray) else np.array(part, object if wanted.kind == "O" else None)
         except ValueError:  # lists of different lengths, which TFDS refuses in words of its own
             continue
-        if given.size and given.dtype != wanted and not _holds(wanted, given):
+        if not given.size:
+            continue
+        if wanted.kind == "O":
+            _check_text(leaf, given, place)
+        elif isinstance(leaf, _F.ClassLabel) and given.dtype.kind in "iu":
+            check_labels(given.reshape(-1), leaf, name, where, [number] * given.size)
+        elif given.dtype != wanted and not _holds(wanted, given):
             odd = next((item for item in given.ravel().tolist() if not _holds(wanted, np.array(item))), given.dtype.name)
             raise SchemaError(
-                f"{where}, feature {name!r}, row {number}: {leaf!r} would not hold {odd!r} exactly; convert it in the "
-                "dataset, or declare a feature that does"
+                f"{place}: {leaf!r} would not hold {odd!r} exactly; convert it in the dataset, or declare a feature that does"
             )
-        if given.size and is_text and not all(isinstance(item, str | bytes) for item in given.ravel().tolist()):
-            odd = next(item for item in given.ravel().tolist() if not isinstance(item, str | bytes))
+
+
+def _check_text(feature: Any, given: Array, place: str) -> None:
+    for item in given.ravel().tolist():
+        if not isinstance(item, str | bytes):
             raise SchemaError(
-                f"{where}, feature {name!r}, row {number}: expected text, got {odd!r}; convert it in the dataset, or declare "
-                "a feature that holds it"
+                f"{place}: expected text, got {item!r:.80}; convert it in the dataset, or declare a feature that holds it"
             )
+        if isinstance(item, bytes) and isinstance(feature, _F.Text):
+            try:
+                item.decode()
+            except UnicodeDecodeError as error:
+                raise SchemaError(
+                    f"{place}: expected text, got bytes that are no UTF-8 ({error}); declare tfds.features.Tensor(shape=(), "
+                    "dtype=np.object_) for bytes"
+                ) from None
 
 
 def _leaves(feature: Any, value: Any) -> Iterator[tuple[Any, Any]]:
     """The tensors of a feature with what is given for each; nothing of what has an encoder of its own."""
     if value is None:
         return
-    if isinstance(feature, tfds.features.FeaturesDict):
+    if isinstance(feature, _F.FeaturesDict):
         for key in feature.keys() & value.keys() if isinstance(value, Mapping) else ():
             yield from _leaves(feature[key], value[key])
-    elif type(feature) in (tfds.features.Sequence, tfds.features.Dataset):
+    elif type(feature) in (_F.Sequence, _F.Dataset):
         inner = feature.feature
         if isinstance(value, np.ndarray):
             yield from _leaves(inner, value)
-        elif isinstance(value, Mapping) and isinstance(inner, tfds.features.FeaturesDict):
+        elif isinstance(value, Mapping) and isinstance(inner, _F.FeaturesDict):
             for key in inner.keys() & value.keys():
-                yield from _leaves(tfds.features.Sequence(inner[key]), value[key])
+                yield from _leaves(_F.Sequence(inner[key]), value[key])
         elif isinstance(value, list | tuple):
             for item in value:
                 yield from _leaves(inner, item)
-    elif type(feature) in (tfds.features.Tensor, tfds.features.Scalar, tfds.features.Text, tfds.features.ClassLabel):
-        is_name = isinstance(feature, tfds.features.ClassLabel) and isinstance(value, str | bytes)
-        if not is_name:
+    elif type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel, _F.Audio):
+        is_other = isinstance(feature, _F.ClassLabel | _F.Audio) and (isinstance(value, str | bytes) or hasattr(value, "read"))
+        if not is_other:  # names of classes, files of sound
             yield feature, value
 
 

@@ -64,6 +64,7 @@ class _Size:
 
     def __init__(self, loader: Any) -> None:
         self.batch_size, self.dataset, self.collate_fn = loader.batch_size, loader.dataset, loader.collate_fn
+        self.batch_sampler = None if loader.batch_sampler is None else "there is one"
 
 
 class _Collate:
@@ -79,7 +80,7 @@ class _Collate:
         try:
             if self._encoders is not None:
                 return batches_lib.encode_parts(raw, self._encoders, self._row_lists)
-            self._row_lists = batches_lib.row_lists_of(raw, self._size)
+            self._row_lists = loader_lib.row_lists_of(raw, self._size)
             batch = batches_lib.to_batch(raw, "", 0, self._row_lists)
             if batch.rows:
                 positions = batches_lib.position_names(raw, self._row_lists)

@@ -58,6 +58,11 @@ class Value:
         return self.decoder is None and metadata.is_direct(self.feature)
 
     @functools.cached_property
+    def is_list(self) -> bool:
+        """Whether TFDS gives the stored array as a list of its rows: a sequence."""
+        return self.is_direct and type(self.feature) is tfds.features.Sequence
+
+    @functools.cached_property
     def is_item(self) -> bool:
         """Whether TFDS gives the stored number as Python's own: one that it keeps without an encoding."""
         info = self.feature.get_serialized_info()
@@ -84,7 +89,7 @@ class Value:
     def decode(self, stored: Sequence[Any]) -> Any:
         """The value, of one stored value of each of its columns as `RowReader` gives it."""
         if self.is_direct:
-            return stored[0]
+            return list(stored[0]) if self.is_list else stored[0]
         if self._is_shape_and_values:
             return stored[1].reshape(stored[0])
         columns = {
@@ -209,7 +214,9 @@ class ExportedDataSource(Sequence[Any]):
         self._reader = RowReader(self._table, self._names, self._items)
         self._length = len(self._table)
         self._reads_records = self.deserialize_method != Method.DESERIALIZE_AND_DECODE
-        self._is_plain = not (self._is_nested or self._reads_records) and all(value.is_direct for value in self._values)
+        self._is_plain = not (self._is_nested or self._reads_records) and all(
+            value.is_direct and not value.is_list for value in self._values
+        )
         self._info: Any = None
 
     @property

@@ -86,11 +86,7 @@ class _ShardChecker:
         self._manifest, self._shard = manifest, shard
         self._geometry = manifest.geometries[shard.geometry]
         self._table, self._files = Table(directory, manifest, [Segment(shard, 0, shard.rows)]), Files(directory)
-        self._classes = {
-            name: feature.num_classes
-            for name, feature in metadata.flatten_features(features)
-            if type(feature) is tfds.features.ClassLabel and feature.num_classes
-        }
+        self._classes = {name: feature.num_classes for name, feature in metadata.class_labels(features) if feature.num_classes}
         self._first: Array | None = None
 
     def check(self) -> None:
@@ -118,9 +114,9 @@ class _ShardChecker:
         splits = found.row_splits if isinstance(found, Ragged) else None
         if column.dtype == "bool":
             self._expect(values.view(np.uint8) <= 1, start, f"{column.name} is neither true nor false", splits)
-        classes = self._classes.get(column.name)
+        classes = self._classes.get(column.name.removesuffix("/ragged_flat_values"))
         if classes is not None and values.dtype.kind in "iu":
-            self._expect(values < classes, start, f"{column.name} is not one of its {classes} classes", splits)
+            self._expect((values >= 0) & (values < classes), start, f"{column.name} is not one of its {classes} classes", splits)
 
     def _expect(self, good: Array, start: int, message: str, row_splits: Array | None = None) -> None:
         """Raises DamagedFileError for the first row (or item, whose row the bounds tell) that is not good."""

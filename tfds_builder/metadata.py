@@ -66,6 +66,18 @@ def is_direct(feature: Any) -> bool:
     return type(feature) in _DIRECT and not zlib and None not in feature.shape[1:]
 
 
+def box_paths(feature: Any, path: str = "") -> Iterator[str]:
+    """Where in a feature boxes are in TFDS's own format: (ymin, xmin, ymax, xmax), between 0 and 1."""
+    if isinstance(feature, tfds.features.BBoxFeature):
+        if feature.bbox_format is not None and feature.bbox_format.value == "REL_YXYX":
+            yield path
+    elif isinstance(feature, tfds.features.Sequence):
+        yield from box_paths(feature.feature, path)
+    elif isinstance(feature, tfds.features.FeaturesDict):
+        for key, item in feature.items():
+            yield from box_paths(item, f"{path}/{key}" if path else key)
+
+
 def flat_info(name: str, feature: Any) -> dict[str, Any]:
     """The `tfds.features.TensorInfo`s of what a feature is serialized to, by flat name."""
     return dict(_flatten_info(name, feature.get_serialized_info()))
@@ -142,7 +154,7 @@ def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[
       ValueError: a decoder for a feature that is not there, or no dict of decoders.
       UnsupportedReadError: something that is no `tfds.decode.Decoder`.
     """
-    if decoders is not None and not isinstance(decoders, Mapping):
+    if decoders and not isinstance(decoders, Mapping):  # TFDS takes any that is empty for none
         raise ValueError(f"decoders must be a dict of feature name to tfds.decode.Decoder (got {type(decoders).__name__})")
     known = dict(flatten_features(features))
     trees = [name for name, feature in known.items() if isinstance(feature, tfds.features.Sequence | tfds.features.FeaturesDict)]
@@ -164,7 +176,12 @@ def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[
 
 
 def segments_of(manifest: Manifest, instructions: Sequence[Any]) -> list[Segment]:
-    """TFDS's file instructions (`shard_utils.FileInstruction`: file, skip, take) as runs of rows of shards."""
+    """TFDS's file instructions (`shard_utils.FileInstruction`: file, skip, take) as runs of rows of shards.
+
+    Raises:
+      DatasetError: the manifest has no such rows.
+      ValueError: a slice such as `train[5:3]`.
+    """
     shards = {shard.data.file: shard for split in manifest.splits.values() for shard in split.shards}
     segments = []
     for instruction in instructions:
@@ -172,6 +189,10 @@ def segments_of(manifest: Manifest, instructions: Sequence[Any]) -> list[Segment
         if name not in shards:
             raise DatasetError(f"dataset_info.json names {name}, which the manifest of {manifest.name} does not list")
         stop = instruction.skip + instruction.take
+        if instruction.take < 0:
+            raise ValueError(
+                f"the split ends before it begins: rows {instruction.skip} to {stop} of {name}; turn the slice round"
+            )
         if stop > shards[name].rows:
             raise DatasetError(
                 f"dataset_info.json promises {stop} rows of {name}, which the manifest says has {shards[name].rows}"

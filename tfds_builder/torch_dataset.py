@@ -68,6 +68,8 @@ def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_s
     manifest = builder.manifest
     if as_supervised and not manifest.supervised_keys:
         raise ValueError(f"as_supervised=True, and {manifest.name} has no supervised keys; leave it out")
+    if split is None or isinstance(split, list | tuple | dict):
+        raise ValueError(f"split must be one split, such as 'train' or 'train[:80%]' (got {split!r:.80})")
     segments = metadata.segments_of(manifest, builder.info.splits[split].file_instructions)
     keys = manifest.supervised_keys
     if as_supervised is False or (as_supervised is None and set(keys or ()) != set(builder.info.features)):
@@ -101,20 +103,24 @@ class _Way:
     """The way back of one feature: from what is stored to what the DataLoader's dataset gave.
 
     Attributes:
-      column: what is stored of it; the last one, if there are several, which is the one that knows its source.
+      columns: what is stored of it; the last one, if there are several, knows the source of an array.
       value: how it is decoded.
 
     Raises:
       ManifestError: the manifest's `source_dtype` or `source_layout` make no sense.
     """
 
-    column: Column
+    columns: tuple[Column, ...]
     value: Value
 
     @classmethod
     def of(cls, value: Value, columns: Mapping[str, Column]) -> _Way:
         """The way back of a feature, given all columns by name."""
-        return cls(columns[list(value.specs)[-1]], value)
+        return cls(tuple(columns[name] for name in value.specs), value)
+
+    @property
+    def column(self) -> Column:
+        return self.columns[-1]
 
     @property
     def names(self) -> list[str]:
@@ -122,17 +128,29 @@ class _Way:
         return list(self.value.specs)
 
     def __post_init__(self) -> None:
-        dtype, layout = self.column.source_dtype, self.column.source_layout
-        is_text = self.value.is_direct and self.column.encoding == STRINGS
-        if dtype not in ("", *(("str", "bytes") if is_text else DTYPE_BYTES)):
-            raise ManifestError(f"column {self.column.name!r:.200}: source_dtype {show(dtype)} does not fit what is stored")
+        layout = self.column.source_layout
+        is_text = (self.value.is_direct or self._is_file) and self.column.encoding == STRINGS
+        for column in self.columns:
+            if column.source_dtype not in ("", *(("str", "bytes") if is_text else DTYPE_BYTES)):
+                shown = show(column.source_dtype)
+                raise ManifestError(f"column {column.name!r:.200}: source_dtype {shown} does not fit what is stored")
         if layout and not (layout.isalpha() and layout[0] == "N" and len(set(layout)) == len(layout)):
             raise ManifestError(f"column {self.column.name!r:.200}: source_layout {show(layout)} is no layout")
+
+    @functools.cached_property
+    def is_image(self) -> bool:
+        """Whether the rows are images, over whose height and width boxes are."""
+        return set("HW") < set(self.column.source_layout[1:]) <= set("CHW")
 
     @functools.cached_property
     def is_label(self) -> bool:
         """Whether a row is one integer that can be had as Python's own, which is the quickest."""
         return self.value.is_direct and self.value.is_item and self.column.source_dtype in _INTEGERS
+
+    @property
+    def _is_file(self) -> bool:
+        """Whether images were given as the bytes of files, which are stored as they were."""
+        return isinstance(self.value.feature, tfds.features.Image) and self.column.source_dtype == "bytes"
 
     @functools.cached_property
     def _dtype(self) -> np.dtype[Any] | None:
@@ -153,33 +171,54 @@ class _Way:
         """The value of one row, of its columns as `RowReader` gives them."""
         if self.is_label:
             return _torch().tensor(stored[0], dtype=self._torch_dtype)
-        return self._restore_value(self.value.decode(stored), self.value.feature)
+        if self._is_file:
+            return stored[0]
+        value = stored[0] if self.value.is_direct else self.value.decode(stored)
+        return self._restore_value(value, self.value.feature, self.value.name)
 
-    def _restore_value(self, value: Any, feature: Any, depth: int = 0) -> Any:
+    def _restore_value(self, value: Any, feature: Any, path: str, depth: int = 0) -> Any:
         """A decoded value as what it was made of: tensors, strings, and dicts and lists of those.
 
         Args:
           value: as TFDS's decoding in NumPy gives it.
           feature: whose value it is.
+          path: flat name of the feature.
           depth: how many sequences the feature lies in, below those that are lists already.
         """
+        if isinstance(feature, tfds.features.Dataset):
+            value = [value[number] for number in range(len(value))]
+            if isinstance(feature.feature, tfds.features.FeaturesDict):
+                value = {key: [item[key] for item in value] for key in feature.feature}
         while isinstance(feature, tfds.features.Sequence):
             feature, depth = feature.feature, depth + 1
         if isinstance(value, Mapping):
-            return {key: self._restore_value(item, feature[key], depth) for key, item in value.items()}
+            return {key: self._restore_value(item, feature[key], f"{path}/{key}", depth) for key, item in value.items()}
         if isinstance(value, list):
             is_array = not isinstance(feature, tfds.features.FeaturesDict) and np.dtype(feature.np_dtype).kind not in "OSU"
             if is_array and depth == 1 and None not in feature.shape:
-                return self._to_tensor(np.array(value, feature.np_dtype).reshape(-1, *feature.shape))
-            return [self._restore_value(item, feature, depth - 1) for item in value]
+                value = np.array(value, feature.np_dtype).reshape(-1, *feature.shape)
+            else:
+                return [self._restore_value(item, feature, path, depth - 1) for item in value]
+        dtype = "" if list(metadata.box_paths(feature)) else self.source_dtype(path)  # boxes become pixels first
         if isinstance(value, np.ndarray) and value.dtype != object:
             own = value if value.flags.writeable else value.copy()
-            return self._to_tensor(self._to_source(own[None]))[0]
+            return self._to_tensor(self._to_source(own[None], to_numpy_dtype(dtype) if dtype else None))[0]
         if isinstance(value, np.ndarray | bytes):
             strings = value if isinstance(value, bytes) else value.tolist()
-            is_text = self.column.source_dtype == "str" or (not self.value.is_direct and isinstance(feature, tfds.features.Text))
-            return _to_text([strings])[0] if is_text else strings
-        return _torch().tensor(value) if isinstance(value, int | float | np.generic) else value
+            return _to_text([strings])[0] if self._is_text(feature) else strings
+        if isinstance(value, int | float | np.generic):
+            return self._to_tensor(np.asarray(value, to_numpy_dtype(dtype) if dtype else feature.np_dtype))
+        return value
+
+    def _is_text(self, feature: Any) -> bool:
+        """Whether strings were str, not bytes."""
+        given = self.column.source_dtype
+        return given == "str" or (given != "bytes" and isinstance(feature, tfds.features.Text))
+
+    def source_dtype(self, path: str) -> str:
+        """The dtype that the loader gave at a place of the feature; empty if the manifest does not say, or says strings."""
+        known = [c.source_dtype for c in self.columns if c.source_dtype in DTYPE_BYTES and f"{c.name}/".startswith(f"{path}/")]
+        return known[-1] if known else ""
 
     def restore(self, stored: Sequence[Any]) -> Sequence[Any]:
         """The values of rows of its columns, as `Table.read` gives them: tensors, or strings."""
@@ -188,8 +227,8 @@ class _Way:
         column = stored[0]
         if column.dtype == object:
             strings: list[Any] = column.tolist()
-            return _to_text(strings) if self.column.source_dtype == "str" else strings
-        rows: Sequence[Any] = self._to_tensor(self._to_source(column)).unbind(0)
+            return _to_text(strings) if self._is_text(self.value.feature) else strings
+        rows: Sequence[Any] = self._to_tensor(self._to_source(column, self._dtype)).unbind(0)
         return rows
 
     def _to_tensor(self, array: Array) -> Any:
@@ -197,10 +236,10 @@ class _Way:
             return _torch().from_numpy(array.view(np.int16)).view(_torch().bfloat16)
         return _torch().from_numpy(array)
 
-    def _to_source(self, stored: Array) -> Array:
+    def _to_source(self, stored: Array, dtype: np.dtype[Any] | None) -> Array:
         """Rows in the layout and the dtype that the DataLoader gave, in memory of their own."""
-        if self._dtype is not None:
-            stored = stored.astype(self._dtype, copy=False)
+        if dtype is not None:
+            stored = stored.astype(dtype, copy=False)
         if self.column.source_layout and len(self.column.source_layout) != stored.ndim:
             raise ManifestError(
                 f"column {self.column.name!r:.200}: source_layout {self.column.source_layout} of rows of shape {stored.shape[1:]}"
@@ -216,6 +255,14 @@ class _Way:
         for channel in range(stored.shape[-1]):
             out[(*before, channel)] = stored[..., channel]
         return out
+
+
+def _scale(boxes: Any, size: Any, dtype: str) -> Any:
+    """(ymin, xmin, ymax, xmax) between 0 and 1 as (x1, y1, x2, y2) in pixels: a tensor (..., 4), or a list of them."""
+    if isinstance(boxes, list):
+        return [_scale(part, size, dtype) for part in boxes]
+    pixels = boxes.double()[..., [1, 0, 3, 2]] * size
+    return (pixels.round() if dtype in _INTEGERS else pixels).to(getattr(_torch(), dtype or "float32"))
 
 
 def _own(value: Any) -> Any:
@@ -245,11 +292,25 @@ class _Rows:
         self._is_nested = any("/" in way.value.name for way in ways)
         self._reader = RowReader(table, self._names, [way.value.name for way in ways if way.is_label])
         self._length = len(table)
+        boxes = any(True for way in ways for _ in metadata.box_paths(way.value.feature))
+        self._has_boxes = boxes and sum(way.is_image for way in ways) == 1
         self.classes = _class_names(ways, keys)
         table.check_files()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _make, (self._table, self._ways, self._keys)
+
+    def _to_pixels(self, flat: dict[str, Any]) -> None:
+        """Turns boxes between 0 and 1 back into (x1, y1, x2, y2) in pixels of the one image beside them."""
+        image = next(way for way in self._ways if way.is_image)
+        shape, axes = flat[image.value.name].shape, image.column.source_layout[1:]
+        size = _torch().tensor([shape[axes.index(axis)] for axis in "WHWH"], dtype=_torch().float64)
+        for way in self._ways:
+            for path in metadata.box_paths(way.value.feature):
+                owner, key = flat, way.value.name
+                for part in path.split("/") if path else ():
+                    owner, key = owner[key], part
+                owner[key] = _scale(owner[key], size, way.source_dtype(f"{way.value.name}/{path}" if path else way.value.name))
 
     def __len__(self) -> int:
         return self._length
@@ -266,6 +327,8 @@ class _Rows:
 
     def _example(self, values: Sequence[Any]) -> Any:
         flat = {way.value.name: value for way, value in zip(self._ways, values, strict=True)}
+        if self._has_boxes:
+            self._to_pixels(flat)
         example = metadata.nest(flat) if self._is_nested else flat
         return example if self._keys is None else tuple(example[key] for key in self._keys)
 

@@ -309,8 +309,10 @@ TFDS does not.** `Skip` and `Partial` are `tfds.decode.SkipDecoding` and `tfds.d
 are made with `tfds.decode.make_decoder`.
 
 "The same" is the same in every respect; an error is the same if the same `except` catches it. What torch2tfds reads of an
-HDF5 export is element for element what it reads of a TFRecord export (only `tfds_id` and printed infos name other files);
-stock TFDS reads no HDF5.
+HDF5 export is element for element what it reads of a TFRecord export; only `tfds_id` and printed infos name other files,
+and where shards hold other numbers of rows, `[:2shard]` and `input_context` deal other rows. Stock TFDS reads no HDF5. The
+cardinality of batches is known to torch2tfds also where stock says unknown (`assert_cardinality=False`, or
+`input_context`, of rows of different lengths).
 
 A larger grid (`pytest --endurance`) reads the two exports in {combinations} combinations of splits, batch sizes,
 `as_supervised`, decoders and ReadConfigs; there is no difference.

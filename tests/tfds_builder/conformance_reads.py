@@ -109,6 +109,7 @@ _NO_INTERLEAVE = "no meaning: files are read by their rows, not interleaved, so 
 CASES = [
     *[read("Splits", code) for code in SPLITS],
     *[read("Bad splits", code) for code in BAD_SPLITS],
+    read("Bad splits", "split='train[5:3]'", differs=_ERROR, note="refused before TensorFlow sees it"),
     *[read("Batches and as_supervised", code) for code in BATCHES],
     read(
         "Batches and as_supervised", "batch_size=-2", differs=_ERROR,

@@ -237,12 +237,12 @@ def test_rows_of_different_lengths():
     numbers, words = np.arange(10, dtype=np.int64).reshape(5, 2), np.array([b"a", b"", "ö".encode(), b"c", b"d"], object)
     column = Column(name="x", dtype="int64", shape=(2,), encoding=RAW, width=16, source_dtype="int32")
     feature = tfds.features.Tensor(shape=(None, 2), dtype=np.int64, encoding="bytes")
-    rows = _Way(column, Value("x", feature)).restore([Ragged(numbers, splits)])
+    rows = _Way((column,), Value("x", feature)).restore([Ragged(numbers, splits)])
     assert [(row.dtype, row.tolist()) for row in rows] == [
         (torch.int32, numbers[start:stop].tolist()) for start, stop in itertools.pairwise(splits.tolist())
     ]
     column = Column(name="x", dtype="string", shape=(), encoding=STRINGS, width=0, source_dtype="str")
-    way = _Way(column, Value("x", tfds.features.Tensor(shape=(None,), dtype=np.object_)))
+    way = _Way((column,), Value("x", tfds.features.Tensor(shape=(None,), dtype=np.object_)))
     assert way.restore([Ragged(words, splits)]) == [["a", ""], [], ["ö", "c", "d"]]
     assert [row.tolist() for row in values_of(Ragged(words, splits))] == [[b"a", b""], [], ["ö".encode(), b"c", b"d"]]
 
