@@ -63,7 +63,9 @@ class _Size:
     """What `row_lists_of` asks a loader; a loader itself does not travel to its workers."""
 
     def __init__(self, loader: Any) -> None:
-        self.batch_size, self.dataset, self.collate_fn = loader.batch_size, loader.dataset, loader.collate_fn
+        total = loader_lib.expected_examples(loader)
+        self.batch_size = loader.batch_size if None in (loader.batch_size, total) else min(loader.batch_size, total or 0)
+        self.dataset, self.collate_fn = loader.dataset, loader.collate_fn
         self.batch_sampler = None if loader.batch_sampler is None else "there is one"
 
 
