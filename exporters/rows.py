@@ -77,13 +77,17 @@ def stack(values: Sequence[Array | None], name: str, where: str) -> Array | Rows
       SchemaError: they differ in dtype or in the number of axes.
     """
     there = [value for value in values if value is not None]
-    kinds = {(value.dtype, value.ndim) for value in there if value is not EMPTY}
-    if len(kinds) > 1:
+    known = [value for value in there if value is not EMPTY]
+    kinds = {(value.dtype, value.ndim) for value in known}
+    if len(kinds) > 1 or (len(known) < len(there) and any(not ndim for _, ndim in kinds)):
         shown = " and ".join(sorted(f"{dtype} with {ndim} axes" for dtype, ndim in kinds))
+        shown += " and empty lists" if len(kinds) == 1 else ""
         raise SchemaError(f"{where}: the rows of {name!r} mix {shown}; convert them in collate_fn so that all are alike")
     if kinds:
         dtype, ndim = kinds.pop()
-        values = [np.empty((0,) * ndim, dtype) if value is EMPTY else value for value in values]
+        items = {value.shape[1:] for value in known}
+        empty = np.empty((0, *(items.pop() if len(items) == 1 else (0,) * (ndim - 1))), dtype)
+        values = [empty if value is EMPTY else value for value in values]
         there = [value for value in values if value is not None]
     elif there:
         return Rows(tuple(values), EMPTY.dtype)

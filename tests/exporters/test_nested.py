@@ -245,6 +245,13 @@ def test_lists_of_rows_are_told_from_lists_of_features(case, publish, read_back)
     assert read_back(result)[name].shape[1:] == shape
 
 
+def test_empty_lists_beside_arrays(publish, read_back):
+    """An empty list among arrays has no rows of the arrays' own shape and dtype."""
+    rows = [{"x": []}, {"x": np.ones((2, 4), np.float32)}, {"x": []}]
+    found = read_back(publish(loader_of_rows(rows, batch_size=2), on_hazard="ignore"))["x"]
+    assert (found.values.shape, found.values.dtype, found.row_splits.tolist()) == ((2, 4), np.float32, [0, 0, 2, 2])
+
+
 def test_an_iterable_dataset_is_not_asked(publish, read_back):
     """Of a stream, which cannot be read twice, the first batch alone tells."""
 
@@ -265,6 +272,7 @@ WRONG = {
     "bytes after str": ([{"x": ["a"]}, {"x": ["b", "c"]}, {"x": [b"d"]}], "expected str, got bytes"),
     "an empty array of another dtype": ([{"x": np.array([])}, {"x": np.ones((2, 4), np.float32)}], "mix"),
     "an empty array of another rank": ([{"x": np.array([])}, {"x": np.ones((2, 4))}], "mix"),
+    "an empty list beside a number": ([{"x": torch.tensor(5)}, {"x": []}], "empty lists"),
     "an empty list later": ([{"x": [1]}, {"x": [2]}, {"x": []}, {"x": []}], "shape=(None,)"),
     "nothing but empty lists": ([{"x": []}, {"x": []}], "nothing but empty lists"),
     "an unknown key in a list of dicts": ([{"x": [{"a": 1}]}, {"x": []}, {"x": [{"a": 1, "m": 2}]}], "'m'"),
