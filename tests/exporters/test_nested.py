@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 
 import exporters
 import tfds_builder
+from tfds_builder import deep, metadata
+from tfds_builder import manifest as manifest_lib
 
 F = tfds.features
 
@@ -178,7 +180,7 @@ def test_values_a_feature_cannot_hold(case, refuses):
     refuses(loader_of_rows(rows), exporters.SchemaError, "'x'", "row 0", features={"x": feature()})
 
 
-def test_a_stopped_export_of_nested_rows_goes_on(format, publish):
+def test_a_stopped_export_of_nested_rows_goes_on(format, publish, tmp_path):
     """What the first batch showed of nested rows holds when the export goes on with a batch that shows less."""
     rows = [{"x": row} for row in ([[1, 2], [3]], [[4]], [], [[]], [[]], [])]
 
@@ -189,16 +191,39 @@ def test_a_stopped_export_of_nested_rows_goes_on(format, publish):
             return len(rows)
 
         def __getitem__(self, index):
-            if self.stops and index == 3:
+            if self.stops and index == 4:
                 raise RuntimeError("stopped")
+            reads.append(index)
             return rows[index]
 
+    reads, options = [], {"shard_bytes": 1, "data_dir": tmp_path, "on_hazard": "ignore"}
     with pytest.raises(RuntimeError, match="stopped"):
-        publish(loader_of_rows(Stops()), format, shard_bytes=1, name="stopped", on_hazard="ignore")
+        publish(loader_of_rows(Stops(), 2), format, **options)
     Stops.stops = False
-    result = publish(loader_of_rows(Stops()), format, shard_bytes=1, name="stopped", on_hazard="ignore")
+    reads.clear()
+    result = publish(loader_of_rows(Stops(), 2), format, **options)
+    assert reads == [2, 3, 4, 5]
     dataset = tfds_builder.as_torch(result.path)
     assert [to_lists(dataset[number]["x"]) for number in range(len(rows))] == [row["x"] for row in rows]
+
+
+@pytest.mark.parametrize("label", [3, -1])
+@pytest.mark.parametrize("nested", [False, True])
+def test_labels_in_sequences_are_checked_by_the_deep_check(label, nested, publish):
+    """A label of no class in a file is found in sequences, and in sequences of sequences."""
+    h5py = pytest.importorskip("h5py")
+    feature, row = F.Sequence(F.ClassLabel(num_classes=3)), [2, 1]
+    rows = [{"x": [row] if nested else row}, {"x": []}]
+    features = {"x": F.Sequence(feature) if nested else feature}
+    path = pathlib.Path(publish(loader_of_rows(rows), "hdf5", features=features, on_hazard="ignore").path)
+    manifest = manifest_lib.read(path)
+    shard = manifest.splits["train"].shards[0]
+    checker = deep._ShardChecker(path, manifest, shard, metadata.features_of(manifest))
+    checker.check()
+    with h5py.File(path / shard.data.file, "r+") as file:
+        file["x/ragged_flat_values/values" if nested else "x/values"][1] = label
+    with pytest.raises(tfds_builder.DatasetError, match=r"record 0: .*not one of its 3 classes"):
+        deep._ShardChecker(path, manifest, shard, metadata.features_of(manifest)).check()
 
 
 MISREAD = {
@@ -370,8 +395,9 @@ def test_stopped_where_the_next_batch_tells_nothing(format, publish, tmp_path):
             return len(self.rows)
 
         def __getitem__(self, index):
-            if self.stops and index == 2:
+            if self.stops and index == 4:
                 raise RuntimeError("stopped")
+            reads.append(index)
             row = self.rows[index]
             image = np.full((4 + (index == 0), 5, 3), index, np.uint8)
             return {"n": row, "s": [str(item) for item in row], "b": [item > 2 for item in row], "image": image}
@@ -379,14 +405,16 @@ def test_stopped_where_the_next_batch_tells_nothing(format, publish, tmp_path):
     def run(data_dir):
         return publish(loader_of_rows(Stops(), 2), format, shard_bytes=1, data_dir=data_dir, on_hazard="ignore", **options)
 
-    options = {"features": {"image": F.Image(shape=(None, None, 3))}, "layouts": {"image": "NHWC"}}
+    reads, options = [], {"features": {"image": F.Image(shape=(None, None, 3))}, "layouts": {"image": "NHWC"}}
     Stops.stops = False
     whole = pathlib.Path(run(tmp_path / "whole").path)
     Stops.stops = True
     with pytest.raises(RuntimeError, match="stopped"):
         run(tmp_path / "data")
     Stops.stops = False
+    reads.clear()
     path = pathlib.Path(run(tmp_path / "data").path)
+    assert reads == [2, 3, 4, 5]
     assert {file.name: file.read_bytes() for file in path.iterdir()} == {file.name: file.read_bytes() for file in whole.iterdir()}
 
 
