@@ -55,8 +55,9 @@ def _reading(setting: Setting) -> Sheet:
     title = "Reading a split larger than the memory the process may have"
     note = (
         f"The limit is what the process has after importing TensorFlow and reading a small dataset, plus {_HEADROOM >> 20} "
-        "MiB: of address space (RLIMIT_AS, which counts every mapped file) or of private memory (RLIMIT_DATA). RssAnon must "
-        "not grow; VmHWM has pages of mapped files in it, which the kernel takes back when it needs them."
+        "MiB: of address space (RLIMIT_AS, which counts every mapped file) or of private memory (RLIMIT_DATA). RssAnon has "
+        "the batches under way in it, of 38 MB each, and must not grow with the split; VmHWM has pages of mapped files in it, "
+        "which the kernel takes back when it needs them."
     )
     return Sheet(title, columns, rows, note)
 
