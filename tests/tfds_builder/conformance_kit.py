@@ -299,7 +299,7 @@ test, and fails when this page says something else. To write it anew:
 
     python -m pytest --endurance tests/tfds_builder/test_conformance.py -k "not combinations" --write-compatibility
 
-Rows that need what is not installed (pandas, matplotlib, apache_beam, ...) stay as they are.
+Rows that need what is not installed stay as they are; those that need Apache Beam are checked by `tox run -e convert`.
 
 The export has the splits `train` (67 examples in several shards), `test` (12) and `few` (1), with the features `image`
 (uint8), `label` (3 classes), `meta/id` and `meta/box`; a second one, `rich`, has also `meta/caption` (text) and `photo`
