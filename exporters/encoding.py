@@ -117,11 +117,18 @@ def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> d
     found: dict[str, Any] = {}
     for key, info in metadata.flat_info(name, feature).items():
         item = info.default_value if flat[key] is None and info.optional else flat[key]
-        try:
-            parts = example_serializer._add_ragged_fields(item, info)
+        if not info.sequence_rank:
+            found[key] = item
+            continue
+        try:  # `_add_ragged_fields`, which gives the names too, needs TensorFlow
+            values, lengths = example_serializer._extract_ragged_attributes(item, info)
         except Exception as error:  # as encoders, whatever they meet
             raise SchemaError(f"{where}, feature {name!r}, row {number}: TFDS cannot serialize it: {error}") from error
-        found |= {f"{key}/{part}": pair[0] for part, pair in parts.items()} if isinstance(parts, dict) else {key: parts[0]}
+        if info.sequence_rank < 2:
+            found[key] = values
+        else:
+            found |= {f"{key}/ragged_row_lengths_{level}": length for level, length in enumerate(lengths)}
+            found[f"{key}/ragged_flat_values"] = values
     return found
 
 

@@ -56,7 +56,7 @@ NESTED = {
 @pytest.mark.needs_tensorflow
 @pytest.mark.parametrize("case", NESTED)
 def test_nested_rows_come_back(case, format, publish):
-    """Nested lists become nested sequences without a word from the caller, which stock TFDS reads, and come back to PyTorch."""
+    """Nested lists become nested sequences without a word from the caller, which stock TFDS reads as well."""
     rows, shape, dtype = NESTED[case]
     result = publish(loader_of_rows([{"x": row, "y": number} for number, row in enumerate(rows)]), format, on_hazard="ignore")
     assert tfds_builder.verify(result.path, deep=True).problems == []
@@ -68,6 +68,13 @@ def test_nested_rows_come_back(case, format, publish):
         assert tuple(spec.shape) == shape
         assert spec.dtype.name == ("string" if dtype == "str" else dtype)
         assert [to_lists(example["x"]) for example in tfds.as_numpy(ds)] == [to_lists(row) for row in rows]
+
+
+@pytest.mark.parametrize("case", NESTED)
+def test_nested_rows_come_back_to_pytorch(case, format, publish):
+    """Nested lists are exported and come back to PyTorch, one by one and by the batch, on a machine without TensorFlow."""
+    rows = NESTED[case][0]
+    result = publish(loader_of_rows([{"x": row, "y": number} for number, row in enumerate(rows)]), format, on_hazard="ignore")
     dataset = tfds_builder.as_torch(result.path)
     for got in ([dataset[number]["x"] for number in range(len(rows))], [e["x"] for e in dataset.__getitems__(range(len(rows)))]):
         assert [to_lists(value) for value in got] == [to_lists(row) for row in rows]
@@ -175,6 +182,8 @@ INEXACT = {
 @pytest.mark.parametrize("case", INEXACT)
 def test_values_a_feature_cannot_hold(case, refuses):
     """A value that TFDS's encoders would quietly change is refused, with its row and feature."""
+    if case == "floats in sound":
+        pytest.importorskip("tensorflow")  # which the feature is made of
     feature, value = INEXACT[case]
     rows = [{"x": value}] if "optional" not in case else [{"x": value}, {"x": None}]
     refuses(loader_of_rows(rows), exporters.SchemaError, "'x'", "row 0", features={"x": feature()})
