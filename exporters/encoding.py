@@ -70,9 +70,8 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
             raise SchemaError(f"{where}, feature {name!r}, row {number}: the encoded image {fault}; leave it out of the dataset")
         return value
     encode = _pillow_encoder(feature) or feature.encode_example
-    if isinstance(feature, tfds.features.Audio) and isinstance(value, np.ndarray | list):  # TFDS forgets its encoding
-        value = np.asarray(value, feature.np_dtype)
-        encode = functools.partial(tfds.features.Tensor.encode_example, feature)
+    if isinstance(feature, tfds.features.Audio) and isinstance(value, np.ndarray | list):
+        encode = functools.partial(_encode_samples, feature)
     try:
         return encode(value)
     except ImportError as error:
@@ -88,6 +87,11 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
         ) from error
 
 
+def _encode_samples(feature: Any, samples: Any) -> Any:
+    """Sound given as numbers, in the encoding of the feature, which TFDS's own encoder forgets."""
+    return tfds.features.Tensor.encode_example(feature, np.asarray(samples, feature.np_dtype))
+
+
 def _find_fault(file: bytes, shape: tuple[int | None, ...]) -> str:
     """What is wrong with the bytes of an image, as far as can be told without decoding them; empty if nothing.
 
@@ -98,8 +102,11 @@ def _find_fault(file: bytes, shape: tuple[int | None, ...]) -> str:
     if file.startswith(_IMAGE_MAGIC[1]) and b"IEND" not in file:
         return "is cut off: a PNG without its end"
     if shape[:2] != (None, None) and _pillow() is not None:
-        with _pillow().open(io.BytesIO(file)) as image:
-            width, height = image.size
+        try:
+            with _pillow().open(io.BytesIO(file)) as image:
+                width, height = image.size
+        except Exception as error:  # of whatever kind: its decoders read what a stranger wrote
+            return f"cannot be opened: {error}"
         if any(want not in (None, got) for want, got in zip(shape[:2], (height, width), strict=True)):
             return f"has {height} x {width} pixels, and features= says shape {shape}"
     return ""

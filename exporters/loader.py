@@ -237,9 +237,18 @@ def row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
     growing = None
     if not is_iterable(loader) and loader.batch_sampler is not None:
         with _random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not
-            get_many = getattr(loader.dataset, "__getitems__", lambda indices: [loader.dataset[0]] * len(indices))
-            growing = find_growing(*(loader.collate_fn(get_many([0] * count)) for count in PROBES))
+            growing = find_growing(*_probe(loader))
     return find_row_lists(raw, rows) if growing is None else growing
+
+
+def _probe(loader: Any) -> Iterator[Any]:
+    """What a loader makes of its dataset's first example, `PROBES` times. In a worker of its own if it has workers: what the
+    dataset opens there is not shared with those that are forked later."""
+    options: dict[str, Any] = {"collate_fn": loader.collate_fn, "batch_sampler": [[0] * count for count in PROBES]}
+    if loader.num_workers:
+        options |= {"num_workers": 1, "worker_init_fn": loader.worker_init_fn}
+        options |= {"multiprocessing_context": loader.multiprocessing_context}
+    return iter(torch_module().utils.data.DataLoader(loader.dataset, **options))
 
 
 @contextlib.contextmanager

@@ -150,6 +150,8 @@ def check_exact(feature: Any, value: Any, name: str, where: str, number: int) ->
         if wanted.kind == "O":
             _check_text(leaf, given, place)
         elif isinstance(leaf, _F.ClassLabel) and given.dtype.kind in "iu":
+            if leaf.num_classes is None:
+                raise SchemaError(f"{place}: give the ClassLabel names= or num_classes=")
             check_labels(given.reshape(-1), leaf, name, where, [number] * given.size)
         elif given.dtype != wanted and not _holds(wanted, given):
             odd = next((item for item in given.ravel().tolist() if not _holds(wanted, np.array(item))), given.dtype.name)

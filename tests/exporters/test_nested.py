@@ -1,6 +1,7 @@
 """Rows that are lists of lists, or lists of tensors: `Sequence`s, inferred and exact."""
 
 import io
+import os
 import pathlib
 
 import numpy as np
@@ -175,6 +176,7 @@ INEXACT = {
     "a class below none, any length": (lambda: F.Sequence(F.ClassLabel(num_classes=3), length=2), torch.tensor([0, -1])),
     "floats in sound": (lambda: F.Audio(), torch.tensor([0.5, -0.9])),
     "bytes in text": (lambda: F.Sequence(F.Sequence(F.Text())), [[b"\xff"]]),
+    "a class of none": (lambda: F.Sequence({"a": F.ClassLabel()}), {"a": torch.tensor([0])}),
     "half a class": (lambda: F.Sequence(F.Sequence(F.ClassLabel(num_classes=3))), [[1.5]]),
 }
 
@@ -286,6 +288,30 @@ def test_empty_lists_beside_arrays(publish, read_back):
     assert (found.values.shape, found.values.dtype, found.row_splits.tolist()) == ((2, 4), np.float32, [0, 0, 2, 2])
 
 
+class Opens(torch.utils.data.Dataset):
+    """Notes which process reads it, as one that opens a file at the first read would share it with its forked workers."""
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        return {"image": torch.full((3, 4, 5), index, dtype=torch.uint8), "process": os.getpid()}
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_a_dataset_with_workers_is_asked_in_a_worker(context, publish, read_back, monkeypatch):
+    """The main process reads no example of a dataset that has workers, and lists of rows are told all the same."""
+    read = Opens.__getitem__
+    monkeypatch.setattr(
+        Opens, "__getitem__", lambda self, index: read(self, index) if os.getpid() != main else pytest.fail("read")
+    )
+    main = os.getpid()
+    loader = DataLoader(Opens(), batch_size=3, collate_fn=list, num_workers=1, multiprocessing_context=context)
+    found = read_back(publish(loader, on_hazard="ignore", layouts={"image": "NCHW"}))
+    assert found["image"].shape == (6, 4, 5, 3)
+    assert main not in found["process"]
+
+
 def test_an_iterable_dataset_is_not_asked(publish, read_back):
     """Of a stream, which cannot be read twice, the first batch alone tells."""
 
@@ -355,6 +381,7 @@ def encoded(height, width, kind="JPEG"):
         (lambda: encoded(40, 50)[:-50], "without its end"),
         (lambda: encoded(40, 50, "PNG")[:-20], "without its end"),
         (lambda: encoded(5, 4), "5 x 4 pixels"),
+        (lambda: b"\x89PNG\r\n\x1a\n, then nothing known, IEND", "cannot be opened"),
     ],
 )
 def test_encoded_images_that_do_not_decode(make, word, refuses):
