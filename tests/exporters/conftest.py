@@ -94,6 +94,25 @@ def tree_fixture():
     return tree
 
 
+@pytest.fixture
+def goes_on(tmp_path):
+    """`goes_on(run, switch)`: `run(data_dir)` exports what raises "stopped" half way while `switch.stops`. Run once more after
+    that it publishes the same bytes as in one go; the result is that of this run."""
+
+    def check(run, switch):
+        switch.stops = False
+        whole = run(tmp_path / "whole").path
+        switch.stops = True
+        with pytest.raises(RuntimeError, match="stopped"):
+            run(tmp_path / "data")
+        switch.stops = False
+        result = run(tmp_path / "data")
+        assert tree(result.path) == tree(whole)
+        return result
+
+    return check
+
+
 def as_array(values):
     """A tensor, array or list as NumPy array, bfloat16 included."""
     if isinstance(values, torch.Tensor):

@@ -190,29 +190,29 @@ def test_values_a_feature_cannot_hold(case, refuses):
     refuses(loader_of_rows(rows), exporters.SchemaError, "'x'", "row 0", features={"x": feature()})
 
 
-def test_a_stopped_export_of_nested_rows_goes_on(format, publish, tmp_path):
+class Stops(torch.utils.data.Dataset):
+    """Rows, told by `make(index)`, of which the fifth stops the export while `stops`; notes what is read after that."""
+
+    def __init__(self, make, length):
+        self.make, self.length, self.stops, self.reads = make, length, False, []
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        if self.stops and index == 4:
+            self.reads.clear()
+            raise RuntimeError("stopped")
+        self.reads.append(index)
+        return self.make(index)
+
+
+def test_a_stopped_export_of_nested_rows_goes_on(format, publish, goes_on):
     """What the first batch showed of nested rows holds when the export goes on with a batch that shows less."""
     rows = [{"x": row} for row in ([[1, 2], [3]], [[4]], [], [[]], [[]], [])]
-
-    class Stops(torch.utils.data.Dataset):
-        stops = True
-
-        def __len__(self):
-            return len(rows)
-
-        def __getitem__(self, index):
-            if self.stops and index == 4:
-                raise RuntimeError("stopped")
-            reads.append(index)
-            return rows[index]
-
-    reads, options = [], {"shard_bytes": 1, "data_dir": tmp_path, "on_hazard": "ignore"}
-    with pytest.raises(RuntimeError, match="stopped"):
-        publish(loader_of_rows(Stops(), 2), format, **options)
-    Stops.stops = False
-    reads.clear()
-    result = publish(loader_of_rows(Stops(), 2), format, **options)
-    assert reads == [2, 3, 4, 5]
+    stops, options = Stops(rows.__getitem__, len(rows)), {"shard_bytes": 1, "on_hazard": "ignore"}
+    result = goes_on(lambda data_dir: publish(loader_of_rows(stops, 2), format, data_dir=data_dir, **options), stops)
+    assert stops.reads == [2, 3, 4, 5]
     dataset = tfds_builder.as_torch(result.path)
     assert [to_lists(dataset[number]["x"]) for number in range(len(rows))] == [row["x"] for row in rows]
 
@@ -428,37 +428,18 @@ def test_boxes_come_back_to_pytorch_in_pixels(dtype, format, publish):
         assert torch.equal(target["labels"], wanted[1]["labels"])
 
 
-def test_stopped_where_the_next_batch_tells_nothing(format, publish, tmp_path):
+def test_stopped_where_the_next_batch_tells_nothing(format, publish, goes_on):
     """An export goes on with a batch of empty lists, or with images of one size, though they do not tell what the first did."""
+    rows = [[1], [2, 3], [], [], [4], []]
 
-    class Stops(torch.utils.data.Dataset):
-        stops, rows = True, [[1], [2, 3], [], [], [4], []]
+    def make(index):
+        row, image = rows[index], np.full((4 + (index == 0), 5, 3), index, np.uint8)
+        return {"n": row, "s": [str(item) for item in row], "b": [item > 2 for item in row], "image": image}
 
-        def __len__(self):
-            return len(self.rows)
-
-        def __getitem__(self, index):
-            if self.stops and index == 4:
-                raise RuntimeError("stopped")
-            reads.append(index)
-            row = self.rows[index]
-            image = np.full((4 + (index == 0), 5, 3), index, np.uint8)
-            return {"n": row, "s": [str(item) for item in row], "b": [item > 2 for item in row], "image": image}
-
-    def run(data_dir):
-        return publish(loader_of_rows(Stops(), 2), format, shard_bytes=1, data_dir=data_dir, on_hazard="ignore", **options)
-
-    reads, options = [], {"features": {"image": F.Image(shape=(None, None, 3))}, "layouts": {"image": "NHWC"}}
-    Stops.stops = False
-    whole = pathlib.Path(run(tmp_path / "whole").path)
-    Stops.stops = True
-    with pytest.raises(RuntimeError, match="stopped"):
-        run(tmp_path / "data")
-    Stops.stops = False
-    reads.clear()
-    path = pathlib.Path(run(tmp_path / "data").path)
-    assert reads == [2, 3, 4, 5]
-    assert {file.name: file.read_bytes() for file in path.iterdir()} == {file.name: file.read_bytes() for file in whole.iterdir()}
+    stops, options = Stops(make, len(rows)), {"shard_bytes": 1, "on_hazard": "ignore", "layouts": {"image": "NHWC"}}
+    options["features"] = {"image": F.Image(shape=(None, None, 3))}
+    goes_on(lambda data_dir: publish(loader_of_rows(stops, 2), format, data_dir=data_dir, **options), stops)
+    assert stops.reads == [2, 3, 4, 5]
 
 
 SEQUENCES = {
