@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,17 @@ def shown(path: str) -> str:
     return repr(path or "the batch")
 
 
+_SCALARS = (str, bytes, numbers.Number, np.generic)
+
+
 def is_scalar(value: Any) -> bool:
     """Whether a value of a list is one value of a column."""
-    return isinstance(value, str | bytes | numbers.Number | np.generic)
+    return isinstance(value, _SCALARS)
+
+
+def are_scalars(values: Iterable[Any]) -> bool:
+    """Whether all of them are; told by their types, of which there are few."""
+    return all(issubclass(kind, _SCALARS) for kind in set(map(type, values)))
 
 
 def check_array(array: Array, path: str, where: str) -> Array:
@@ -76,9 +84,10 @@ def check_array(array: Array, path: str, where: str) -> Array:
 
 def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
     """A list of str, bytes or numbers, one a row. All ints give int64, any float float64."""
-    if all(isinstance(value, str) for value in values) or all(isinstance(value, bytes) for value in values):
+    types = set(map(type, values))
+    if all(issubclass(kind, str) for kind in types) or all(issubclass(kind, bytes) for kind in types):
         return _object_array(values)
-    if any(isinstance(value, str | bytes) for value in values):
+    if any(issubclass(kind, str | bytes) for kind in types):
         _check_strings(values, path, where)
     if not all(isinstance(value, numbers.Number | np.generic) for value in values):
         odd = next(v for v in values if not isinstance(v, numbers.Number | np.generic))
@@ -88,7 +97,7 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
     kinds = {_number_kind(value) for value in values}
     if len(kinds) > 1 and kinds != {"int", "float"}:
         raise LoaderError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
-    if len(set(map(type, values))) > 1:  # NumPy would find them a type of its own
+    if len(types) > 1:  # NumPy would find them a type of its own
         values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if kinds == {"int"} and all(isinstance(value, int) for value in values):
         try:

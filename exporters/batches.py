@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array, Encoded, check_array, is_scalar, list_to_numpy, shown
+from exporters.arrays import Array, Encoded, are_scalars, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
 from exporters.rows import EMPTY, Rows, RowValues, split_rows, stack, top_names
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
 
+_ARRAY_KIND, _TENSOR_KIND = (
+    operator.attrgetter("dtype", "ndim"),
+    operator.attrgetter("dtype", "ndim", "is_cpu", "layout", "is_nested"),
+)
+"""What arrays, and tensors, must have in common to be joined."""
 _DEPTH = 20
 """Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
 
@@ -173,8 +179,11 @@ def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
 def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
     """Rows, each a tensor, an array, a value, a list of values or None, as one column."""
     rows = list(values)
-    if all(is_scalar(row) for row in rows):
+    if are_scalars(rows):
         return list_to_numpy(rows, path, where)
+    joined = _join(rows, path, where)
+    if joined is not None:
+        return joined
     arrays: list[Array | None] = []
     for row in rows:
         if row is None:
@@ -185,7 +194,7 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
             arrays.append(check_array(row, path, where))
         elif is_scalar(row):
             arrays.append(list_to_numpy([row], path, where).reshape(()))
-        elif isinstance(row, list | tuple) and all(map(is_scalar, row)):
+        elif isinstance(row, list | tuple) and are_scalars(row):
             arrays.append(list_to_numpy(row, path, where) if len(row) else EMPTY)
         elif isinstance(row, list | tuple):
             arrays.append(None)
@@ -194,9 +203,38 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
                 f"{where}: {shown(path)} has a row that is a {type(row).__name__}; give tensors, NumPy arrays, values or lists "
                 "of values"
             )
-    if any(isinstance(row, list | tuple) and not all(map(is_scalar, row)) for row in rows):
+    if any(isinstance(row, list | tuple) and not are_scalars(row) for row in rows):
         return Rows(tuple(_object(row) for row in rows), np.dtype(object))
     return stack(arrays, path or "the batch", where)
+
+
+def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
+    """Ordinary tensors, or arrays of numbers, that differ along their first axis at most, by one call for all of them; None if
+    they are others."""
+    torch, types = torch_module(), set(map(type, rows))
+    if types == {torch.Tensor}:
+        kinds = set(map(_TENSOR_KIND, rows))
+        dtype, ndim, *state = kinds.pop()
+        is_plain = dtype in _plain_dtypes() and state == [True, torch.strided, False]
+    elif types == {np.ndarray}:
+        kinds = set(map(_ARRAY_KIND, rows))
+        dtype, ndim = kinds.pop()
+        is_plain = dtype.kind in "biufc"
+    else:
+        return None
+    if kinds or not is_plain or (ndim > 1 and len({row.shape[1:] for row in rows}) > 1):
+        return None
+    if types == {np.ndarray}:
+        items = check_array(np.concatenate(rows) if ndim else np.stack(rows), path, where)
+    else:
+        with torch.no_grad():  # no gradient of it is asked
+            items = _tensor_to_numpy(torch.cat(rows) if ndim else torch.stack(rows), path, where)
+    if not ndim:
+        return items
+    lengths = list(map(len, rows)) if types == {np.ndarray} else [row.shape[0] for row in rows]
+    if len(set(lengths)) == 1:
+        return items.reshape(len(rows), lengths[0], *items.shape[1:])
+    return Rows.of_items(items, lengths)
 
 
 def _object(row: Any) -> Array | None:

@@ -103,8 +103,7 @@ def _sum(words: Array) -> Array:
 def _words(values: Array) -> Array:
     """What of a column goes into the digest: uint8, shape (N, bytes)."""
     if values.dtype == object:
-        hashes = np.fromiter(map(_hash, values.ravel().tolist()), np.uint64, values.size)
-        return hashes.reshape(values.shape).view(np.uint8)
+        return _hash(values.ravel().tolist()).reshape(values.shape).view(np.uint8)
     if not values.size:
         return np.empty((len(values), 0), np.uint8)
     data = values.view(np.uint8)
@@ -118,9 +117,11 @@ def _words(values: Array) -> Array:
     return out.view(np.uint8)
 
 
-def _hash(string: bytes) -> int:
-    """64 bits of a string, the same in every process: two CRCs with different polynomials."""
-    return int(google_crc32c.value(string)) << 32 | zlib.crc32(string)
+def _hash(strings: list[bytes]) -> Array:
+    """64 bits of each string, the same in every process: two CRCs with different polynomials."""
+    high, low = (np.fromiter(map(crc, strings), np.uint64, len(strings)) for crc in (google_crc32c.value, zlib.crc32))
+    hashes: Array = high << _HALF | low
+    return hashes
 
 
 @functools.cache

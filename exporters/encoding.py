@@ -156,11 +156,12 @@ def runs_in_worker(feature: Any) -> bool:
 
 def to_bytes(array: Array, name: str, where: str) -> Array:
     """Strings as UTF-8 bytes, in an object array of the same shape."""
-    kinds = {type(value) for value in array.flat}
+    values = array.ravel().tolist()
+    kinds = set(map(type, values))
     if all(issubclass(kind, bytes) for kind in kinds):
         return array
     out = np.empty(array.size, object)
-    for number, value in enumerate(array.flat):
+    for number, value in enumerate(values):
         try:
             out[number] = value.encode() if isinstance(value, str) else bytes(value)
         except UnicodeEncodeError as error:

@@ -140,7 +140,7 @@ class Field:
                 f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
-        if array.shape[1:] != self.shape and not _fits(array.shape[1:], self.shape, metadata.is_direct(self.feature)):
+        if array.shape[1:] != self.shape and (metadata.is_direct(self.feature) or not _suits(array.shape[1:], self.shape)):
             raise SchemaError(
                 f"{where}, feature {self.name!r}: expected shape {('N', *self.shape)}, got {array.shape}; "
                 "resize or pad it in the dataset or in collate_fn so that every batch has the same"
@@ -153,9 +153,9 @@ def _zip(one: Sequence[int | None], other: Sequence[int | None]) -> list[tuple[i
     return list(zip(one, other, strict=True)) if len(one) == len(other) else []
 
 
-def _fits(got: Sequence[int | None], expected: Sequence[int | None], is_direct: bool) -> bool:
-    """Whether an encoder takes rows of a shape: any size where none is expected."""
-    return not is_direct and len(got) == len(expected) and all(e is None or e == g for g, e in _zip(got, expected))
+def _suits(got: Sequence[int | None], expected: Sequence[int | None]) -> bool:
+    """Whether rows have a shape that is expected: any size where that is None."""
+    return len(got) == len(expected) and all(e is None or e == g for g, e in _zip(got, expected))
 
 
 def _declare(
@@ -202,10 +202,8 @@ class RaggedField:
         column = batch.columns[self.source]
         self._check(column, where)
         *shapes, main = self.columns
-        empty = np.empty([size or 0 for size in self.feature.shape], self.dtype)
-        rows = [empty if row is EMPTY else np.asarray(row) for row in to_stored_rows(column, self.layout)]
+        values, rows = self._join(column)
         lengths = [row.size for row in rows]
-        values = np.concatenate([np.ascontiguousarray(row).reshape(-1) for row in rows])
         if main.encoding == STRINGS:
             values = encoding.to_bytes(values, self.name, where)
         elif type(self.feature) is tfds.features.Sequence and isinstance(self.feature.feature, tfds.features.ClassLabel):
@@ -216,6 +214,18 @@ class RaggedField:
         for shape in shapes:
             stored[shape.name] = np.array([row.shape for row in rows], np.int32).reshape(len(rows), len(self.shape))
         return stored
+
+    def _join(self, column: Array | Rows) -> tuple[Array, Sequence[Array]]:
+        """All values end to end, and the rows, both in the stored layout."""
+        empty = np.empty([size or 0 for size in self.feature.shape], self.dtype)
+        rows = [empty if row is EMPTY else np.asarray(row) for row in to_stored_rows(column, self.layout)]
+        if isinstance(column, Rows) and column.items is not None and self.layout is None:
+            return column.items.reshape(-1), rows
+        values, start = np.empty(sum(row.size for row in rows), self.dtype), 0
+        for row in rows:
+            layout_lib.copy_into(values[start : start + row.size].reshape(row.shape), row)
+            start += row.size
+        return values, rows
 
     def _check(self, column: Array | Rows, where: str) -> None:
         rows = [row for row in iterate_rows(column) if row is not None]
@@ -233,9 +243,12 @@ class RaggedField:
         kind, got_kind = self.columns[-1].source_dtype, source_dtype(column)
         if self.dtype == object and kind and kind != got_kind and any(row.size for row in known):
             raise SchemaError(f"{where}, feature {self.name!r}: expected {kind}, got {got_kind}; give every batch the same type")
+        items = column.items if isinstance(column, Rows) else None
+        if items is not None and self.shape[0] is None and _suits(items.shape[1:], self.shape[1:]):
+            return
         shapes = [np.shape(row) for row in known]
         for got in set(shapes):
-            if len(got) != len(self.shape) or any(size not in (None, found) for size, found in _zip(self.shape, got)):
+            if not _suits(got, self.shape):
                 raise SchemaError(
                     f"{where}, feature {self.name!r}, row {shapes.index(got)}: expected shape {self.shape}, got {got}; resize it "
                     "in the dataset" + _declare(self.name, self.shape, got, self.dtype, self.layout)

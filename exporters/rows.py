@@ -10,13 +10,14 @@ Nothing here knows torch: a tensor is what has a shape and a dtype.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array, is_scalar
+from exporters.arrays import Array, are_scalars, is_scalar
 from exporters.errors import LoaderError, SchemaError
 
 EMPTY: Array = np.empty(0)
@@ -39,10 +40,18 @@ class Rows:
     Attributes:
       arrays: one a row; None where a row has no value.
       dtype: of all of them.
+      items: the rows end to end along their first axis, where they are at hand and differ in nothing else.
     """
 
     arrays: tuple[Array | None, ...]
     dtype: np.dtype[Any]
+    items: Array | None = None
+
+    @classmethod
+    def of_items(cls, items: Array, lengths: Sequence[int]) -> Rows:
+        """Rows that lie end to end, by the length of each along the first axis."""
+        bounds = itertools.accumulate(lengths, initial=0)
+        return cls(tuple([items[start:stop] for start, stop in itertools.pairwise(bounds)]), items.dtype, items)
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -101,7 +110,7 @@ def has_lists(raw: Any, rows: int | None) -> bool:
     if _is_array(raw) or (not isinstance(raw, Mapping | list | tuple) and not dataclasses.is_dataclass(raw)):
         return False
     if isinstance(raw, list | tuple) and not hasattr(raw, "_fields") and len(raw) == (rows or len(raw)):
-        return not all(map(is_scalar, raw))
+        return not are_scalars(raw)
     return any(has_lists(item, rows) for _, item in _parts(raw))
 
 
@@ -156,7 +165,7 @@ def _is_row_list(value: Any, path: str, rows: int | None) -> bool:
         return False
     items = [item for item in value if item is not None]
     if not items or any(map(is_scalar, items)):
-        return bool(items) and len(items) < len(value) and all(map(is_scalar, items))  # values, some of them None
+        return bool(items) and len(items) < len(value) and are_scalars(items)  # values, some of them None
     if not _are_alike(items) or (isinstance(value, tuple) and not path and isinstance(items[0], list | tuple)):
         return False  # a tuple of lists is what `zip(*rows)` makes: a feature each
     sizes = {size for item in items for size in _leading_sizes(item)}
@@ -189,7 +198,7 @@ def _leading_sizes(item: Any) -> Iterator[int | None]:
     """The rows that every part of an item would have if the item was a feature; None if it could not be one."""
     if _is_array(item):
         yield int(item.shape[0]) if len(item.shape) else None
-    elif isinstance(item, list | tuple) and all(map(is_scalar, item)):
+    elif isinstance(item, list | tuple) and are_scalars(item):
         yield len(item)
     elif isinstance(item, Mapping | list | tuple) or dataclasses.is_dataclass(item):
         for _, part in _parts(item):
@@ -230,7 +239,7 @@ def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[s
     nested = isinstance(first, Mapping) or dataclasses.is_dataclass(first)
     if isinstance(first, tuple) or (isinstance(first, list) and _is_array(first[0] if first else 0)):
         is_sequence = len({len(value) for value in values if isinstance(value, list | tuple)}) > 1
-        nested = bool(first) and not all(map(is_scalar, first)) and not is_sequence
+        nested = bool(first) and not are_scalars(first) and not is_sequence
     if _is_array(first) or not nested:
         yield path, RowValues(list(values))
         return

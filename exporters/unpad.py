@@ -51,7 +51,7 @@ def unpad_batch(batch: Batch, unpad: Mapping[str, str], names: Mapping[str, str]
                 f"{place}: {names[partner]!r} must be one array, lengths of shape (N,) or a mask of shape (N, longest)"
             )
         lengths = _lengths(told, column.shape[1], f"{place}: {names[partner]!r}")
-        columns[source] = Rows(tuple(row[:length] for row, length in zip(column, lengths.tolist(), strict=True)), column.dtype)
+        columns[source] = Rows.of_items(column[np.arange(column.shape[1]) < lengths[:, None]], lengths.tolist())
     return dataclasses.replace(batch, columns=columns)
 
 

@@ -115,34 +115,30 @@ class _Variable:
             _put_varints(out[:, place : place + _LENGTH_BYTES], lengths + (self.size - place - _LENGTH_BYTES), _LENGTH_BYTES)
         return out
 
-    def lists(self, values: Array | Ragged) -> tuple[list[Any], Array]:
-        """The list (the run of bytes) of each row as a buffer, and for the index start and length of each of its
-        runs, counted from the list's start: int64, shape (rows, 2 * slots)."""
-        if self._packs and not isinstance(values, Ragged):
-            texts = values.tolist()
-            lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-            return texts, np.stack([np.zeros_like(lengths), lengths], axis=1)
-        if self._packs:
-            assert isinstance(values, Ragged)
-            packed = memoryview(self._pack(values.values))  # type: ignore[arg-type]  # ndarray is a buffer
+    def lists(self, values: Array | Ragged) -> tuple[Sequence[Any], Array, Array]:
+        """The list (the run of bytes) of each row as a buffer; the bytes of each, int64, shape (rows,); and for the index start
+        and length of each of its runs, counted from the list's start: int64, shape (rows, 2 * slots)."""
+        runs: Sequence[Any]
+        if self._packs and isinstance(values, Ragged):
             bounds = values.row_splits * self.column.width
-            places = np.stack([np.zeros_like(bounds[:-1]), np.diff(bounds)], axis=1)
-            ends = bounds.tolist()
-            return [packed[start:end] for start, end in itertools.pairwise(ends)], places
-        if isinstance(values, Ragged):
-            return self._string_lists(values)
-        rows = values.reshape(len(values), -1).tolist()
-        lists = [b"".join([b"\x0a" + varint(len(text), _LENGTH_BYTES) + text for text in row]) for row in rows]
-        lengths = np.array([[len(text) for text in row] for row in rows], np.int64).reshape(len(rows), -1)
-        starts = np.cumsum(lengths + (1 + _LENGTH_BYTES), axis=1) - lengths
-        return lists, np.stack([starts, lengths], axis=2).reshape(len(rows), -1)
+            packed = memoryview(self._pack(values.values))  # type: ignore[arg-type]  # ndarray is a buffer
+            runs = [packed[start:stop] for start, stop in itertools.pairwise(bounds.tolist())]
+        elif isinstance(values, Ragged):
+            runs = [b"".join(map(_string_item, values[row].ravel().tolist())) for row in range(len(values))]
+        elif self._packs:
+            runs = values.tolist()
+        else:
+            return self._slots(values)
+        lengths = _lengths(runs)
+        return runs, lengths, np.stack([np.zeros_like(lengths), lengths], axis=1)
 
-    def _string_lists(self, values: Ragged) -> tuple[list[Any], Array]:
-        lists = [
-            b"".join([b"\x0a" + varint(len(text), _LENGTH_BYTES) + text for text in values[row].ravel().tolist()])
-            for row in range(len(values))
-        ]
-        return lists, np.array([(0, len(content)) for content in lists], np.int64).reshape(-1, 2)
+    def _slots(self, values: Array) -> tuple[Sequence[Any], Array, Array]:
+        """As `lists`, where every row has as many strings."""
+        rows = values.reshape(len(values), -1)
+        lists = [b"".join(map(_string_item, row)) for row in rows.tolist()]
+        lengths = _lengths(rows.ravel().tolist()).reshape(rows.shape)
+        starts = np.cumsum(lengths + (1 + _LENGTH_BYTES), axis=1) - lengths
+        return lists, _lengths(lists), np.stack([starts, lengths], axis=2).reshape(len(rows), -1)
 
     def _pack(self, items: Array) -> Array:
         """Values as the bytes of a list: uint8, one axis."""
@@ -151,6 +147,16 @@ class _Variable:
         out = np.empty((len(items), self.column.width), np.uint8)
         _fill_varints(out, self.column, items)
         return out.reshape(-1)
+
+
+def _string_item(text: bytes) -> bytes:
+    """One string of a bytes_list."""
+    return b"\x0a" + varint(len(text), _LENGTH_BYTES) + text
+
+
+def _lengths(runs: Sequence[Any]) -> Array:
+    """How many bytes each of some buffers has."""
+    return np.fromiter(map(len, runs), np.int64, len(runs))
 
 
 def _entry(name: str, feature: bytes) -> bytes:
@@ -209,22 +215,20 @@ class TFRecordWriter:
             self._fixed = np.broadcast_to(template.row, (rows, template.record_bytes)).copy()
         fixed = self._fixed[:rows, :fixed_bytes]
         self._fill(self._fixed[:rows], columns, slice(None))
-        ends, entries, index = np.full(rows, fixed_bytes), list[tuple[list[int], Any]](), list[Array]()
+        ends, pieces, index = np.full(rows, fixed_bytes), list[Sequence[Any]](), list[Array]()
         for variable in template.variable:
-            lists, places = variable.lists(columns[variable.column.name])
-            lengths = np.fromiter(map(len, lists), np.int64, rows)
-            headers = variable.headers(lengths)
-            entries += [(ends.tolist(), headers), ((ends + variable.size).tolist(), lists)]
+            lists, lengths, places = variable.lists(columns[variable.column.name])
+            pieces += [_split(variable.headers(lengths)), lists]
             places[:, 0::2] += (ends + variable.size)[:, None]
             index.append(places)
             ends = ends + variable.size + lengths
         _put_varints(fixed[:, template.start - _LENGTH_BYTES : template.start], ends - template.start, _LENGTH_BYTES)
         _put_frame_headers(fixed, ends - _HEADER)
+        records = zip(_split(fixed), *pieces, itertools.repeat(bytes(_FOOTER)), strict=False)  # the last has no end
+        out = bytearray().join(itertools.chain.from_iterable(records))
         stops = np.cumsum(ends + _FOOTER)
         starts = stops - ends - _FOOTER
-        out = np.empty(int(stops[-1]) if rows else 0, np.uint8)
-        _join(out, starts.tolist(), [([0] * rows, fixed), *entries])
-        _put_checksums(out, starts.tolist(), ends.tolist())
+        _put_checksums(np.frombuffer(out, np.uint8), starts + _HEADER, starts + ends)
         starts += self._position
         for places in index:
             places[:, 0::2] += starts[:, None]
@@ -286,39 +290,24 @@ def _put_varints(target: Array, values: Array, size: int) -> None:
         target[:, position::size] = ((bits >> np.uint64(7 * position)) & np.uint64(0x7F)).astype(np.uint8) | more
 
 
-def _join(out: Array, starts: list[int], parts: Sequence[tuple[list[int], Any]]) -> None:
-    """Puts the pieces of every record into its place.
-
-    Args:
-      out: uint8, room for all records.
-      starts: where each record begins.
-      parts: for each kind of piece, where in its record it goes, and the pieces: an array (records, bytes) or buffers.
-    """
-    target = memoryview(out)  # type: ignore[arg-type]  # ndarray is a buffer
-    for offsets, pieces in parts:
-        if isinstance(pieces, np.ndarray):
-            flat, size = memoryview(np.ascontiguousarray(pieces).reshape(-1)), pieces.shape[1]  # type: ignore[arg-type]
-            for row, (start, offset) in enumerate(zip(starts, offsets, strict=True)):
-                target[start + offset : start + offset + size] = flat[row * size : (row + 1) * size]
-        else:
-            for start, offset, piece in zip(starts, offsets, pieces, strict=True):
-                target[start + offset : start + offset + len(piece)] = piece
+def _split(records: Array) -> list[bytes]:
+    """The rows of an array as `bytes`: uint8, shape (rows, bytes)."""
+    rows: list[Any] = np.ascontiguousarray(records).view(np.dtype((np.void, records.shape[1]))).ravel().tolist()
+    return rows
 
 
 def _put_frame_headers(records: Array, lengths: Array) -> None:
     """Writes the first 12 bytes of each record, whose data has that many bytes."""
-    unique, places = np.unique(lengths, return_inverse=True)
-    headers = np.frombuffer(b"".join(_frame_header(length) for length in unique.tolist()), np.uint8)
-    records[:, :_HEADER] = headers.reshape(-1, _HEADER)[places]
+    sizes = lengths.astype("<u8").view(np.uint8).reshape(-1, 8)
+    crcs = np.fromiter(map(google_crc32c.value, _split(sizes)), np.uint32, len(sizes))
+    records[:, :8], records[:, 8:_HEADER] = sizes, _mask(crcs).reshape(-1, 4)
 
 
-def _put_checksums(out: Array, starts: list[int], ends: list[int]) -> None:
-    """Writes the masked CRC-32C of each record's data behind it; `ends` are counted from the starts."""
-    crcs = [google_crc32c.value(out[start + _HEADER : start + end]) for start, end in zip(starts, ends, strict=True)]
-    feet = _mask(np.array(crcs, np.uint32)).tobytes()
-    target = memoryview(out)  # type: ignore[arg-type]  # ndarray is a buffer
-    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        target[start + end : start + end + _FOOTER] = feet[row * _FOOTER : (row + 1) * _FOOTER]
+def _put_checksums(out: Array, starts: Array, stops: Array) -> None:
+    """Writes the masked CRC-32C of each run of bytes behind it."""
+    runs = map(out.__getitem__, map(slice, starts.tolist(), stops.tolist()))
+    crcs = np.fromiter(map(google_crc32c.value, runs), np.uint32, len(starts))
+    out[stops[:, None] + np.arange(_FOOTER)] = _mask(crcs).reshape(-1, _FOOTER)
 
 
 def _mask(crcs: Array) -> Array:
