@@ -96,12 +96,13 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
         )
     table.check_files()
     reader = _BlockReader(table, manifest, request)
-    ds = _Order(rows, reader.cut, request).calls()
+    order = _Order(rows, reader.cut, request)
+    ds = order.calls()
     if config.repeat_filenames:
         ds = ds.repeat()
     by_example, keys = reader.by_example, request.supervised_keys
     ds = ds.map(
-        reader.read if by_example or keys is None else lambda rows: pick(reader.read(rows), keys),
+        lambda *call: pick(reader.read(order.rows(*call)), None if by_example else keys),
         num_parallel_calls=config.num_parallel_calls_for_decode,
         deterministic=True,  # also where options say otherwise: the short batch must come last
     )
@@ -129,23 +130,8 @@ def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Reques
         return ds if batch is None else ds.padded_batch(batch)
     if batch is None:
         return unbatch(ds if config.skip_prefetch else ds.prefetch(tf.data.AUTOTUNE))
-    if config.repeat_filenames:  # then a batch may begin in one epoch and end in the next
-        return ds.rebatch(batch)
-    return ds if reader.cut.call == batch else ds.flat_map(lambda *rows: _split(rows[0] if len(rows) == 1 else rows, batch))
-
-
-def _split(rows: Any, batch: int) -> tf.data.Dataset:
-    """The rows of a call as batches, the last one short if need be, without copying them."""
-    count = tf.shape(tf.nest.flatten(rows)[0], tf.int64)[0]
-    whole = count // batch
-
-    def shape(column: tf.Tensor) -> tf.Tensor:
-        sizes = tf.concat([[whole, batch], tf.shape(column, tf.int64)[1:]], 0)
-        return tf.ensure_shape(tf.reshape(column[: whole * batch], sizes), [None, None, *column.shape[1:]])
-
-    rest = tf.data.Dataset.from_tensors(tf.nest.map_structure(lambda column: column[whole * batch :], rows))
-    batches = tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(shape, rows))
-    return batches.concatenate(rest.take(tf.cast(count > whole * batch, tf.int64)))
+    is_whole = reader.cut.call == batch and not config.repeat_filenames  # or a batch may begin in one epoch, end in the next
+    return ds if is_whole else ds.rebatch(batch)
 
 
 def pick(example: Mapping[str, Any], supervised_keys: Any) -> Any:
@@ -254,18 +240,23 @@ class _Order:
         self._by_row = shuffles_rows(request)
 
     def calls(self) -> tf.data.Dataset:
-        """A dataset of row numbers: int64 of shape (rows of the call,), or scalar, the first of a run (an operation
-        in the graph costs every iterator milliseconds)."""
+        """A dataset of what `rows` takes. Short: an operation in a graph costs every iterator, a nested dataset
+        milliseconds."""
         if not self._shuffle:
             return tf.data.Dataset.range(0, self._rows, self._cut.call)
-        numbers = tf.data.Dataset.range(self._count)
         again, seed = self._config.shuffle_reshuffle_each_iteration is not False, self._config.shuffle_seed
         if seed is None and not again:  # without a seed, Dataset.random is another one at each iteration all the same
             with tf.init_scope():
                 seed = int(tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32))
-        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=again)
-        shuffled = self._shuffled_rows if self._by_row else self._shuffled_blocks
-        return seeds.batch(2, drop_remainder=True).take(1).flat_map(lambda seed: numbers.map(lambda n: shuffled(n, seed)))
+        drawn = tf.data.Dataset.random(seed, rerandomize_each_iteration=again).batch(2, drop_remainder=True).take(1)
+        seeds = drawn.flat_map(lambda seed: tf.data.Dataset.from_tensors(seed).repeat())
+        return tf.data.Dataset.zip((tf.data.Dataset.range(self._count), seeds))
+
+    def rows(self, number: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """The rows of a call: int64 of shape (rows of the call,), or scalar, the first of a run."""
+        if seed is None:
+            return number
+        return self._shuffled_rows(number, seed) if self._by_row else self._shuffled_blocks(number, seed)
 
     def _shuffled_rows(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         places = tf.range(number * self._cut.call, tf.minimum((number + 1) * self._cut.call, self._rows))
