@@ -16,7 +16,7 @@ import numpy as np
 
 from exporters.arrays import Array, Encoded, are_scalars, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
-from exporters.rows import EMPTY, Rows, RowValues, split_rows, stack, top_names
+from exporters.rows import EMPTY, Lists, Rows, RowValues, split_rows, stack, top_names
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
@@ -26,6 +26,7 @@ _ARRAY_KIND, _TENSOR_KIND = (
     operator.attrgetter("dtype", "ndim", "is_cpu", "layout", "is_nested"),
 )
 """What arrays, and tensors, must have in common to be joined."""
+_NO_LISTS = Lists()
 _DEPTH = 20
 """Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
 
@@ -50,20 +51,20 @@ class Batch:
     encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
 
 
-def to_batch(raw: Any, split: str, number: int, row_lists: frozenset[str] = frozenset()) -> Batch:
+def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Batch:
     """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
 
     Args:
       raw: the batch.
       split, number: for errors.
-      row_lists: `loader.row_lists_of` the first batch.
+      lists: `loader.lists_of` the first batch.
 
     Raises:
       LoaderError: it cannot be turned into columns (names the batch and the feature).
       SchemaError: its columns have different numbers of rows.
     """
     where = f"split {split!r}, batch {number}"
-    parts = _unique(_flatten(raw, where, row_lists), where)
+    parts = _unique(_flatten(raw, where, lists), where)
     if not parts:
         raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
     rows = {len(part) for part in parts.values()}
@@ -79,14 +80,12 @@ def to_batch(raw: Any, split: str, number: int, row_lists: frozenset[str] = froz
     return Batch(columns, rows.pop(), number, encoded)
 
 
-def encode_parts(
-    raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], row_lists: frozenset[str] = frozenset()
-) -> PartlyEncoded:
+def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS) -> PartlyEncoded:
     """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
     return PartlyEncoded(
         tuple(
             (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
-            for path, place, leaf in _leaves(raw, "", "", row_lists)
+            for path, place, leaf in _leaves(raw, "", "", lists)
         )
     )
 
@@ -100,7 +99,7 @@ def check_first(batch: Batch, split: str) -> None:
         )
 
 
-def position_names(raw: Any, row_lists: frozenset[str] = frozenset()) -> list[str]:
+def position_names(raw: Any, lists: Lists = _NO_LISTS) -> list[str]:
     """Structural names of the top-level parts of a batch that are known by position only.
 
     >>> position_names(torch.zeros(8, 3)), position_names([images, labels])     # doctest: +SKIP
@@ -108,8 +107,8 @@ def position_names(raw: Any, row_lists: frozenset[str] = frozenset()) -> list[st
 
     Empty for a mapping, a dataclass or a namedtuple: their parts have names of their own.
     """
-    if "" in row_lists:
-        return top_names(raw)
+    if "" in lists.rows:
+        return top_names(raw, lists.sequences)
     if _is_leaf(raw):
         return [""]
     is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
@@ -136,23 +135,23 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, torch_module().Tensor)
 
 
-def _flatten(raw: Any, where: str, row_lists: frozenset[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
+def _flatten(raw: Any, where: str, lists: Lists) -> Iterator[tuple[str, Array | Rows | Encoded]]:
     """The leaves of a batch as (structural name, array)."""
     if isinstance(raw, PartlyEncoded):
         leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
     else:
-        leaves = _leaves(raw, "", where, row_lists)
+        leaves = _leaves(raw, "", where, lists)
     for path, place, leaf in leaves:
         yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
 
 
-def _leaves(value: Any, path: str, where: str, row_lists: frozenset[str]) -> Iterator[tuple[str, str, Any]]:
+def _leaves(value: Any, path: str, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]]:
     """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
     if path.count("/") > _DEPTH:
         raise LoaderError(f"{where}: the batch is nested more than {_DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
-    if path in row_lists and isinstance(value, list | tuple):
+    if path in lists.rows and isinstance(value, list | tuple):
         is_pair = not path and isinstance(value[0], list | tuple) and len(value[0]) == 2 if value else False
-        for name, leaf in split_rows(value, path, where):
+        for name, leaf in split_rows(value, path, where, lists.sequences):
             yield name, f"{where}, label" if is_pair and name == "1" else where, leaf
     elif _is_leaf(value):
         yield path, where, value
@@ -160,7 +159,7 @@ def _leaves(value: Any, path: str, where: str, row_lists: frozenset[str]) -> Ite
         is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
         for name, item in _items(value, path, where):
             place = f"{where}, label" if is_target and name == "1" else where
-            yield from _leaves(item, f"{path}/{name}" if path else name, place, row_lists)
+            yield from _leaves(item, f"{path}/{name}" if path else name, place, lists)
 
 
 def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
@@ -204,7 +203,7 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
                 "of values"
             )
     if any(isinstance(row, list | tuple) and not are_scalars(row) for row in rows):
-        return Rows(tuple(_object(row) for row in rows), np.dtype(object))
+        return Rows(tuple(_object(row, path, where) for row in rows), np.dtype(object))
     return stack(arrays, path or "the batch", where)
 
 
@@ -237,19 +236,27 @@ def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
     return Rows.of_items(items, lengths)
 
 
-def _object(row: Any) -> Array | None:
+def _object(row: Any, path: str, where: str) -> Array | None:
     """A row of nested lists as it is, for an encoder of TFDS's to take: an object array of shape ()."""
     if row is None:
         return None
     out = np.empty((), object)
-    out[()] = _to_plain(row)
+    out[()] = _to_plain(row, path, where)
     return out
 
 
-def _to_plain(value: Any) -> Any:
+def _to_plain(value: Any, path: str, where: str) -> Any:
+    """Lists and dicts of Python's own, arrays of a dtype that can be stored, values."""
     if isinstance(value, list | tuple):
-        return [_to_plain(item) for item in value]
-    return _tensor_to_numpy(value, "", "") if _is_tensor(value) else value
+        return [_to_plain(item, path, where) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in value.items()}
+    if _is_tensor(value):
+        return _tensor_to_numpy(value, path, where)
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes):
+        array = check_array(np.asanyarray(value), path, where)
+        return array if isinstance(value, np.ndarray) else value
+    return value
 
 
 def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:

@@ -153,6 +153,8 @@ def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Ba
     labels = dict(metadata.class_labels(feature, name))
     given = {f"{name}/{path}" if path else name: batch.columns[source] for path, source in sources.items()}
     known = {key: source_dtype(part) for key, part in given.items() if part.dtype != object and not _is_unknown(part)}
+    if type(feature) is _F.Tensor and feature.np_dtype == np.object_ and "" in sources:
+        known = {name: source_dtype(given[name])}
     columns = []
     for key, spec in sorted(specs.items()):
         source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from exporters import encoding
 from exporters import layout as layout_lib
-from exporters.arrays import Array, Columns, Encoded
+from exporters.arrays import Array, Columns, Encoded, are_scalars
 from exporters.batches import Batch
 from exporters.errors import SchemaError
 from exporters.layout import Layout
@@ -339,17 +339,28 @@ class PixelBoxes:
           SchemaError: they are no boxes.
         """
         height, width = (self.layout.source.index(axis) - 1 for axis in "HW")
+        path, below = (self.path, []) if self.path in rows else ("", self.path.split("/"))  # in lists of dicts
         boxes = []
-        for number, (box, image) in enumerate(zip(rows[self.path], iterate_rows(batch.columns[self.image]), strict=True)):
-            array = np.asarray(box, np.float64)
-            if not array.size:
-                boxes.append(np.zeros((0, 4), np.float32))
-                continue
-            if array.shape[-1] != 4:
-                raise SchemaError(f"{where}, row {number}: boxes must be (x1, y1, x2, y2) in pixels, got shape {array.shape}")
+        for number, (row, image) in enumerate(zip(rows[path], iterate_rows(batch.columns[self.image]), strict=True)):
             size = np.array([image.shape[height], image.shape[width]] * 2, np.float64)
-            boxes.append((array[..., [1, 0, 3, 2]] / size).astype(np.float32))
-        return {**rows, self.path: boxes}
+            boxes.append(_over(row, below, size, f"{where}, row {number}"))
+        return {**rows, path: boxes}
+
+
+def _over(boxes: Any, path: Sequence[str], size: Array, where: str) -> Any:
+    """Boxes divided by (height, width, height, width) of their image; or dicts, or lists, that have them at a path below."""
+    if isinstance(boxes, list) and not (boxes and are_scalars(boxes)):
+        return [_over(item, path, size, where) for item in boxes] if boxes or path else np.zeros((0, 4), np.float32)
+    if path:
+        if not isinstance(boxes, Mapping) or path[0] not in boxes:
+            raise SchemaError(f"{where}: no boxes at {path[0]!r}")
+        return {**boxes, path[0]: _over(boxes[path[0]], path[1:], size, where)}
+    array = np.asarray(boxes, np.float64)
+    if not array.size:
+        return np.zeros((0, 4), np.float32)
+    if array.shape[-1:] != (4,):
+        raise SchemaError(f"{where}: boxes must be (x1, y1, x2, y2) in pixels, got shape {array.shape}")
+    return (array[..., [1, 0, 3, 2]] / size).astype(np.float32)
 
 
 def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout | None) -> tuple[Column, ...]:

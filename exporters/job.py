@@ -18,7 +18,7 @@ from exporters import workers
 from exporters.arrays import Columns
 from exporters.disk import naming
 from exporters.engines import local
-from exporters.errors import LayoutError, ResumeError, SchemaError
+from exporters.errors import ResumeError, SchemaError
 from exporters.formats import Format, ShardContext
 from exporters.hazards import Counts, Watch
 from exporters.inspection import expected_examples
@@ -26,6 +26,7 @@ from exporters.ledger import Ledger
 from exporters.names import Options
 from exporters.observation import Observer, find_duplicates
 from exporters.progress import Progress
+from exporters.rows import Lists
 from exporters.schema import Schema
 from exporters.shard import ShardResult, stored_bytes, stored_rows, write_shard
 from exporters.staging import Stage
@@ -50,7 +51,7 @@ class Job:
         self._stage, self._encoder, self._bar, self._watch = stage, encoder, bar, watch
         self._known = {**plan, "producer": PRODUCER}
         self._schema: Schema | None = None
-        self._row_lists: frozenset[str] = frozenset()
+        self._lists = Lists()
         self._columns: tuple[Column, ...] = ()
         self._row_bytes: int | None = None  # of every row, if they are all alike
         self._splits: dict[str, list[ShardResult]] = {}
@@ -134,16 +135,13 @@ class Job:
         """
         before, options = self._ledger.plan, self._options
         if before is None:
-            self._row_lists = loader_lib.row_lists_of(first, self._loaders[split])
+            lists = loader_lib.lists_of(first, self._loaders[split], split)
         else:  # this may be any batch of the split
-            self._row_lists, options = frozenset(before.row_lists), schema_lib.as_before(options, before)
-        batch = batches_lib.to_batch(first, split, 0, self._row_lists)
-        batches_lib.check_first(batch, split)
-        positions = batches_lib.position_names(first, self._row_lists)
-        try:
-            self._schema = schema_lib.infer(batch, positions, _classes(self._loaders), options)
-        except (SchemaError, LayoutError) as error:
-            raise type(error)(f"split {split!r}, first batch: {error}") from error
+            lists, options = (
+                Lists(frozenset(before.row_lists), frozenset(before.sequences)),
+                schema_lib.as_before(options, before),
+            )
+        self._schema, self._lists = schema_lib.settle(first, split, lists, _classes(self._loaders), options)
         for decision in self._schema.decisions:
             self._bar.say(decision)
         self._columns = self._encoder.columns(self._schema.columns)
@@ -155,14 +153,15 @@ class Job:
             labels=metadata.labels_of(self._schema.features),
             supervised_keys=self._schema.supervised_keys,
             decisions=self._schema.decisions,
-            row_lists=tuple(sorted(self._row_lists)),
+            row_lists=tuple(sorted(self._lists.rows)),
+            sequences=tuple(sorted(self._lists.sequences)),
         )
 
     def _encode(self, raws: Iterator[Any], split: str, start: int, observer: Observer) -> Iterator[tuple[int, Columns]]:
         """Raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
         for number, raw in enumerate(raws, start):
-            batch = batches_lib.to_batch(raw, split, number, self._row_lists)
+            batch = batches_lib.to_batch(raw, split, number, self._lists)
             columns = self._schema.encode(batch, split)
             if batch.rows:
                 observer.add(columns, number)

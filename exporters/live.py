@@ -96,19 +96,16 @@ class _Source:
     """A loader with its schema: batches as the columns that `tf.data` is to see."""
 
     def __init__(self, loader: Any, first: Any, names: Any, features: Any, layouts: Any, as_supervised: bool) -> None:
-        from exporters import batches as batches_lib
         from exporters import loader as loader_lib
         from exporters import schema as schema_lib
         from exporters.errors import ArgumentError
         from exporters.names import Options
         from tfds_builder.decoding import FeatureDecoder
 
-        options = Options(names, features, layouts)
-        self._row_lists = loader_lib.row_lists_of(first, loader)
-        batch = batches_lib.to_batch(first, "train", 0, self._row_lists)
-        batches_lib.check_first(batch, "train")
-        positions, classes = batches_lib.position_names(first, self._row_lists), loader_lib.class_names(loader)
-        self.schema: Schema = schema_lib.infer(batch, positions, classes, options)
+        options, lists = Options(names, features, layouts), loader_lib.lists_of(first, loader, "train")
+        settled = schema_lib.settle(first, "train", lists, loader_lib.class_names(loader), options)
+        self.schema: Schema = settled[0]
+        self._lists = settled[1]
         self.decoder = FeatureDecoder(self.schema.features)
         if as_supervised and self.schema.supervised_keys is None:
             raise ArgumentError("as_supervised=True needs batches that are pairs (input, target)")
@@ -124,7 +121,7 @@ class _Source:
 
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
         for number, raw in enumerate(raws):
-            columns = self.schema.encode(to_batch(raw, "train", number, self._row_lists), "train")
+            columns = self.schema.encode(to_batch(raw, "train", number, self._lists), "train")
             copies: Columns = {}
             for name, column in columns.items():
                 values = np.array(column.values if isinstance(column, Ragged) else column, dtypes[name], order="C")

@@ -19,7 +19,7 @@ import numpy as np
 from exporters.batches import torch_module
 from exporters.errors import LoaderError, SchemaError
 from exporters.order import Order, Source, record
-from exporters.rows import PROBES, find_growing, find_row_lists, has_lists
+from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, has_lists
 
 
 def check_loader(loader: Any, split: str) -> None:
@@ -219,8 +219,18 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
         return loader.collate_fn(rows), None
 
 
-def row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
-    """Structural names of the lists of a loader's first batch that have an item a row; `""` is the batch itself.
+def lists_of(raw: Any, loader: Any, split: str) -> Lists:
+    """What the lists of a loader's first batch are.
+
+    Raises:
+      LoaderError: its rows have different parts.
+    """
+    rows = _row_lists_of(raw, loader)
+    return Lists(rows, frozenset(find_sequences(raw, rows, f"split {split!r}, batch 0")))
+
+
+def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
+    """Structural names of the lists that have an item a row; `""` is the batch itself.
 
     PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells;
     where the dataset cannot be asked, the batch alone must do (`rows.find_row_lists`).

@@ -31,7 +31,7 @@ class Plan:
       sources: what each split's loader draws from.
       producer: version of this package.
       config_name, config_description, release_notes: as in the manifest.
-      row_lists: which lists of a batch have an item a row, by structural name.
+      row_lists, sequences: what the lists of a batch are (`rows.Lists`).
     """
 
     name: str
@@ -51,6 +51,7 @@ class Plan:
     config_description: str = ""
     release_notes: dict[str, str] = dataclasses.field(default_factory=dict)
     row_lists: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """Canonical JSON: the same plan gives the same bytes."""
@@ -60,7 +61,7 @@ class Plan:
     def from_json(cls, text: bytes) -> Plan:
         """The plan that `to_json` wrote."""
         content = json.loads(text)
-        for name in ("splits", "columns", "decisions", "row_lists"):
+        for name in ("splits", "columns", "decisions", "row_lists", "sequences"):
             content[name] = tuple(content[name])
         if content["supervised_keys"] is not None:
             content["supervised_keys"] = tuple(content["supervised_keys"])

@@ -27,6 +27,19 @@ PROBES = (5, 7)
 
 
 @dataclasses.dataclass(frozen=True)
+class Lists:
+    """What the lists of a batch are, by structural name: told from the first batch, it holds for all.
+
+    Attributes:
+      rows: those that have an item a row; `""` is the batch itself.
+      sequences: within a row, those that are as long as they like; the others are structures, a feature each part.
+    """
+
+    rows: frozenset[str] = frozenset()
+    sequences: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
 class RowValues:
     """A leaf of a batch that is given row by row: a tensor, an array, a value, a list of values or None each."""
 
@@ -215,9 +228,24 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
     return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
 
 
-def top_names(values: Sequence[Any]) -> list[str]:
+def find_sequences(raw: Any, rows: frozenset[str], where: str, path: str = "") -> Iterator[str]:
+    """Structural names of the sequences in a first batch whose lists of rows are known (see `Lists`).
+
+    Raises:
+      LoaderError: as `split_rows`.
+    """
+    if path in rows:
+        for name, leaf in split_rows(raw, path, where, frozenset()):
+            if any(isinstance(value, list | tuple) for value in leaf.values):
+                yield name
+    elif not _is_array(raw) and (isinstance(raw, Mapping | list | tuple) or dataclasses.is_dataclass(raw)):
+        for name, item in _parts(raw):
+            yield from find_sequences(item, rows, where, f"{path}/{name}" if path else name)
+
+
+def top_names(values: Sequence[Any], sequences: frozenset[str]) -> list[str]:
     """Structural names of the parts of rows that are known by position only; `[""]` if a row has no parts."""
-    sources = [name for name, _ in split_rows(values, "", "")]
+    sources = [name for name, _ in split_rows(values, "", "", sequences)]
     if sources == [""]:
         return [""]
     first = next(value for value in values if value is not None)
@@ -229,8 +257,13 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "dtype") and not getattr(value, "is_nested", False) and hasattr(value, "shape")
 
 
-def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[str, RowValues]]:
+def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozenset[str]) -> Iterator[tuple[str, RowValues]]:
     """A list of rows as its leaves, each of them row by row, by structural name.
+
+    Args:
+      values, path: the rows, and their structural name.
+      where: split and batch, for errors.
+      sequences: what is known to be one (see `Lists`).
 
     Raises:
       LoaderError: rows have different parts.
@@ -240,7 +273,7 @@ def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[s
     if isinstance(first, tuple) or (isinstance(first, list) and _is_array(first[0] if first else 0)):
         is_sequence = len({len(value) for value in values if isinstance(value, list | tuple)}) > 1
         nested = bool(first) and not are_scalars(first) and not is_sequence
-    if _is_array(first) or not nested:
+    if _is_array(first) or not nested or path in sequences:
         yield path, RowValues(list(values))
         return
     for key in first if isinstance(first, Mapping) else ():
@@ -258,4 +291,4 @@ def split_rows(values: Sequence[Any], path: str, where: str) -> Iterator[tuple[s
                 "give every row the same"
             )
     for name in names:
-        yield from split_rows([row[name] for row in rows], f"{path}/{name}" if path else name, where)
+        yield from split_rows([row[name] for row in rows], f"{path}/{name}" if path else name, where, sequences)

@@ -7,7 +7,7 @@ each of its leaves, how to turn a batch of it into the column that is stored.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,14 @@ import tensorflow_datasets as tfds
 from exporters import encoding
 from exporters import layout as layout_lib
 from exporters.arrays import Array, Columns
-from exporters.batches import Batch, Parts
+from exporters.batches import Batch, Parts, check_first, position_names, to_batch
 from exporters.choice import make_field
-from exporters.errors import ArgumentError, SchemaError
+from exporters.errors import ArgumentError, LayoutError, SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
 from exporters.names import Options, name_columns, pick_supervised_keys
 from exporters.nested import infer_sequence
 from exporters.plan import Plan
-from exporters.rows import Rows
+from exporters.rows import Lists, Rows
 from exporters.unpad import find_padded, unpad_batch
 from exporters.values import check_class_names, merge_shapes, source_dtype, stored_shape
 from tfds_builder import metadata
@@ -81,12 +81,59 @@ class Schema:
                     if part
                 )
                 + "; make every batch of every split have the same features"
+                + _declare_sequence(expected - got, extra, self.names)
             )
         batch = unpad_batch(batch, self.unpad, self.names, where)
         stored: Columns = {}
         for field in self.fields:
             stored |= field.encode(batch, where)
         return stored
+
+
+def _declare_sequence(missing: Collection[str], extra: Collection[str], names: Mapping[str, str]) -> str:
+    """The line that declares a list which was taken for a structure, as long as it had one length; empty if there is none."""
+    for source in sorted({*missing, *extra}):
+        parent, _, part = source.rpartition("/")
+        parts = [name for known, name in names.items() if known.rpartition("/")[0] == parent]
+        if parent and part.isdigit() and parts:
+            name = parts[0].rpartition("/")[0]
+            return f', or, if lists there may have any length: features={{"{name}": tfds.features.Sequence(...)}}'
+    return ""
+
+
+def settle(raw: Any, split: str, lists: Lists, classes: Sequence[str] | None, options: Options) -> tuple[Schema, Lists]:
+    """The schema of a first raw batch, and what its lists are: a list that `features=` says is a Sequence is one.
+
+    Args:
+      raw, split: the batch, and the split it is of.
+      lists: as the batch tells (`loader.lists_of`).
+      classes, options: as for `infer`.
+
+    Raises:
+      LoaderError: the batch cannot be turned into columns.
+      SchemaError, LayoutError, ArgumentError: as for `infer`.
+    """
+    batch = to_batch(raw, split, 0, lists)
+    check_first(batch, split)
+    try:
+        positions = position_names(raw, lists)
+        declared = frozenset(_declared_sequences(name_columns(batch.columns, positions, options), options))
+        if not declared <= lists.sequences:
+            lists = dataclasses.replace(lists, sequences=lists.sequences | declared)
+            batch, positions = to_batch(raw, split, 0, lists), position_names(raw, lists)
+        return infer(batch, positions, classes, options), lists
+    except (SchemaError, LayoutError) as error:
+        raise type(error)(f"split {split!r}, first batch: {error}") from error
+
+
+def _declared_sequences(names: Mapping[str, str], options: Options) -> Iterator[str]:
+    """Structural names of what `features=` says is a Sequence, where the batch looks like a structure known by position."""
+    overrides = flatten_overrides(options.features)
+    for source, name in names.items():
+        parts = name.split("/")
+        for end in range(1, len(parts)):
+            if isinstance(overrides.get("/".join(parts[:end])), tfds.features.Sequence) and all(map(str.isdigit, parts[end:])):
+                yield source[: -len("/".join(["", *parts[end:]]))]
 
 
 def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None, options: Options) -> Schema:

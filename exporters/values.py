@@ -166,6 +166,10 @@ def _check_text(feature: Any, given: Array, place: str) -> None:
             raise SchemaError(
                 f"{place}: expected text, got {item!r:.80}; convert it in the dataset, or declare a feature that holds it"
             )
+        try:
+            item.encode() if isinstance(item, str) else b""
+        except UnicodeEncodeError as error:
+            raise SchemaError(f"{place}: the string is not valid Unicode: {error}") from error
         if isinstance(item, bytes) and isinstance(feature, _F.Text):
             try:
                 item.decode()

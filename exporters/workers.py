@@ -22,7 +22,7 @@ from exporters import schema as schema_lib
 from exporters.arrays import Array, Encoded
 from exporters.fields import Field
 from exporters.names import Options
-from exporters.rows import Rows
+from exporters.rows import Lists, Rows
 
 
 def encoding_loader(loader: Any, classes: Sequence[str] | None, options: Options) -> Any:
@@ -60,7 +60,7 @@ def _reaches_workers(value: Any, context: Any) -> bool:
 
 
 class _Size:
-    """What `row_lists_of` asks a loader; a loader itself does not travel to its workers."""
+    """What `lists_of` asks a loader; a loader itself does not travel to its workers."""
 
     def __init__(self, loader: Any) -> None:
         total = loader_lib.expected_examples(loader)
@@ -76,20 +76,17 @@ class _Collate:
     def __init__(self, collate: Callable[[Any], Any], classes: Sequence[str] | None, options: Options, size: _Size) -> None:
         self._collate, self._classes, self._options, self._size = collate, classes, options, size
         self._encoders: Mapping[str, Callable[[Array | Rows], Encoded]] | None = None
-        self._row_lists: frozenset[str] = frozenset()
+        self._lists = Lists()
 
     def __call__(self, examples: Any) -> Any:
         raw = self._collate(examples)
         try:
             if self._encoders is not None:
-                return batches_lib.encode_parts(raw, self._encoders, self._row_lists)
-            self._row_lists = loader_lib.row_lists_of(raw, self._size)
-            batch = batches_lib.to_batch(raw, "", 0, self._row_lists)
-            if batch.rows:
-                positions = batches_lib.position_names(raw, self._row_lists)
-                schema = schema_lib.infer(batch, positions, self._classes, self._options)
-                fields = [field for field in schema.fields if isinstance(field, Field)]
-                self._encoders = {field.source: _encoder(field) for field in fields if encoding.runs_in_worker(field.feature)}
+                return batches_lib.encode_parts(raw, self._encoders, self._lists)
+            lists = loader_lib.lists_of(raw, self._size, "")
+            schema, self._lists = schema_lib.settle(raw, "", lists, self._classes, self._options)
+            fields = [field for field in schema.fields if isinstance(field, Field)]
+            self._encoders = {field.source: _encoder(field) for field in fields if encoding.runs_in_worker(field.feature)}
         except Exception:  # the main process will meet it again, and can say in which batch
             return raw
         return raw

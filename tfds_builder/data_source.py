@@ -145,7 +145,7 @@ def _assemble(key: str, info: Any, columns: Mapping[str, Any]) -> Any:
     if info.sequence_rank < 2:
         return columns[key]
     lengths = [columns[f"{key}/ragged_row_lengths_{level}"] for level in range(info.sequence_rank - 1)]
-    return example_parser.reshape_ragged_tensor(columns[f"{key}/ragged_flat_values"], lengths, info.shape)
+    return example_parser.reshape_ragged_tensor(columns[f"{key}/ragged_flat_values"].reshape(-1), lengths, info.shape)
 
 
 @dataclasses.dataclass(frozen=True)

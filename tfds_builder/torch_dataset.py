@@ -129,7 +129,8 @@ class _Way:
 
     def __post_init__(self) -> None:
         layout = self.column.source_layout
-        is_text = (self.value.is_direct or self._is_file) and self.column.encoding == STRINGS
+        is_string = isinstance(self.value.feature, tfds.features.Tensor) and self.value.feature.np_dtype == np.object_
+        is_text = (self.value.is_direct or self._is_file or is_string) and self.column.encoding == STRINGS
         for column in self.columns:
             if column.source_dtype not in ("", *(("str", "bytes") if is_text else DTYPE_BYTES)):
                 shown = show(column.source_dtype)
@@ -154,7 +155,9 @@ class _Way:
 
     @functools.cached_property
     def _dtype(self) -> np.dtype[Any] | None:
-        return to_numpy_dtype(self.column.source_dtype) if self.column.source_dtype else None
+        """The dtype that rows are given back in; None as they are stored, which boxes are until they are pixels again."""
+        is_known = self.column.source_dtype and not list(metadata.box_paths(self.value.feature))
+        return to_numpy_dtype(self.column.source_dtype) if is_known else None
 
     @functools.cached_property
     def _torch_dtype(self) -> Any:

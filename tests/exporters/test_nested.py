@@ -24,7 +24,7 @@ def loader_of_rows(rows, batch_size=3):
 def to_lists(value):
     """A nested value as lists of Python's own values, whatever held it."""
     if isinstance(value, torch.Tensor):
-        value = value.to(torch.float32).numpy() if value.dtype == torch.bfloat16 else value.numpy()
+        value = value.to(torch.float32).numpy() if value.dtype == torch.bfloat16 else value.detach().resolve_conj().numpy()
     if hasattr(value, "to_list"):  # tf.RaggedTensor
         return to_lists(value.to_list())
     if isinstance(value, np.ndarray):
@@ -50,6 +50,10 @@ NESTED = {
     "any number of one shape": ([[torch.ones(2, 3)] * 2, [], [torch.zeros(2, 3)]], (None, 2, 3), "float32"),
     "uint64 of one shape": ([[torch.full((2,), 2**64 - 1, dtype=torch.uint64)] * n for n in (2, 0, 1)], (None, 2), "uint64"),
     "complex": ([[torch.full((2,), 1 + 2j)] * n for n in (1, 3)], (None, 2), "complex64"),
+    "lists of lists of one shape": ([[[np.array([1, 2])], []], [[np.array([3, 4])] * 2], []], (None, None, 2), "int64"),
+    "of matrices": ([[[np.ones((2, 3), np.float32)], []], [[]]], (None, None, 2, 3), "float32"),
+    "big-endian": ([[np.array([1, 2.5], ">f4"), np.array([7], ">f4")], [], [np.array([], ">f4")]], (None, None), "float32"),
+    "with gradients": ([[torch.ones(2, requires_grad=True), torch.ones(1)], []], (None, None), "float32"),
 }
 
 
@@ -145,6 +149,71 @@ def test_a_tuple_of_tuples_is_a_feature_each(batch_size, publish, read_back):
     found = read_back(result)
     assert sorted(name.split("/")[0] for name in found) == ["image", "label"]
     assert set(np.unique(np.asarray(found["label"].values))) == {9}
+
+
+PARTS = {
+    "big-endian": (np.array([1, 2.5], ">f8"), torch.tensor([1, 2.5], dtype=torch.float64)),
+    "bfloat16": (torch.tensor([1, 2.5], dtype=torch.bfloat16),) * 2,
+    "with gradients": (torch.tensor([1, 2.5], requires_grad=True), torch.tensor([1, 2.5])),
+    "conjugated": (torch.tensor([1 + 2j]).conj(), torch.tensor([1 - 2j])),
+    "negative view": (torch.tensor([1 + 2j]).conj().imag, torch.tensor([-2.0])),
+    "uint64": (np.array([2**64 - 1], np.uint64), torch.tensor([2**64 - 1], dtype=torch.uint64)),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_arrays_in_lists_of_dicts(case, format, publish):
+    """Arrays and tensors inside lists of dicts are taken as those beside them are: bit for bit."""
+    given, wanted = PARTS[case]
+    rows = [{"x": [{"a": given}] * n, "y": {"a": given}} for n in (2, 1, 0)]
+    dataset = tfds_builder.as_torch(publish(loader_of_rows(rows), format, on_hazard="ignore").path)
+    for number, n in enumerate((2, 1, 0)):
+        assert torch.equal(dataset[number]["y"]["a"], wanted)
+        assert torch.equal(dataset[number]["x"]["a"], torch.stack([wanted] * n) if n else wanted.new_empty((0, *wanted.shape)))
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        (np.datetime64("2020-01-01"), "datetime64"),
+        (np.array(["2020-01-01"], "M8[D]"), "datetime64"),
+        (np.ma.array([1, 2], mask=[False, True]), "masked"),
+        (torch.zeros(2).to_sparse(), "sparse"),
+        ("\ud800", "Unicode"),
+    ],
+)
+def test_what_cannot_be_stored_in_lists_of_dicts(value, word, refuses):
+    """What is refused beside lists is refused within them."""
+    rows = [{"x": [{"a": value}]}, {"x": []}]
+    refuses(loader_of_rows(rows), exporters.ExportError, "split 'train'", "'x", word)
+
+
+T = torch.tensor
+SETTLED = {
+    "one row left": ([[T([1, 2]), T([3])], [T([4])], [T([5])]], None),
+    "as many in all rows left": ([[T([1, 2]), T([3])], [T([4])], [T([5]), T([6])], [T([7]), T([8, 9])]], None),
+    "declared": ([[T([1, 2]), T([3])], [T([4]), T([5])], [T([6])]], F.Sequence(F.Sequence(np.int64))),
+    "empty first": ([[], [T([1])], [T([4])], [T([5])]], None),
+    "tuples": ([(T([1, 2]), T([3])), (T([4]),), (T([5]),)], None),
+}
+
+
+@pytest.mark.parametrize("collate", ["list", "zip"])
+@pytest.mark.parametrize("case", SETTLED)
+def test_what_a_list_is_holds_for_all_batches(case, collate, format, publish):
+    """Lists that the first batch, or `features=`, showed to have any length stay sequences where all rows have one length."""
+    rows, feature = SETTLED[case]
+    collate = {"list": lambda batch: [{"x": row} for row in batch], "zip": lambda batch: {"x": tuple(batch)}}[collate]
+    loader = DataLoader(rows, batch_size=2, collate_fn=collate)
+    result = publish(loader, format, features={"x": feature} if feature else None, on_hazard="ignore")
+    dataset = tfds_builder.as_torch(result.path)
+    assert [to_lists(dataset[number]["x"]) for number in range(len(rows))] == [to_lists(row) for row in rows]
+
+
+def test_a_structure_that_was_a_list(refuses):
+    """Lists that had one length in the first batch and have another later are refused, with the line that declares them."""
+    rows = [{"x": [T([1]), T([2])]}] * 2 + [{"x": [T([3])]}]
+    refuses(loader_of_rows(rows, 2), exporters.SchemaError, "'x/1'", 'features={"x": tfds.features.Sequence(...)}')
 
 
 UNCLEAR = {
@@ -428,6 +497,75 @@ def test_boxes_come_back_to_pytorch_in_pixels(dtype, format, publish):
         assert torch.equal(target["labels"], wanted[1]["labels"])
 
 
+BOX = [[1, 2, 16, 19], [0, 5, 17, 20]]
+BOXES = {
+    "one": (F.BBoxFeature(), lambda number: torch.tensor(BOX[number % 2])),
+    "two": (F.Sequence(F.BBoxFeature(), length=2), lambda number: torch.tensor(BOX)),
+    "any number": (F.Sequence(F.BBoxFeature()), lambda number: torch.tensor(BOX)[: number % 3]),
+    "floats": (F.BBoxFeature(), lambda number: torch.tensor(BOX[number % 2]) * 0.5),
+}
+
+
+@pytest.mark.parametrize("case", BOXES)
+def test_boxes_read_by_the_batch(case, format, publish):
+    """Boxes come back in pixels and in their dtype, one by one and read together."""
+    feature, make = BOXES[case]
+    rows = [{"image": torch.zeros(3, 20, 17, dtype=torch.uint8), "box": make(number)} for number in range(4)]
+    dataset = tfds_builder.as_torch(publish(loader_of_rows(rows), format, features={"box": feature}, on_hazard="ignore").path)
+    for found in ([dataset[number] for number in range(4)], dataset.__getitems__(range(4))):
+        for row, example in zip(rows, found, strict=True):
+            assert torch.allclose(example["box"], row["box"])
+            assert example["box"].dtype == row["box"].dtype
+
+
+@pytest.mark.needs_tensorflow
+def test_boxes_in_lists(format, publish):
+    """Boxes in lists of dicts and in lists of lists are normalised like any others, which stock TFDS's numbers show."""
+    image = torch.zeros(3, 20, 10, dtype=torch.uint8)
+    rows = [
+        {
+            "image": image,
+            "dicts": [{"box": [1.0, 2.0, 8.0, 19.0], "n": 1}] * n,
+            "lists": [[[1.0, 2.0, 8.0, 19.0]] * n, []][: n + 1],
+        }
+        for n in (1, 2, 0)
+    ]
+    for key, feature in {
+        "dicts": F.Sequence({"box": F.BBoxFeature(), "n": np.int64}),
+        "lists": F.Sequence(F.Sequence(F.BBoxFeature())),
+    }.items():
+        path = publish(
+            loader_of_rows([{"image": row["image"], key: row[key]} for row in rows]),
+            format,
+            features={key: feature},
+            on_hazard="ignore",
+        ).path
+        dataset = tfds_builder.as_torch(path)
+        want = np.array([2 / 20, 1 / 10, 19 / 20, 8 / 10], np.float32)
+        for number, example in enumerate(tfds.as_numpy(tfds_builder.builder_from_directory(path).as_dataset(split="train"))):
+            n = (1, 2, 0)[number]
+            found = example[key]["box"] if key == "dicts" else example[key][0]
+            assert np.array_equal(found, np.tile(want, (n, 1)))
+            back = dataset[number][key]["box"] if key == "dicts" else dataset[number][key][0]
+            assert torch.allclose(back, torch.tensor([[1.0, 2.0, 8.0, 19.0]] * n).reshape(-1, 4))
+
+
+def test_boxes_that_are_none(refuses):
+    """A dict without the boxes that are declared, and boxes of three numbers, are refused, with the row."""
+    image, features = torch.zeros(3, 20, 17, dtype=torch.uint8), {"x": F.Sequence({"box": F.BBoxFeature()})}
+    for odd in ({"bax": [1.0] * 4}, {"box": [1.0] * 3}):
+        rows = [{"image": image, "x": [{"box": [1.0, 2.0, 3.0, 4.0]}]}, {"image": image, "x": [odd]}]
+        refuses(loader_of_rows(rows, 1), exporters.SchemaError, "batch 1, row 0", features=features)
+
+
+def test_optional_text_comes_back_as_str(format, publish):
+    """Text of which some is None comes back to PyTorch as str, "" for None."""
+    features = {"x": F.Tensor(shape=(), dtype=np.object_, optional=True)}
+    rows = [{"x": "é"}, {"x": None}]
+    dataset = tfds_builder.as_torch(publish(loader_of_rows(rows), format, features=features, on_hazard="ignore").path)
+    assert [dataset[0]["x"], dataset[1]["x"]] == [example["x"] for example in dataset.__getitems__([0, 1])] == ["é", ""]
+
+
 def test_stopped_where_the_next_batch_tells_nothing(format, publish, goes_on):
     """An export goes on with a batch of empty lists, or with images of one size, though they do not tell what the first did."""
     rows = [[1], [2, 3], [], [], [4], []]
@@ -449,7 +587,23 @@ SEQUENCES = {
     "text": (lambda: F.Sequence(F.Text()), [["a", "é"], [], [""]]),
     "tensors": (lambda: F.Sequence(F.Tensor(shape=(2,), dtype=np.float32)), [np.ones((n, 2), np.float32) for n in (2, 0, 1)]),
     "a fixed length": (lambda: F.Sequence(np.int64, length=2), [[1, 2], [3, 4], [5, 6]]),
+    "sequences of integers": (lambda: F.Sequence(F.Sequence(np.int64)), [[[1, 2], []], [], [[3]]]),
+    "sequences of tensors": (
+        lambda: F.Sequence(F.Sequence(F.Tensor(shape=(2,), dtype=np.int64))),
+        [[[np.array([1, 2])], []], [], [[np.array([3, 4])] * 2, [np.array([5, 6])]]],
+    ),
+    "three levels of matrices": (
+        lambda: F.Sequence(F.Sequence(F.Sequence(F.Tensor(shape=(2, 3), dtype=np.float32)))),
+        [[[np.ones((2, 2, 3), np.float32), np.zeros((0, 2, 3), np.float32)], []], [], [[]]],
+    ),
 }
+
+
+def types_of(value):
+    """The Python types of a nested value, of arrays the dtype and shape too."""
+    if isinstance(value, list):
+        return [types_of(item) for item in value]
+    return (type(value), value.dtype, value.shape) if isinstance(value, np.ndarray) else type(value)
 
 
 @pytest.mark.parametrize("case", SEQUENCES)
@@ -467,6 +621,5 @@ def test_sequences_of_a_data_source(case, publish):
         source = builder.as_data_source("train")
         for number, found in enumerate([*source, *source.__getitems__(range(3))]):
             want, got = features.deserialize_example_np(records[number % 3])["x"], found["x"]
-            assert type(got) is type(want), format
-            assert [type(item) for item in got] == [type(item) for item in want]
+            assert types_of(got) == types_of(want), format
             assert to_lists(got) == to_lists(want)
