@@ -23,7 +23,7 @@ Parts = dict[str, Array | Rows]
 
 _ARRAY_KIND, _TENSOR_KIND = (
     operator.attrgetter("dtype", "ndim"),
-    operator.attrgetter("dtype", "ndim", "is_cpu", "layout", "is_nested"),
+    operator.attrgetter("dtype", "ndim", "device", "layout", "is_nested"),
 )
 """What arrays, and tensors, must have in common to be joined."""
 _NO_LISTS = Lists()
@@ -214,7 +214,7 @@ def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
     if types == {torch.Tensor}:
         kinds = set(map(_TENSOR_KIND, rows))
         dtype, ndim, *state = kinds.pop()
-        is_plain = dtype in _plain_dtypes() and state == [True, torch.strided, False]
+        is_plain = dtype in _plain_dtypes() and state[1:] == [torch.strided, False]
     elif types == {np.ndarray}:
         kinds = set(map(_ARRAY_KIND, rows))
         dtype, ndim = kinds.pop()

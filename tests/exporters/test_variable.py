@@ -247,6 +247,20 @@ def equal(got, want):
     return np.asarray(got).dtype == np.asarray(want).dtype and np.array_equal(got, want)
 
 
+@pytest.mark.parametrize("same", [False, True])
+def test_videos_of_different_lengths(same, format, publish, read_back):
+    """Rows that lie end to end, and are to be permuted, are permuted each."""
+    rows = [
+        {"x": torch.tensor(random(index, 1 + index % 3, 3, 4, 5 + (not same) * index % 2, dtype="uint8"))} for index in range(5)
+    ]
+    size = None if not same else 5
+    features = {"x": F.Tensor(shape=(None, 4, size, 3), dtype=np.uint8, encoding="bytes")}
+    result = publish(by_row(rows.__getitem__, 5), format, features=features, layouts={"x": "NTCHW"}, on_hazard="ignore")
+    assert all(torch.equal(found["x"], row["x"]) for found, row in zip(tfds_builder.as_torch(result.path), rows, strict=True))
+    stored = tfds_builder.builder_from_directory(result.path).as_data_source("train")
+    assert all(np.array_equal(found["x"], row["x"].permute(0, 2, 3, 1)) for found, row in zip(stored, rows, strict=True))
+
+
 @pytest.mark.needs_tensorflow
 def test_boxes_in_pixels_are_normalised(format, publish):
     """torchvision's (x1, y1, x2, y2) pixels become TFDS's (ymin, xmin, ymax, xmax) over height and width; it is said aloud,

@@ -323,6 +323,16 @@ def test_shuffle_and_repeat(config, large):
     assert rows[:9001] != rows[9001:]
 
 
+@pytest.mark.parametrize("batch_size", [7, 3000, 20_000])
+def test_batches_across_repetitions(batch_size, large):
+    """With `repeat_filenames` every batch is full, as in stock TFDS: where the rows end in its middle they begin again."""
+    ds = large.as_dataset(split="train", batch_size=batch_size, read_config=tfds.ReadConfig(repeat_filenames=True))
+    batches = [batch["row"].tolist() for batch in ds.take(2 * 9001 // batch_size + 2).as_numpy_iterator()]
+    assert {len(batch) for batch in batches} == {batch_size}
+    found = [row for batch in batches for row in batch]
+    assert found == [place % 9001 for place in range(len(found))]
+
+
 @by_unit
 @pytest.mark.parametrize("taken", [91 + 2, 2 * 91 - 1])
 def test_checkpoint_of_a_shuffle(taken, config, large, tmp_path):
