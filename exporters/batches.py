@@ -16,7 +16,7 @@ import numpy as np
 
 from exporters.arrays import Array, Encoded, are_scalars, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
-from exporters.rows import EMPTY, Lists, Rows, RowValues, split_rows, stack, top_names
+from exporters.rows import DEPTH, EMPTY, Lists, Rows, RowValues, split_rows, stack, top_names
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
@@ -27,8 +27,6 @@ _ARRAY_KIND, _TENSOR_KIND = (
 )
 """What arrays, and tensors, must have in common to be joined."""
 _NO_LISTS = Lists()
-_DEPTH = 20
-"""Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +62,8 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
       SchemaError: its columns have different numbers of rows.
     """
     where = f"split {split!r}, batch {number}"
+    if number and _is_empty(raw):
+        return Batch({}, 0, number)
     parts = _unique(_flatten(raw, where, lists), where)
     if not parts:
         raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
@@ -78,6 +78,13 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
     columns = {name: part for name, part in parts.items() if not isinstance(part, Encoded)}
     encoded = {name: part for name, part in parts.items() if isinstance(part, Encoded)}
     return Batch(columns, rows.pop(), number, encoded)
+
+
+def _is_empty(raw: Any) -> bool:
+    """Whether a batch is an empty list, or has nothing but empty lists by name: no rows, and no structure to be told."""
+    if isinstance(raw, Mapping):
+        return bool(raw) and all(map(_is_empty, raw.values()))
+    return isinstance(raw, list | tuple) and not raw
 
 
 def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS) -> PartlyEncoded:
@@ -147,8 +154,8 @@ def _flatten(raw: Any, where: str, lists: Lists) -> Iterator[tuple[str, Array | 
 
 def _leaves(value: Any, path: str, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]]:
     """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
-    if path.count("/") > _DEPTH:
-        raise LoaderError(f"{where}: the batch is nested more than {_DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
+    if path.count("/") > DEPTH:
+        raise LoaderError(f"{where}: the batch is nested more than {DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
     if path in lists.rows and isinstance(value, list | tuple):
         is_pair = not path and isinstance(value[0], list | tuple) and len(value[0]) == 2 if value else False
         for name, leaf in split_rows(value, path, where, lists.sequences):

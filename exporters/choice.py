@@ -52,7 +52,7 @@ def make_field(
     boxes = _pixel_boxes(name, feature, batch, layouts)
     if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or _is_nested(batch.columns[sources[""]]):
         layout = layouts[sources[""]] if "" in sources else None
-        return TreeField(name, feature, _tree_columns(name, feature, sources, batch), layout, dict(sources), boxes)
+        return TreeField(name, feature, _tree_columns(name, feature, sources, batch, layout), layout, dict(sources), boxes)
     source = sources[""]
     column, layout = batch.columns[source], layouts[source]
     shape = stored_shape(column, layout)
@@ -87,7 +87,7 @@ def _is_nested(column: Array | Rows) -> bool:
 def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
     """What dtype the rows of a ragged column must have: the feature's, or for labels and strings the loader's."""
     inner = feature.feature if type(feature) is _F.Sequence else feature
-    if type(inner) is _F.ClassLabel or column.dtype == object or inner.np_dtype == np.object_:
+    if not _is_unknown(column) and (type(inner) is _F.ClassLabel or column.dtype == object or inner.np_dtype == np.object_):
         return np.dtype(object) if inner.np_dtype == np.object_ else column.dtype
     dtype: np.dtype[Any] = np.dtype(inner.np_dtype)
     return dtype
@@ -147,8 +147,8 @@ def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None)
     return Column(**{**vars(column), **facts})
 
 
-def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Batch) -> tuple[Column, ...]:
-    """What is stored of a feature with an encoder of its own, each column with the dtype that the loader gave there."""
+def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layout: Layout | None) -> tuple[Column, ...]:
+    """What is stored of a feature with an encoder of its own, each column with the dtype and layout that the loader gave."""
     specs = metadata.serialized_specs(name, feature)
     labels = dict(metadata.class_labels(feature, name))
     given = {f"{name}/{path}" if path else name: batch.columns[source] for path, source in sources.items()}
@@ -158,7 +158,8 @@ def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Ba
     columns = []
     for key, spec in sorted(specs.items()):
         source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")
-        columns.append(Column(**{**vars(column_of(key, spec, labels.get(key, feature))), "source_dtype": source}))
+        facts = {"source_dtype": source, "source_layout": layout.source if layout is not None else ""}
+        columns.append(Column(**{**vars(column_of(key, spec, labels.get(key, feature))), **facts}))
     return tuple(columns)
 
 

@@ -21,7 +21,7 @@ from exporters.arrays import Array, Columns, Encoded, are_scalars
 from exporters.batches import Batch
 from exporters.errors import SchemaError
 from exporters.layout import Layout
-from exporters.rows import EMPTY, Rows, iterate_rows
+from exporters.rows import EMPTY, Rows, iterate_rows, stack
 from exporters.values import check_labels, column_of, source_dtype, to_stored_rows
 from tfds_builder import metadata
 from tfds_builder.manifest import RAW, STRINGS, VARINT, Column
@@ -199,7 +199,7 @@ class RaggedField:
         return (self.source,)
 
     def encode(self, batch: Batch, where: str) -> Columns:
-        column = batch.columns[self.source]
+        column = self._without_lists(batch.columns[self.source], where)
         self._check(column, where)
         *shapes, main = self.columns
         values, rows = self._join(column)
@@ -214,6 +214,16 @@ class RaggedField:
         for shape in shapes:
             stored[shape.name] = np.array([row.shape for row in rows], np.int32).reshape(len(rows), len(self.shape))
         return stored
+
+    def _without_lists(self, column: Array | Rows, where: str) -> Array | Rows:
+        """A column of numbers whose rows came as lists of arrays, which a first batch of empty lists did not show."""
+        if not isinstance(column, Rows) or column.dtype != object or self.dtype == object:
+            return column
+        try:
+            rows = [np.asarray(row.item()) if row is not None and not row.ndim else row for row in column.arrays]
+        except ValueError as error:
+            raise SchemaError(f"{where}, feature {self.name!r}: the arrays of a row have different shapes: {error}") from error
+        return stack([row if row is None or row.size else EMPTY for row in rows], self.name, where)
 
     def _join(self, column: Array | Rows) -> tuple[Array, Sequence[Array]]:
         """All values end to end, and the rows, both in the stored layout."""
@@ -295,6 +305,8 @@ class TreeField:
 
 def _to_value(row: Any) -> Any:
     """A row as TFDS's encoders take it: NumPy's scalars as Python's, strings as they are."""
+    if row is EMPTY:
+        return []
     if isinstance(row, np.ndarray) and row.dtype == object:
         return row.tolist() if row.ndim else row.item()
     if isinstance(row, np.generic) or (isinstance(row, np.ndarray) and not row.ndim):

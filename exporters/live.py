@@ -122,6 +122,8 @@ class _Source:
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
         for number, raw in enumerate(raws):
             columns = self.schema.encode(to_batch(raw, "train", number, self._lists), "train")
+            if not columns:
+                continue
             copies: Columns = {}
             for name, column in columns.items():
                 values = np.array(column.values if isinstance(column, Ragged) else column, dtypes[name], order="C")

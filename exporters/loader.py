@@ -6,6 +6,7 @@ With batches.py, which imports it, the only file that knows torch.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import io
@@ -19,7 +20,10 @@ import numpy as np
 from exporters.batches import torch_module
 from exporters.errors import LoaderError, SchemaError
 from exporters.order import Order, Source, record
-from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, has_lists
+from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
+
+_TRIED = 3
+"""Examples that are asked for to tell lists of rows, one after the other, until `collate_fn` makes batches of one."""
 
 
 def check_loader(loader: Any, split: str) -> None:
@@ -232,8 +236,9 @@ def lists_of(raw: Any, loader: Any, split: str) -> Lists:
 def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
     """Structural names of the lists that have an item a row; `""` is the batch itself.
 
-    PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells;
-    where the dataset cannot be asked, the batch alone must do (`rows.find_row_lists`).
+    PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells.
+    Where the dataset cannot be asked for one, the batch has what can be taken for one; if that tells nothing, the batch
+    alone must do (`rows.find_row_lists`).
     """
     if getattr(loader.collate_fn, "__name__", "") == "default_collate":
         return frozenset()
@@ -244,17 +249,34 @@ def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
             rows = min(rows, len(loader.dataset) if total is None else total)
     if not has_lists(raw, rows):
         return frozenset()
-    growing = None
-    if not is_iterable(loader) and loader.batch_sampler is not None:
-        with _random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not
-            growing = find_growing(*_probe(loader))
-    return find_row_lists(raw, rows) if growing is None else growing
+    if loader.batch_sampler is not None:
+        with _random_state_kept(loader):
+            for probe in _probes(raw, loader):
+                with contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not
+                    growing = find_growing(*probe())
+                    if growing is not None and growing <= list_names(raw):
+                        return growing
+    return find_row_lists(raw, rows)
 
 
-def _probe(loader: Any) -> Iterator[Any]:
-    """What a loader makes of its dataset's first example, `PROBES` times. In a worker of its own if it has workers: what the
+def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
+    """Ways to two batches of one example, `PROBES` times each. Never of the example itself: `collate_fn` may write into it."""
+    collate = functools.partial(_collate_copies, loader.collate_fn)
+    keys = () if is_iterable(loader) else loader.sampler if isinstance(loader.sampler, Sequence) else range(_TRIED)
+    for key in itertools.islice(keys, _TRIED):
+        yield lambda key=key: _probe(loader, collate, key)  # type: ignore[misc]
+    for example in guess_examples(raw):
+        yield lambda example=example: [collate([example()] * count) for count in PROBES]  # type: ignore[misc]
+
+
+def _collate_copies(collate: Callable[[Any], Any], examples: Any) -> Any:
+    return collate(copy.deepcopy(examples))
+
+
+def _probe(loader: Any, collate: Callable[[Any], Any], key: Any) -> Iterator[Any]:
+    """What a loader makes of an example of its dataset, `PROBES` times. In a worker of its own if it has workers: what the
     dataset opens there is not shared with those that are forked later."""
-    options: dict[str, Any] = {"collate_fn": loader.collate_fn, "batch_sampler": [[0] * count for count in PROBES]}
+    options: dict[str, Any] = {"collate_fn": collate, "batch_sampler": [[key] * count for count in PROBES]}
     if loader.num_workers:
         options |= {"num_workers": 1, "worker_init_fn": loader.worker_init_fn}
         options |= {"multiprocessing_context": loader.multiprocessing_context}

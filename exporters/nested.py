@@ -16,13 +16,13 @@ import tensorflow_datasets as tfds
 from exporters.errors import SchemaError
 
 
-def infer_sequence(name: str, values: Sequence[Any]) -> Any:
+def infer_sequence(name: str, values: Sequence[Any], within: str = "") -> Any:
     """The feature of values that all lie at one place of the rows of a first batch.
 
     Lists become a `Sequence`, dicts a dict of features, arrays stay whole where all have one shape.
 
     Args:
-      name: of the feature, for errors.
+      name, within: of the feature, and of the whole one it is a part of, for errors.
       values: lists, dicts, arrays, numbers, str or bytes.
 
     Raises:
@@ -35,9 +35,9 @@ def infer_sequence(name: str, values: Sequence[Any]) -> Any:
     if kinds == {"lists", "arrays"} and all(isinstance(item, list | tuple) or np.ndim(item) for item in items):
         kinds = {"lists"}
     if kinds == {"lists"}:
-        return tfds.features.Sequence(infer_sequence(name, [part for item in items for part in item]))
+        return tfds.features.Sequence(infer_sequence(name, [part for item in items for part in item], within))
     if kinds == {"dicts"}:
-        return _infer_dict(name, items)
+        return _infer_dict(name, items, within or name)
     arrays = [np.asarray(item) for item in items]
     shapes = {array.shape for array in arrays}
     dtypes = {array.dtype for array in arrays}
@@ -51,7 +51,7 @@ def infer_sequence(name: str, values: Sequence[Any]) -> Any:
         )
         raise SchemaError(
             f"feature {name!r}: its lists hold {found or 'nothing, in the first batch'}; say what they hold: "
-            f'features={{"{name}": tfds.features.Sequence(...)}}'
+            f'features={{"{within or name}": tfds.features.Sequence(...)}}'
         )
     shape = shapes.pop() if len(shapes) == 1 else None
     feature = _leaf(kinds.pop(), dtypes.pop(), shape or ())
@@ -60,7 +60,7 @@ def infer_sequence(name: str, values: Sequence[Any]) -> Any:
     return feature
 
 
-def _infer_dict(name: str, items: Sequence[Mapping[str, Any]]) -> Any:
+def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], within: str) -> Any:
     keys = list(items[0])
     for item in items:
         if set(item) != set(keys):
@@ -71,7 +71,7 @@ def _infer_dict(name: str, items: Sequence[Mapping[str, Any]]) -> Any:
     odd = next((key for key in keys if not isinstance(key, str) or "/" in key), None)
     if odd is not None:
         raise SchemaError(f"feature {name!r}: the key {odd!r} cannot be a feature's name; rename it in collate_fn")
-    return {key: infer_sequence(f"{name}/{key}", [item[key] for item in items]) for key in keys}
+    return {key: infer_sequence(f"{name}/{key}", [item[key] for item in items], within) for key in keys}
 
 
 def _kind(value: Any) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from exporters.errors import LoaderError, SchemaError
 
 EMPTY: Array = np.empty(0)
 """A row that is an empty list, which says nothing of its dtype; known by being this very array."""
+DEPTH = 20
+"""Deepest nesting of a batch; protobuf, which carries the features, stops at 100 messages."""
 PROBES = (5, 7)
 """Rows of the two batches that `find_growing` compares; a structure rarely has as many parts."""
 
@@ -119,12 +121,40 @@ def stack(values: Sequence[Array | None], name: str, where: str) -> Array | Rows
 
 
 def has_lists(raw: Any, rows: int | None) -> bool:
-    """Whether a batch has a list that could have an item a row: of that many items, of any number if that is not known."""
-    if _is_array(raw) or (not isinstance(raw, Mapping | list | tuple) and not dataclasses.is_dataclass(raw)):
-        return False
-    if isinstance(raw, list | tuple) and not hasattr(raw, "_fields") and len(raw) == (rows or len(raw)):
-        return not are_scalars(raw)
-    return any(has_lists(item, rows) for _, item in _parts(raw))
+    """Whether a batch has a list that could have an item a row: of so many items at most, of any number if that is not known.
+
+    There may be fewer rows than the loader says: `collate_fn` may have left some out.
+    """
+    return any(
+        0 < len(value) <= (rows or len(value)) and not are_scalars(value) and _are_alike(value) for _, value in _find_lists(raw)
+    )
+
+
+def list_names(raw: Any) -> frozenset[str]:
+    """Structural names of the lists of a batch."""
+    return frozenset(path for path, _ in _find_lists(raw))
+
+
+def _find_lists(value: Any, path: str = "") -> Iterator[tuple[str, Sequence[Any]]]:
+    if (
+        path.count("/") > DEPTH
+        or _is_array(value)
+        or (not isinstance(value, Mapping | list | tuple) and not dataclasses.is_dataclass(value))
+    ):
+        return
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        yield path, value
+    for name, item in _parts(value):
+        yield from _find_lists(item, f"{path}/{name}" if path else name)
+
+
+def guess_examples(raw: Any) -> Iterator[Callable[[], Any]]:
+    """What the first example of a batch may have been, by what made the batch: `zip` or a stack of each part, or `list`."""
+    if isinstance(raw, Mapping):
+        yield lambda: {key: part[0] for key, part in raw.items()}
+    elif isinstance(raw, list | tuple):
+        yield lambda: tuple([part[0] for part in raw])
+        yield lambda: raw[0]
 
 
 def find_growing(few: Any, many: Any) -> frozenset[str] | None:
@@ -174,9 +204,13 @@ def _find(value: Any, path: str, rows: int | None) -> Iterator[str]:
 
 
 def _is_row_list(value: Any, path: str, rows: int | None) -> bool:
-    if not isinstance(value, list | tuple) or hasattr(value, "_fields") or not value or (rows is not None and len(value) != rows):
+    if not isinstance(value, list | tuple) or hasattr(value, "_fields") or not value:
         return False
     items = [item for item in value if item is not None]
+    if isinstance(value, list) and items and isinstance(items[0], Mapping) and _are_alike(items):
+        return rows in (None, len(value)) or {size for item in items for size in _leading_sizes(item)} != {rows}
+    if rows is not None and len(value) != rows:
+        return False
     if not items or any(map(is_scalar, items)):
         return bool(items) and len(items) < len(value) and are_scalars(items)  # values, some of them None
     if not _are_alike(items) or (isinstance(value, tuple) and not path and isinstance(items[0], list | tuple)):
@@ -188,15 +222,17 @@ def _is_row_list(value: Any, path: str, rows: int | None) -> bool:
     return len(sizes) > 1 or None in sizes or (_is_array(items[0]) and len({tuple(item.shape) for item in items}) > 1)
 
 
-def _are_alike(items: Sequence[Any], deep: bool = False) -> bool:
+def _are_alike(items: Sequence[Any], depth: int = 0) -> bool:
     """Whether the items of a list have what rows have in common: dtype and axes of arrays, keys, and in structures the kind
     of each part."""
     items = [item for item in items if item is not None]
+    if not items or depth > DEPTH:
+        return True
     if not all(isinstance(item, list | tuple) and not hasattr(item, "_fields") for item in items):
-        return len({_kind(item, deep) for item in items}) < 2
+        return len({_kind(item, bool(depth)) for item in items}) < 2
     if len({len(item) for item in items}) == 1:
-        return all(_are_alike(parts, deep=True) for parts in zip(*items, strict=True))
-    return _are_alike([part for item in items for part in item], deep=True)
+        return all(_are_alike(parts, depth + 1) for parts in zip(*items, strict=True))
+    return _are_alike([part for item in items for part in item], depth + 1)
 
 
 def _kind(item: Any, deep: bool) -> Any:

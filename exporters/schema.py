@@ -60,11 +60,13 @@ class Schema:
         return {name: kind for field in self.fields for name, kind in lists_of(field).items()}
 
     def encode(self, batch: Batch, split: str) -> Columns:
-        """The stored columns of a batch, by flat feature name.
+        """The stored columns of a batch, by flat feature name; none if it has neither rows nor columns.
 
         Raises:
           SchemaError: the batch contradicts the schema; names split, batch and feature.
         """
+        if not batch.rows and not batch.columns and not batch.encoded:
+            return {}
         where = f"split {split!r}, batch {batch.number}"
         expected, got = self.names.keys(), batch.columns.keys() | batch.encoded.keys()
         if got != expected:

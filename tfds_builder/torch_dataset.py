@@ -166,9 +166,7 @@ class _Way:
     @functools.cached_property
     def _axes(self) -> tuple[int, ...] | None:
         """Axes of stored rows in the order the DataLoader gave them; None if that is how they are stored."""
-        source = self.column.source_layout
-        stored = source.replace("C", "") + "C"
-        return tuple(stored.index(axis) for axis in source) if "C" in source and source != stored else None
+        return _axes_of(self.column.source_layout)
 
     def restore_one(self, stored: Sequence[Any]) -> Any:
         """The value of one row, of its columns as `RowReader` gives them."""
@@ -199,7 +197,7 @@ class _Way:
         if isinstance(value, list):
             is_array = not isinstance(feature, tfds.features.FeaturesDict) and np.dtype(feature.np_dtype).kind not in "OSU"
             if is_array and depth == 1 and None not in feature.shape:
-                value = np.array(value, feature.np_dtype).reshape(-1, *feature.shape)
+                value = np.array(value, feature.np_dtype).reshape(len(value), *feature.shape)
             else:
                 return [self._restore_value(item, feature, path, depth - 1) for item in value]
         dtype = "" if list(metadata.box_paths(feature)) else self.source_dtype(path)  # boxes become pixels first
@@ -243,21 +241,32 @@ class _Way:
         """Rows in the layout and the dtype that the DataLoader gave, in memory of their own."""
         if dtype is not None:
             stored = stored.astype(dtype, copy=False)
-        if self.column.source_layout and len(self.column.source_layout) != stored.ndim:
+        layout, axes = self.column.source_layout, self._axes
+        above = len(layout) - stored.ndim if layout else 0
+        if above > 0 and isinstance(self.value.feature, tfds.features.Sequence):  # an item of rows that differ in length
+            layout = layout[0] + layout[1 + above :]
+            axes = _axes_of(layout)
+        if layout and len(layout) != stored.ndim:
             raise ManifestError(
                 f"column {self.column.name!r:.200}: source_layout {self.column.source_layout} of rows of shape {stored.shape[1:]}"
             )
-        if self._axes is None:
+        if axes is None:
             return stored
-        view = stored.transpose(self._axes)
+        view = stored.transpose(axes)
         out = np.empty(view.shape, view.dtype)
         if stored.shape[-1] > _FEW_CHANNELS:
             out[...] = view
             return out
-        before: tuple[Any, ...] = (slice(None),) * self._axes.index(stored.ndim - 1)
+        before: tuple[Any, ...] = (slice(None),) * axes.index(stored.ndim - 1)
         for channel in range(stored.shape[-1]):
             out[(*before, channel)] = stored[..., channel]
         return out
+
+
+def _axes_of(source: str) -> tuple[int, ...] | None:
+    """Axes of stored rows in the order of a source layout; None if that is how they are stored."""
+    stored = source.replace("C", "") + "C"
+    return tuple(stored.index(axis) for axis in source) if "C" in source and source != stored else None
 
 
 def _scale(boxes: Any, size: Any, dtype: str) -> Any:
