@@ -67,6 +67,7 @@ class _Size:
         self.batch_size = loader.batch_size if None in (loader.batch_size, total) else min(loader.batch_size, total or 0)
         self.dataset, self.collate_fn = loader.dataset, loader.collate_fn
         self.batch_sampler = None if loader.batch_sampler is None else "there is one"
+        self.sampler = loader.sampler if isinstance(loader.sampler, Sequence) else None
         self.num_workers = 0  # a worker has none
 
 

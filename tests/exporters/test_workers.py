@@ -125,7 +125,7 @@ def test_the_same_bytes(make, format, publish, tree):
     assert trees[0] == trees[1] == trees[2]
 
 
-@pytest.mark.parametrize("options", [{}, {"persistent_workers": True}])
+@pytest.mark.parametrize("options", [{}, {"persistent_workers": True}, {"collate_fn": list}])
 def test_workers_encode(options, publish, pids):
     """All but the first batch of each worker is encoded in a worker; both workers do their part."""
     publish(by_index(2, **options), **OPTIONS)
