@@ -183,9 +183,9 @@ def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
     """Structural names of the lists of a first batch that are lists of rows; `""` is the batch itself.
 
     A list is one if it has an item for each row, all items are alike, and they cannot be features: as features they
-    would all have that many rows. A list of mappings is one in any case, unless its parts have all the rows and it has fewer items;
-    and so is a tuple of arrays, or a list of arrays of different shapes, within a batch: three images of three channels are no
-    three features.
+    would all have that many rows. A list of mappings is one in any case, unless it has fewer items than rows and its parts
+    have all of them; and so is a tuple of arrays, or a list of arrays of different shapes, within a batch: three images of
+    three channels are no three features.
 
     Args:
       raw: the first batch.
