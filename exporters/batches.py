@@ -55,7 +55,7 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
     Args:
       raw: the batch.
       split, number: for errors.
-      lists: `loader.lists_of` the first batch.
+      lists: `probing.lists_of_batch` the first batch.
 
     Raises:
       LoaderError: it cannot be turned into columns (names the batch and the feature).

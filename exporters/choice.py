@@ -10,8 +10,9 @@ import tensorflow_datasets as tfds
 
 from exporters.arrays import Array
 from exporters.batches import Batch
+from exporters.boxes import PixelBoxes
 from exporters.errors import SchemaError
-from exporters.fields import AnyField, Field, PixelBoxes, RaggedField, TreeField, ragged_columns
+from exporters.fields import AnyField, Field, RaggedField, TreeField, ragged_columns
 from exporters.layout import Layout
 from exporters.rows import Rows
 from exporters.values import check_class_names, column_of, merge_shapes, source_dtype, stored_shape

@@ -17,8 +17,9 @@ import tensorflow_datasets as tfds
 
 from exporters import encoding
 from exporters import layout as layout_lib
-from exporters.arrays import Array, Columns, Encoded, are_scalars
+from exporters.arrays import Array, Columns, Encoded
 from exporters.batches import Batch
+from exporters.boxes import PixelBoxes
 from exporters.errors import SchemaError
 from exporters.layout import Layout
 from exporters.rows import EMPTY, Rows, iterate_rows, stack
@@ -199,6 +200,7 @@ class RaggedField:
         return (self.source,)
 
     def encode(self, batch: Batch, where: str) -> Columns:
+        """The values, and the shapes if more than one size is unknown; see `AnyField`."""
         column = self._without_lists(batch.columns[self.source], where)
         self._check(column, where)
         *shapes, main = self.columns
@@ -286,6 +288,7 @@ class TreeField:
         return tuple(self.parts.values())
 
     def encode(self, batch: Batch, where: str) -> Columns:
+        """What the feature's own encoder makes of each row; see `AnyField`."""
         rows = {
             path: [_to_value(row) for row in to_stored_rows(batch.columns[source], self.layout if not path else None)]
             for path, source in self.parts.items()
@@ -328,51 +331,6 @@ def _gather(column: Column, spec: Any, values: list[Any]) -> Array | Ragged:
     if not column.is_ragged:
         return flat_values.reshape(len(values), *column.item_shape)
     return Ragged(flat_values.reshape(-1, *column.item_shape), np.cumsum([0, *map(len, rows)]) // column.values)
-
-
-@dataclasses.dataclass(frozen=True)
-class PixelBoxes:
-    """Bounding boxes as torchvision has them, (x1, y1, x2, y2) in pixels, to TFDS's (ymin, xmin, ymax, xmax) between 0 and 1.
-
-    Attributes:
-      path: where in the feature the boxes are.
-      image: structural name of the images they lie in.
-      layout: of those images.
-    """
-
-    path: str
-    image: str
-    layout: Layout
-
-    def normalise(self, rows: Mapping[str, list[Any]], batch: Batch, where: str) -> dict[str, list[Any]]:
-        """The rows, boxes divided by the height and width of their image, in float32.
-
-        Raises:
-          SchemaError: they are no boxes.
-        """
-        height, width = (self.layout.source.index(axis) - 1 for axis in "HW")
-        path, below = (self.path, []) if self.path in rows else ("", self.path.split("/"))  # in lists of dicts
-        boxes = []
-        for number, (row, image) in enumerate(zip(rows[path], iterate_rows(batch.columns[self.image]), strict=True)):
-            size = np.array([image.shape[height], image.shape[width]] * 2, np.float64)
-            boxes.append(_over(row, below, size, f"{where}, row {number}"))
-        return {**rows, path: boxes}
-
-
-def _over(boxes: Any, path: Sequence[str], size: Array, where: str) -> Any:
-    """Boxes divided by (height, width, height, width) of their image; or dicts, or lists, that have them at a path below."""
-    if isinstance(boxes, list) and not (boxes and are_scalars(boxes)):
-        return [_over(item, path, size, where) for item in boxes] if boxes or path else np.zeros((0, 4), np.float32)
-    if path:
-        if not isinstance(boxes, Mapping) or path[0] not in boxes:
-            raise SchemaError(f"{where}: no boxes at {path[0]!r}")
-        return {**boxes, path[0]: _over(boxes[path[0]], path[1:], size, where)}
-    array = np.asarray(boxes, np.float64)
-    if not array.size:
-        return np.zeros((0, 4), np.float32)
-    if array.shape[-1:] != (4,):
-        raise SchemaError(f"{where}: boxes must be (x1, y1, x2, y2) in pixels, got shape {array.shape}")
-    return (array[..., [1, 0, 3, 2]] / size).astype(np.float32)
 
 
 def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout | None) -> tuple[Column, ...]:

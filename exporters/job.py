@@ -25,6 +25,7 @@ from exporters.inspection import expected_examples
 from exporters.ledger import Ledger
 from exporters.names import Options
 from exporters.observation import Observer, find_duplicates
+from exporters.probing import lists_of_batch
 from exporters.progress import Progress
 from exporters.rows import Lists
 from exporters.schema import Schema
@@ -135,7 +136,7 @@ class Job:
         """
         before, options = self._ledger.plan, self._options
         if before is None:
-            lists = loader_lib.lists_of(first, self._loaders[split], split)
+            lists = lists_of_batch(first, self._loaders[split], split)
         else:  # this may be any batch of the split
             lists, options = (
                 Lists(frozenset(before.row_lists), frozenset(before.sequences)),

@@ -100,9 +100,10 @@ class _Source:
         from exporters import schema as schema_lib
         from exporters.errors import ArgumentError
         from exporters.names import Options
+        from exporters.probing import lists_of_batch
         from tfds_builder.decoding import FeatureDecoder
 
-        options, lists = Options(names, features, layouts), loader_lib.lists_of(first, loader, "train")
+        options, lists = Options(names, features, layouts), lists_of_batch(first, loader, "train")
         settled = schema_lib.settle(first, "train", lists, loader_lib.class_names(loader), options)
         self.schema: Schema = settled[0]
         self._lists = settled[1]

@@ -6,7 +6,6 @@ With batches.py, which imports it, the only file that knows torch.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import functools
 import io
@@ -20,10 +19,6 @@ import numpy as np
 from exporters.batches import torch_module
 from exporters.errors import LoaderError, SchemaError
 from exporters.order import Order, Source, record
-from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
-
-_TRIED = 3
-"""Examples that are asked for to tell lists of rows, one after the other, until `collate_fn` makes batches of one."""
 
 
 def check_loader(loader: Any, split: str) -> None:
@@ -113,7 +108,7 @@ def record_order(loader: Any, path: pathlib.Path) -> bool:
     """
     torch = torch_module()
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
-    with _random_state_kept(loader) as put_back:
+    with random_state_kept(loader) as put_back:
         batches = iter(sampler)
         torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
         recorded = record(iter(sampler) if loader.num_workers else batches, path)
@@ -211,7 +206,7 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
     data = torch_module().utils.data
     if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
         return peek(iter(loader), split)
-    with _random_state_kept(loader):
+    with random_state_kept(loader):
         sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
         index = next(iter(sampler), None)
         if index is None or (isinstance(index, Sequence) and not index):
@@ -223,60 +218,10 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
         return loader.collate_fn(rows), None
 
 
-def lists_of(raw: Any, loader: Any, split: str) -> Lists:
-    """What the lists of a loader's first batch are.
-
-    Raises:
-      LoaderError: its rows have different parts.
-    """
-    rows = _row_lists_of(raw, loader)
-    return Lists(rows, frozenset(find_sequences(raw, rows, f"split {split!r}, batch 0")))
-
-
-def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
-    """Structural names of the lists that have an item a row; `""` is the batch itself.
-
-    PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells.
-    Where the dataset cannot be asked for one, the batch has what can be taken for one; if that tells nothing, the batch
-    alone must do (`rows.find_row_lists`).
-    """
-    if getattr(loader.collate_fn, "__name__", "") == "default_collate":
-        return frozenset()
-    rows = loader.batch_size
-    if rows is not None:
-        total = expected_examples(loader)
-        with contextlib.suppress(Exception):  # datasets without a length fail in whatever way
-            rows = min(rows, len(loader.dataset) if total is None else total)
-    if not has_lists(raw, rows):
-        return frozenset()
-    if loader.batch_sampler is not None:
-        with _random_state_kept(loader):
-            for probe in _probes(raw, loader):
-                with contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not
-                    growing = find_growing(*probe())
-                    if growing is not None and growing <= list_names(raw):
-                        return growing
-    return find_row_lists(raw, rows)
-
-
-def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
-    """Ways to two batches of one example, `PROBES` times each. Never of the example itself: `collate_fn` may write into it."""
-    collate = functools.partial(_collate_copies, loader.collate_fn)
-    keys = () if is_iterable(loader) else loader.sampler if isinstance(loader.sampler, Sequence) else range(_TRIED)
-    for key in itertools.islice(keys, _TRIED):
-        yield lambda key=key: _probe(loader, collate, key)  # type: ignore[misc]
-    for example in guess_examples(raw):
-        yield lambda example=example: [collate([example()] * count) for count in PROBES]  # type: ignore[misc]
-
-
-def _collate_copies(collate: Callable[[Any], Any], examples: Any) -> Any:
-    return collate(copy.deepcopy(examples))
-
-
-def _probe(loader: Any, collate: Callable[[Any], Any], key: Any) -> Iterator[Any]:
-    """What a loader makes of an example of its dataset, `PROBES` times. In a worker of its own if it has workers: what the
+def draw(loader: Any, collate: Callable[[Any], Any], batches: Sequence[Sequence[Any]]) -> Iterator[Any]:
+    """Batches of those examples of a loader's dataset. In a worker of its own if the loader has workers: what the
     dataset opens there is not shared with those that are forked later."""
-    options: dict[str, Any] = {"collate_fn": collate, "batch_sampler": [[key] * count for count in PROBES]}
+    options: dict[str, Any] = {"collate_fn": collate, "batch_sampler": batches}
     if loader.num_workers:
         options |= {"num_workers": 1, "worker_init_fn": loader.worker_init_fn}
         options |= {"multiprocessing_context": loader.multiprocessing_context}
@@ -284,7 +229,7 @@ def _probe(loader: Any, collate: Callable[[Any], Any], key: Any) -> Iterator[Any
 
 
 @contextlib.contextmanager
-def _random_state_kept(loader: Any) -> Iterator[list[Any]]:
+def random_state_kept(loader: Any) -> Iterator[list[Any]]:
     """Puts back the state of every generator that drawing a batch could have moved on, unless the list it gives is cleared."""
     import random
 
@@ -329,7 +274,7 @@ def reads_differ(loader: Any) -> bool:
     data = torch_module().utils.data
     if is_iterable(loader) or loader.num_workers or type(loader).__iter__ is not data.DataLoader.__iter__:
         return False
-    with _random_state_kept(loader):
+    with random_state_kept(loader):
         try:
             return not _is_same(loader.dataset[0], loader.dataset[0])
         except Exception:  # whatever it is, the drain will meet it too, and raise it

@@ -108,7 +108,7 @@ def settle(raw: Any, split: str, lists: Lists, classes: Sequence[str] | None, op
 
     Args:
       raw, split: the batch, and the split it is of.
-      lists: as the batch tells (`loader.lists_of`).
+      lists: as the batch tells (`probing.lists_of_batch`).
       classes, options: as for `infer`.
 
     Raises:

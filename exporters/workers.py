@@ -22,6 +22,7 @@ from exporters import schema as schema_lib
 from exporters.arrays import Array, Encoded
 from exporters.fields import Field
 from exporters.names import Options
+from exporters.probing import lists_of_batch
 from exporters.rows import Lists, Rows
 
 
@@ -60,7 +61,7 @@ def _reaches_workers(value: Any, context: Any) -> bool:
 
 
 class _Size:
-    """What `lists_of` asks a loader; a loader itself does not travel to its workers."""
+    """What `lists_of_batch` asks a loader; a loader itself does not travel to its workers."""
 
     def __init__(self, loader: Any) -> None:
         total = loader_lib.expected_examples(loader)
@@ -84,7 +85,7 @@ class _Collate:
         try:
             if self._encoders is not None:
                 return batches_lib.encode_parts(raw, self._encoders, self._lists)
-            lists = loader_lib.lists_of(raw, self._size, "")
+            lists = lists_of_batch(raw, self._size, "")
             schema, self._lists = schema_lib.settle(raw, "", lists, self._classes, self._options)
             fields = [field for field in schema.fields if isinstance(field, Field)]
             self._encoders = {field.source: _encoder(field) for field in fields if encoding.runs_in_worker(field.feature)}

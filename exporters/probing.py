@@ -1,0 +1,66 @@
+"""What the lists of a first batch are, told by trying `collate_fn` on one example."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from exporters.loader import draw, expected_examples, is_iterable, random_state_kept
+from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
+
+_TRIED = 3
+"""Examples that are asked for to tell lists of rows, one after the other, until `collate_fn` makes batches of one."""
+
+
+def lists_of_batch(raw: Any, loader: Any, split: str) -> Lists:
+    """What the lists of a loader's first batch are.
+
+    Raises:
+      LoaderError: its rows have different parts.
+    """
+    rows = _row_lists_of(raw, loader)
+    return Lists(rows, frozenset(find_sequences(raw, rows, f"split {split!r}, batch 0")))
+
+
+def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
+    """Structural names of the lists that have an item a row; `""` is the batch itself.
+
+    PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells.
+    Where the dataset cannot be asked for one, the batch has what can be taken for one; if that tells nothing, the batch
+    alone must do (`rows.find_row_lists`).
+    """
+    if getattr(loader.collate_fn, "__name__", "") == "default_collate":
+        return frozenset()
+    rows = loader.batch_size
+    if rows is not None:
+        total = expected_examples(loader)
+        with contextlib.suppress(Exception):  # datasets without a length fail in whatever way
+            rows = min(rows, len(loader.dataset) if total is None else total)
+    if not has_lists(raw, rows):
+        return frozenset()
+    if loader.batch_sampler is not None:
+        with random_state_kept(loader):
+            for probe in _probes(raw, loader):
+                with contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not
+                    growing = find_growing(*probe())
+                    if growing is not None and growing <= list_names(raw):
+                        return growing
+    return find_row_lists(raw, rows)
+
+
+def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
+    """Ways to two batches of one example, `PROBES` times each. Never of the example itself: `collate_fn` may write into it."""
+    collate = functools.partial(_collate_copies, loader.collate_fn)
+    keys = () if is_iterable(loader) else loader.sampler if isinstance(loader.sampler, Sequence) else range(_TRIED)
+    for key in itertools.islice(keys, _TRIED):
+        yield lambda key=key: draw(loader, collate, [[key] * count for count in PROBES])  # type: ignore[misc]
+    for example in guess_examples(raw):
+        yield lambda example=example: [collate([example()] * count) for count in PROBES]  # type: ignore[misc]
+
+
+def _collate_copies(collate: Callable[[Any], Any], examples: Any) -> Any:
+    return collate(copy.deepcopy(examples))
