@@ -162,12 +162,22 @@ def to_bytes(array: Array, name: str, where: str) -> Array:
         return array
     out = np.empty(array.size, object)
     for number, value in enumerate(values):
+        row = number // max(1, array[0].size if array.ndim > 1 else 1)
+        if isinstance(value, np.ndarray) and not value.ndim:  # what an encoder of TFDS's makes of one string
+            value = value.item()
+        if not isinstance(value, str | bytes):
+            raise SchemaError(
+                f"{where}, feature {name!r}, row {row}: expected text or bytes, got {_describe_value(value)}; give every row one"
+            )
         try:
             out[number] = value.encode() if isinstance(value, str) else bytes(value)
         except UnicodeEncodeError as error:
-            row = number // max(1, array[0].size if array.ndim > 1 else 1)
             raise SchemaError(f"{where}, feature {name!r}: the string of row {row} is not valid Unicode: {error}") from error
     return out.reshape(array.shape)
+
+
+def _describe_value(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__} ({value!r:.60})"
 
 
 def _suits_pillow(feature: Any) -> bool:

@@ -58,6 +58,9 @@ class AnyField(Protocol):
           SchemaError: dtype, shape or a value is not what the feature says.
         """
 
+    def given_rows(self, batch: Batch, where: str) -> list[Any]:
+        """The rows of a batch as an encoder is given them: in their stored layout, nested as the feature is."""
+
 
 def lists_of(field: AnyField) -> dict[str, str]:
     """Which list of a `tf.train.Feature` TFDS expects each column of a field in, by the column's name."""
@@ -102,6 +105,9 @@ class Field:
         if self.source in batch.encoded:
             return {self.name: self._accept(batch.encoded[self.source], where)}
         return {self.name: self.encode_array(batch.columns[self.source], where)}
+
+    def given_rows(self, batch: Batch, where: str) -> list[Any]:
+        return list(to_stored_rows(batch.columns[self.source], self.layout))
 
     def encode_array(self, array: Array | Rows, where: str) -> Array:
         """A column in its stored form: a view, channels-last, wherever it can be one."""
@@ -217,6 +223,9 @@ class RaggedField:
             stored[shape.name] = np.array([row.shape for row in rows], np.int32).reshape(len(rows), len(self.shape))
         return stored
 
+    def given_rows(self, batch: Batch, where: str) -> list[Any]:
+        return list(to_stored_rows(self._without_lists(batch.columns[self.source], where), self.layout))
+
     def _without_lists(self, column: Array | Rows, where: str) -> Array | Rows:
         """A column of numbers whose rows came as lists of arrays, which a first batch of empty lists did not show."""
         if not isinstance(column, Rows) or column.dtype != object or self.dtype == object:
@@ -289,21 +298,23 @@ class TreeField:
 
     def encode(self, batch: Batch, where: str) -> Columns:
         """What the feature's own encoder makes of each row; see `AnyField`."""
+        specs = metadata.serialized_specs(self.name, self.feature)
+        found: dict[str, list[Any]] = {column.name: [] for column in self.columns}
+        for number, example in enumerate(self.given_rows(batch, where)):
+            for key, value in encoding.serialize(self.name, self.feature, example, where, number).items():
+                found[key].append(value)
+        return {column.name: _gather(column, specs[column.name], found[column.name], where) for column in self.columns}
+
+    def given_rows(self, batch: Batch, where: str) -> list[Any]:
         rows = {
             path: [_to_value(row) for row in to_stored_rows(batch.columns[source], self.layout if not path else None)]
             for path, source in self.parts.items()
         }
         if self.boxes is not None:
             rows = self.boxes.normalise(rows, batch, where)
-        specs = metadata.serialized_specs(self.name, self.feature)
-        found: dict[str, list[Any]] = {column.name: [] for column in self.columns}
-        for number in range(batch.rows):
-            example = (
-                metadata.nest({path: values[number] for path, values in rows.items()}) if "" not in rows else rows[""][number]
-            )
-            for key, value in encoding.serialize(self.name, self.feature, example, where, number).items():
-                found[key].append(value)
-        return {column.name: _gather(column, specs[column.name], found[column.name]) for column in self.columns}
+        if "" in rows:
+            return rows[""]
+        return [metadata.nest({path: values[number] for path, values in rows.items()}) for number in range(batch.rows)]
 
 
 def _to_value(row: Any) -> Any:
@@ -317,15 +328,15 @@ def _to_value(row: Any) -> Any:
     return row
 
 
-def _gather(column: Column, spec: Any, values: list[Any]) -> Array | Ragged:
+def _gather(column: Column, spec: Any, values: list[Any], where: str) -> Array | Ragged:
     """The serialized values of all rows as one column."""
     dtype = object if column.encoding == STRINGS else np.dtype(spec.np_dtype)
     rows = []
     for value in values:
         array = np.empty(np.shape(value), object) if dtype is object else np.asarray(value, dtype)
         if dtype is object:
-            flat = np.ravel(np.array(value, object))
-            array = np.array([text.encode() if isinstance(text, str) else bytes(text) for text in flat], object).reshape(-1)
+            flat = np.ravel(np.array(value, object)).tolist()
+            array = encoding.to_bytes(np.array([*flat, None], object)[:-1], column.name, where)
         rows.append(array.reshape(-1))
     flat_values = np.concatenate(rows) if rows else np.empty(0, dtype)
     if not column.is_ragged:

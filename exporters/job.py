@@ -143,8 +143,9 @@ class Job:
                 schema_lib.as_before(options, before),
             )
         self._schema, self._lists = schema_lib.settle(first, split, lists, _classes(self._loaders), options)
-        for decision in self._schema.decisions:
-            self._bar.say(decision)
+        batch = batches_lib.to_batch(first, split, 0, self._lists)
+        for sentence in (*self._schema.decisions, *self._schema.check_round_trip(batch, split)):
+            self._bar.say(sentence)
         self._columns = self._encoder.columns(self._schema.columns)
         if not any(column.is_variable for column in self._columns):
             self._row_bytes = sum(column.width for column in self._columns)

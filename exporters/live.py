@@ -98,6 +98,7 @@ class _Source:
     def __init__(self, loader: Any, first: Any, names: Any, features: Any, layouts: Any, as_supervised: bool) -> None:
         from exporters import loader as loader_lib
         from exporters import schema as schema_lib
+        from exporters.batches import to_batch
         from exporters.errors import ArgumentError
         from exporters.names import Options
         from exporters.probing import lists_of_batch
@@ -107,6 +108,7 @@ class _Source:
         settled = schema_lib.settle(first, "train", lists, loader_lib.class_names(loader), options)
         self.schema: Schema = settled[0]
         self._lists = settled[1]
+        self.schema.check_round_trip(to_batch(first, "train", 0, self._lists), "train")
         self.decoder = FeatureDecoder(self.schema.features)
         if as_supervised and self.schema.supervised_keys is None:
             raise ArgumentError("as_supervised=True needs batches that are pairs (input, target)")

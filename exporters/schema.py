@@ -23,6 +23,7 @@ from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
 from exporters.names import Options, name_columns, pick_supervised_keys
 from exporters.nested import infer_sequence
 from exporters.plan import Plan
+from exporters.round_trip import check_round_trip
 from exporters.rows import Lists, Rows
 from exporters.unpad import find_padded, unpad_batch
 from exporters.values import check_class_names, merge_shapes, source_dtype, stored_shape
@@ -90,6 +91,11 @@ class Schema:
         for field in self.fields:
             stored |= field.encode(batch, where)
         return stored
+
+    def check_round_trip(self, batch: Batch, split: str) -> list[str]:
+        """Decodes again what the encoders make of a batch; see `round_trip.check_round_trip`."""
+        where = f"split {split!r}, batch {batch.number}"
+        return check_round_trip(self.fields, unpad_batch(batch, self.unpad, self.names, where), split)
 
 
 def _declare_sequence(missing: Collection[str], extra: Collection[str], names: Mapping[str, str]) -> str:

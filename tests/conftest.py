@@ -24,6 +24,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 
 def pytest_addoption(parser):
     parser.addoption("--endurance", action="store_true", help="run the tests marked endurance too (many minutes)")
+    parser.addoption(
+        "--peers", action="store_true", help="run TFDS's own tests of its features too; tox -e peers has what they need"
+    )
     parser.addoption("--write-compatibility", action="store_true", help="write docs/tfds_compatibility.md, don't compare it")
 
 
