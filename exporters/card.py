@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from exporters import wording
 from exporters.errors import ArgumentError
 
 
@@ -27,4 +28,5 @@ class Card:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, str) or value != value.encode(errors="replace").decode():
-                raise ArgumentError(f"card {field.name!r} must be str, and valid Unicode (got {value!r:.80})")
+                name = wording.either(f"card {field.name!r}", wording.called(field.name))
+                raise ArgumentError(f"{name} must be str, and valid Unicode (got {value!r:.80})")

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from exporters import wording
 from exporters.errors import ArgumentError, ExportError
 from exporters.version import __version__
 from tfds_builder.errors import DatasetError
@@ -42,9 +43,10 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    pass
+    context.with_resource(wording.command_line())
 
 
 @app.command()
@@ -258,14 +260,14 @@ def _stop_in_a_line() -> Iterator[None]:
         code = 130 if isinstance(error, KeyboardInterrupt) else error.code
         if code not in (130, 143):
             raise
-        how = "\n".join(_notes(error)) or "no shard was finished: run the same command again to begin anew"
+        how = "\n".join(_notes(error)) or f"no shard was finished: {wording.again()} to begin anew"
         typer.echo(f"torch2tfds: stopped; {how}", err=True)
         raise typer.Exit(code) from None
 
 
 def _notes(error: BaseException) -> list[str]:
-    """What was added to an exception: how to go on after it. A command is run again, where a program exports again."""
-    return [note.replace("run the same export again", "run the same command again") for note in getattr(error, "__notes__", ())]
+    """What was added to an exception: how to go on after it."""
+    return list(getattr(error, "__notes__", ()))
 
 
 def load_factory(text: str, app_dir: pathlib.Path) -> Any:
@@ -312,7 +314,7 @@ def load_factory(text: str, app_dir: pathlib.Path) -> Any:
 def _to_bytes(mebibytes: float) -> int:
     if not math.isfinite(mebibytes) or mebibytes <= 0:
         raise ArgumentError(f"--shard-mib must be a positive number of MiB (got {mebibytes})")
-    return max(1, int(mebibytes * 1024 * 1024))
+    return wording.to_bytes(mebibytes)
 
 
 def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from exporters import wording
 from exporters.errors import ArgumentError
 from tfds_builder.consistency import CONFIG, VERSION
 
@@ -27,11 +28,13 @@ class Config:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not CONFIG.fullmatch(self.name) or len(self.name) > _NAME_CHARACTERS:
             raise ArgumentError(
-                f"config name must begin with a letter or digit, hold no more than these and '_', '-', '.', be at most "
-                f"{_NAME_CHARACTERS} long, and neither begin like a version nor end in '.py' (got {self.name!r:.120})"
+                f"{wording.either('config name', '--config')} must begin with a letter or digit, hold no more than these and "
+                f"'_', '-', '.', be at most {_NAME_CHARACTERS} long, "
+                f"and neither begin like a version nor end in '.py' (got {self.name!r:.120})"
             )
         if not _is_text(self.description):
-            raise ArgumentError(f"config description must be str, and valid Unicode (got {self.description!r:.80})")
+            name = wording.either("config description", "--config-description")
+            raise ArgumentError(f"{name} must be str, and valid Unicode (got {self.description!r:.80})")
 
 
 def config_facts(config: Any, release_notes: Any) -> dict[str, Any]:
@@ -41,7 +44,9 @@ def config_facts(config: Any, release_notes: Any) -> dict[str, Any]:
       ArgumentError: it is no config, or no release notes.
     """
     if config is not None and not isinstance(config, str | Config):
-        raise ArgumentError(f'config= must be a name, such as "small", or an exporters.Config (got {config!r:.80})')
+        raise ArgumentError(
+            f'{wording.argument("config")} must be a name, such as "small", or an exporters.Config (got {config!r:.80})'
+        )
     if isinstance(config, str):
         config = Config(config)
     return {
@@ -55,12 +60,16 @@ def _check_release_notes(notes: Any) -> dict[str, str]:
     if notes is None:
         return {}
     if not isinstance(notes, Mapping):
-        raise ArgumentError(f'release_notes= must be a mapping of version to text, {{"1.0.0": "..."}} (got {notes!r:.80})')
+        raise ArgumentError(
+            f'{wording.argument("release_notes")} must be a mapping of version to text, {{"1.0.0": "..."}} (got {notes!r:.80})'
+        )
     for version, text in notes.items():
         if not isinstance(version, str) or not VERSION.fullmatch(version) or len(version) > _NAME_CHARACTERS:
-            raise ArgumentError(f'release_notes= has {version!r:.80}, which is no version "x.y.z"')
+            raise ArgumentError(f'{wording.argument("release_notes")} has {version!r:.80}, which is no version "x.y.z"')
         if not _is_text(text):
-            raise ArgumentError(f"release_notes= of {version} must be str, and valid Unicode (got {text!r:.80})")
+            raise ArgumentError(
+                f"{wording.argument('release_notes')} of {version} must be str, and valid Unicode (got {text!r:.80})"
+            )
     return dict(notes)
 
 

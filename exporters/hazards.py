@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from exporters import wording
 from exporters.digests import Digester, Layouts, Tally
 from exporters.errors import ArgumentError, HazardError, HazardWarning
 
@@ -130,11 +131,14 @@ def check_policy(on_hazard: Any) -> dict[str, str]:
     given = dict(on_hazard) if isinstance(on_hazard, Mapping) else {DEFAULT: on_hazard}
     for name, action in given.items():
         if name != DEFAULT and name not in HAZARDS:
-            raise ArgumentError(f"on_hazard= names {name!r:.80}, which is no hazard; hazards: {', '.join((*HAZARDS, DEFAULT))}")
+            raise ArgumentError(
+                f"{wording.argument('on_hazard')} names {name!r:.80}, which is no hazard; "
+                f"hazards: {', '.join((*HAZARDS, DEFAULT))}"
+            )
         if action not in ACTIONS:
             raise ArgumentError(
-                f"on_hazard must be 'error', 'warn' or 'ignore', or a mapping of hazards to those (got {action!r:.80}); "
-                'for example on_hazard={"drop_last": "ignore"}'
+                f"{wording.called('on_hazard')} must be 'error', 'warn' or 'ignore', or a mapping of hazards to those "
+                f"(got {action!r:.80}); for example {wording.argument('on_hazard', {'drop_last': 'ignore'})}"
             )
     return {name: given.get(name, given.get(DEFAULT, "warn")) for name in HAZARDS}
 
@@ -195,7 +199,7 @@ class Watch:
                 continue
             message = (
                 f"split {split!r}: {finding.text} ({name}); to mend it: {HAZARDS[name].remedy}; "
-                f'to accept it: on_hazard={{"{name}": "ignore"}}'
+                f"to accept it: {wording.argument('on_hazard', {name: 'ignore'})}"
             )
             self.found.append(Hazard(name, split, finding.count, message))
             if self.raises(name):

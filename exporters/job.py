@@ -14,7 +14,7 @@ from exporters import batches as batches_lib
 from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
-from exporters import workers
+from exporters import wording, workers
 from exporters.arrays import Columns
 from exporters.disk import naming
 from exporters.engines import local
@@ -71,7 +71,8 @@ class Job:
             if self._stage.overwrite:  # then what follows may be for nothing
                 with_state = [split for split in loaders if self._ledger.sources[split].kind == "state"]
                 self._begun = {split: loader_lib.state_of(loaders[split]) for split in with_state}
-            self._bar.say(f"going on after {sum(len(self._ledger.finished(split)) for split in loaders)} finished shards")
+            finished = sum(len(self._ledger.finished(split)) for split in loaders)
+            self._bar.say(f"going on after {wording.plural(finished, 'finished shard')}")
 
     def rewind(self) -> None:
         """Puts loaders that have a state back to where they were when the job began."""
@@ -208,7 +209,7 @@ class Job:
             if again != finished[number]:
                 raise ResumeError(
                     f"split {split!r}: the loader gives other data than before it was stopped (shard {number} differs); make it "
-                    "give the same examples in the same order, or pass overwrite=True to begin anew"
+                    f"give the same examples in the same order, or {wording.passing('overwrite', True)} to begin anew"
                 )
             return
         if self._ledger.sources[split].kind == "state":

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from exporters import loader as loader_lib
+from exporters import wording
 from exporters.arrays import Array
+from exporters.differences import differences
 from exporters.errors import ResumeError
 from exporters.order import Order, Source
 from exporters.plan import Plan
@@ -95,10 +97,11 @@ class Ledger:
 
     def _check(self, plan: Plan) -> None:
         assert self.plan is not None
-        if differences := self.plan.differences(plan):
+        if found := differences(self.plan, plan):
+            how = wording.either("export with what was given before", "run the command as it was before")
             raise ResumeError(
-                f"{self._stage.path} holds finished shards of another export of this version: {'; '.join(differences)}; "
-                "run that export again to go on with it, or pass overwrite=True to begin anew"
+                f"{self._stage.path} holds finished shards of another export of this version: {'; '.join(found)}; "
+                f"{how} to go on after them, or {wording.passing('overwrite', True)} to begin anew"
             )
 
     def finished(self, split: str) -> list[ShardResult]:

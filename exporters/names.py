@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters import layout as layout_lib
+from exporters import wording
 from exporters.batches import Parts
 from exporters.errors import ArgumentError
 
@@ -43,7 +44,9 @@ class Options:
         for key in ("features", "layouts", "unpad"):
             value = getattr(self, key)
             if value is not None and not hasattr(value, "items"):
-                raise ArgumentError(f'{key}= must be a mapping of feature names, {{"image": ...}} (got {value!r:.80})')
+                raise ArgumentError(
+                    f'{wording.argument(key)} must be a mapping of feature names, {{"image": ...}} (got {value!r:.80})'
+                )
 
 
 def check_dataset(name: str, version: str, shard_bytes: int) -> None:
@@ -54,24 +57,27 @@ def check_dataset(name: str, version: str, shard_bytes: int) -> None:
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > _NAME_BYTES // 2:
         raise ArgumentError(
-            f"name must be lower_snake_case, begin with a letter, be no Python keyword and at most {_NAME_BYTES // 2} long "
-            f"(got {name!r:.120})" + (f"; for example name={suggestion!r}" if (suggestion := _suggest(name)) else "")
+            f"{wording.called('name')} must be lower_snake_case, begin with a letter, be no Python keyword and at "
+            f"most {_NAME_BYTES // 2} long (got {name!r:.120})"
+            + (f"; for example {wording.argument('name', suggestion)}" if (suggestion := _suggest(name)) else "")
         )
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise ArgumentError(
-            f'version must be "x.y.z", three numbers without leading zeros (got {version!r}); for example "1.0.0"'
+            f'{wording.called("version")} must be "x.y.z", three numbers without leading zeros (got {version!r}); for example '
+            f"{wording.argument('version', '1.0.0')}"
         )
     if isinstance(shard_bytes, bool) or not isinstance(shard_bytes, int) or shard_bytes < 1:
-        raise ArgumentError(f"shard_bytes must be a positive number of bytes (got {shard_bytes!r})")
+        raise ArgumentError(f"{wording.called('shard_bytes')} must be a positive number of bytes (got {shard_bytes!r})")
 
 
 def check_data_dir(data_dir: Any) -> None:
     """Raises ArgumentError unless `data_dir` can be a directory of a local file system."""
     if not isinstance(data_dir, str | os.PathLike) or not isinstance(os.fspath(data_dir), str) or "\0" in os.fspath(data_dir):
-        raise ArgumentError(f"data_dir must be a path (got {data_dir!r:.120})")
+        raise ArgumentError(f"{wording.called('data_dir')} must be a path (got {data_dir!r:.120})")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fspath(data_dir)):
         raise ArgumentError(
-            f"data_dir must be in a local file system, where a rename is atomic (got {data_dir!r:.120}); export, then copy"
+            f"{wording.called('data_dir')} must be in a local file system, where a rename is atomic (got {data_dir!r:.120}); "
+            "export, then copy"
         )
 
 
@@ -117,8 +123,8 @@ def name_columns(columns: Parts, positions: Sequence[str], options: Options) -> 
     elif renamed is not None:
         if isinstance(renamed, str) or len(renamed) != len(positions) or not all(isinstance(n, str) for n in renamed):
             raise ArgumentError(
-                f"names= must have one name for each of the {len(positions)} parts of a batch (got {renamed!r}); "
-                'for a batch of named parts give a mapping: names={"old": "new"}'
+                f"{wording.argument('names')} must have one name for each of the {len(positions)} parts of a batch "
+                f"(got {renamed!r}); for a batch of named parts give a mapping: {wording.argument('names', {'old': 'new'})}"
             )
         for item in renamed:
             _check_feature_name(item, item)
@@ -135,7 +141,9 @@ def name_columns(columns: Parts, positions: Sequence[str], options: Options) -> 
     taken = list(result.values())
     for name in taken:
         if taken.count(name) > 1 or any(other.startswith(f"{name}/") for other in taken):
-            raise ArgumentError(f"two parts of a batch would both be called {name!r}; rename one with names=")
+            raise ArgumentError(
+                f"two parts of a batch would both be called {name!r}; rename one with {wording.argument('names')}"
+            )
     return result
 
 
@@ -143,7 +151,8 @@ def _check_feature_name(part: str, name: str) -> None:
     if not part or part in (".", "..", "tfds_id") or _UNSAFE_FEATURE.search(part) or len(part.encode()) > _NAME_BYTES:
         raise ArgumentError(
             f"feature name {part!r:.80} cannot be stored: it must not be empty, '.', '..', 'tfds_id' or longer than "
-            f"{_NAME_BYTES} bytes, nor hold '/', control characters or surrogates; rename it: names={{{name!r:.80}: \"...\"}}"
+            f"{_NAME_BYTES} bytes, nor hold '/', control characters or surrogates; "
+            f"rename it: {wording.argument('names', {f'{name:.80}': '...'})}"
         )
 
 
@@ -164,9 +173,12 @@ def _rename(names: dict[str, str], renamed: Mapping[str, str]) -> dict[str, str]
     for old, new in renamed.items():
         hits = [source for source, name in names.items() if name == old or name.startswith(f"{old}/")]
         if not hits:
-            raise ArgumentError(f"names= renames {old!r}, which is no feature of the data; features: {sorted(names.values())}")
+            raise ArgumentError(
+                f"{wording.argument('names')} renames {old!r}, which is no feature of the data; "
+                f"features: {sorted(names.values())}"
+            )
         if not isinstance(new, str) or "/" in new:
-            raise ArgumentError(f"names={{{old!r}: ...}} must be a name without '/' (got {new!r})")
+            raise ArgumentError(f"{wording.argument('names')}: {old!r} must become a name without '/' (got {new!r})")
         parent = old.rpartition("/")[0]
         for source in hits:
             result[source] = (f"{parent}/" if parent else "") + new + names[source][len(old) :]
@@ -179,7 +191,9 @@ def pick_supervised_keys(names: Mapping[str, str], positions: Sequence[str], opt
     if options.supervised_keys is not None:
         keys = tuple(options.supervised_keys)
         if isinstance(options.supervised_keys, str) or len(keys) not in (2, 3) or not all(key in tops for key in keys):
-            raise ArgumentError(f"supervised_keys= must be 2 or 3 of {sorted(tops)} (got {options.supervised_keys!r})")
+            raise ArgumentError(
+                f"{wording.argument('supervised_keys')} must be 2 or 3 of {sorted(tops)} (got {options.supervised_keys!r})"
+            )
         return keys
     if len(positions) != 2:
         return None

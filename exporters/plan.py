@@ -67,20 +67,6 @@ class Plan:
             content["supervised_keys"] = tuple(content["supervised_keys"])
         return cls(**content)
 
-    def differences(self, other: Plan) -> list[str]:
-        """What another plan has that this one has not, in words.
-
-        >>> plan.differences(dataclasses.replace(plan, shard_bytes=8))      # doctest: +SKIP
-        ['shard_bytes: 268435456, now 8']
-        """
-        mine, others = (json.loads(plan.to_json()) for plan in (self, other))
-        return [f"{name}: {_shorten(mine[name])}, now {_shorten(others[name])}" for name in mine if mine[name] != others[name]]
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
-
 
 def cut_into_shards(items: Iterable[Item], size: Callable[[Item], int], shard_bytes: int) -> Iterator[Iterator[Item]]:
     """Cuts batches into runs, each of at most `shard_bytes` unless a single batch is larger.

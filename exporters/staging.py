@@ -20,8 +20,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from exporters import wording
 from exporters.disk import begin_writeback, exchange, lock_directory, naming, sign, sync_directory, unlock
-from exporters.errors import AlreadyPublishedError, DataDirError
+from exporters.errors import AlreadyPublishedError, DataDirError, ExportError, ResumeError
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.manifest import File
 
@@ -166,7 +167,8 @@ class Stage:
         if os.path.lexists(self.target) and not (self.overwrite and self.target.is_dir()):
             self._clear_what_was_published()
             raise AlreadyPublishedError(
-                f"{self.target} is already published; pass overwrite=True to replace it, or another version="
+                f"{self.target} is already published; {wording.passing('overwrite', True)} to replace it, or "
+                f"another {wording.argument('version')}"
             )
         try:
             self._lock = self._take_lock()
@@ -179,7 +181,8 @@ class Stage:
             if isinstance(error, DataDirError):
                 raise
             raise DataDirError(
-                error.errno, f"cannot write to {self.path}: {error.strerror}; pass a data_dir that can be written"
+                error.errno,
+                f"cannot write to {self.path}: {error.strerror}; give a {wording.called('data_dir')} that can be written",
             ) from error
         return self
 
@@ -190,8 +193,7 @@ class Stage:
         with contextlib.suppress(OSError):  # too many open files, say: what cannot be listed is kept
             finished = self._shard_notes() if self.path.is_dir() else []
         if error is not None and not self._published and finished:
-            kept = f"{len(finished)} finished shards are kept in {self.path}"
-            error.add_note(f"{kept}: run the same export again to go on after them")
+            _note_how_to_go_on(error, len(finished), self.path)
         try:
             if self._published or finished == []:
                 shutil.rmtree(self.notes, ignore_errors=True)
@@ -334,7 +336,9 @@ class Stage:
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
-                raise AlreadyPublishedError(f"{self.target} was published meanwhile; pass overwrite=True") from error
+                raise AlreadyPublishedError(
+                    f"{self.target} was published meanwhile; {wording.passing('overwrite', True)}"
+                ) from error
             self._published = True
         try:
             for parent in (self.target.parent, *(path.parent for path in self._made)):
@@ -343,6 +347,17 @@ class Stage:
             text = f"{self.target} is published, but a power cut may undo it: {error}"
             raise DataDirError(error.errno, text) from error
         return self.target
+
+
+def _note_how_to_go_on(error: BaseException, finished: int, path: pathlib.Path) -> None:
+    """Says what is kept, and how to go on after it, unless the error says so itself."""
+    if isinstance(error, ResumeError):
+        return
+    kept = f"{wording.plural(finished, 'finished shard')} {'is' if finished == 1 else 'are'} kept in {path}"
+    how = f"{wording.again()} to go on after {'it' if finished == 1 else 'them'}"
+    if isinstance(error, ExportError) and not isinstance(error, OSError):  # what mends it may be another argument
+        how += f", or {wording.passing('overwrite', True)} if its arguments or features change"
+    error.add_note(f"{kept}: {how}")
 
 
 def _make_directory(path: pathlib.Path) -> None:

@@ -1,10 +1,10 @@
 """Arguments in the words of whoever called: keywords of Python, or options of the command line.
 
->>> argument("overwrite", True)
-'overwrite=True'
+>>> argument("overwrite", True), passing("overwrite", True)
+('overwrite=True', 'pass overwrite=True')
 >>> with command_line():
-...     argument("overwrite", True), argument("layouts", {"image": "NCHW"})
-('--overwrite', '--layout image=NCHW')
+...     argument("layouts", {"image": "NCHW"}), passing("overwrite", True)
+('--layout image=NCHW', 'add --overwrite')
 
 Every message of this package that names an argument of `export` takes its words from here, so that the line it gives
 works where it is read.
@@ -15,20 +15,32 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 _SPEAKS_OPTIONS = contextvars.ContextVar("speaks options", default=False)
 _NO_VALUE = object()
+_MEBIBYTE = 1024 * 1024
 
 _OPTIONS: Mapping[str, str] = {
     "data_dir": "DATA_DIR",
     "layouts": "--layout",
+    "loaders": "MODULE:FACTORY",
     "names": "--rename",
     "shard_bytes": "--shard-mib",
     "supervised_keys": "--supervised",
 }
 """Where an option is not called as its keyword is."""
+
+_CLASS_LABEL = re.compile(r"(?:tfds\.features\.)?ClassLabel\((?:num_classes=(\d+)|names=.*)\)", re.DOTALL)
+_MODULES: Mapping[str, str] = {
+    "np": "numpy as np",
+    "ml_dtypes": "ml_dtypes",
+    "tf": "tensorflow as tf",
+    "tfds": "tensorflow_datasets as tfds",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +69,62 @@ def argument(name: str, value: Any = _NO_VALUE) -> str:
     return f"{name}=" if value is _NO_VALUE else f"{name}={_literal(value)}"
 
 
+def called(name: str) -> str:
+    """What an argument is called, to speak of it: `shard_bytes`, or `--shard-mib`."""
+    return either(name, _OPTIONS.get(name, "--" + name.replace("_", "-")))
+
+
+def passing(name: str, value: Any = _NO_VALUE) -> str:
+    """Advice to give an argument: `pass overwrite=True`, or `add --overwrite`."""
+    return f"{either('pass', 'add')} {argument(name, value)}"
+
+
+def amount(name: str, value: Any) -> str:
+    """The value of an argument in its own unit, which for the size of a shard is bytes in Python and MiB on a command line.
+
+    >>> with command_line():
+    ...     amount("shard_bytes", 10485)
+    '0.01'
+    """
+    if name == "shard_bytes" and _SPEAKS_OPTIONS.get():
+        return _mebibytes(value)
+    return str(value)
+
+
+def either(python: str, command: str) -> str:
+    """The words for whoever calls from Python, or for whoever sits at a command line."""
+    return command if _SPEAKS_OPTIONS.get() else python
+
+
+def again() -> str:
+    """Advice to do the same once more."""
+    return f"run the same {either('export', 'command')} again"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things: `1 finished shard`, `1,200 finished shards`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 @contextlib.contextmanager
 def command_line() -> Iterator[None]:
-    """Within it, `argument` speaks of options."""
+    """Within it, everything here speaks of options."""
     token = _SPEAKS_OPTIONS.set(True)
     try:
         yield
     finally:
         _SPEAKS_OPTIONS.reset(token)
+
+
+def to_bytes(mebibytes: float) -> int:
+    """The `shard_bytes` of a number of MiB."""
+    return max(1, int(mebibytes * _MEBIBYTE))
+
+
+def _mebibytes(count: int) -> str:
+    """The shortest number of MiB that stands for so many bytes."""
+    texts = (f"{count / _MEBIBYTE:.{digits}g}" for digits in range(1, 18))
+    return next((text for text in texts if to_bytes(float(text)) == count), str(count / _MEBIBYTE))
 
 
 def _literal(value: Any) -> str:
@@ -74,11 +134,29 @@ def _literal(value: Any) -> str:
 
 
 def _option(name: str, value: Any) -> str:
-    option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+    if name == "progress" and value is False:
+        return "--quiet"
+    option = called(name)
     if value is _NO_VALUE or value is True:
         return option
-    if name == "features":
-        return f"--features FILE.json (a features.json of TFDS, here with {_literal(value)})"
+    if name == "features" and isinstance(value, Mapping):
+        return _features_option(value)
     if isinstance(value, Mapping):
-        return " ".join(f"{option} {key}={item}" for key, item in value.items())
-    return f"{option} {value}"
+        return " ".join(f"{option} {shlex.quote(f'{key}={item}')}" for key, item in value.items())
+    return f"{option} {shlex.quote(amount(name, value))}"
+
+
+def _features_option(features: Mapping[str, Any]) -> str:
+    """The options that say what `features` does: class names, or a file that Python writes in a line of its own.
+
+    >>> _features_option({"label": Code("tfds.features.ClassLabel(num_classes=10)")})
+    '--classes label=10'
+    """
+    found = {name: _CLASS_LABEL.fullmatch(str(code)) for name, code in features.items()}
+    if features and all(found.values()):
+        classes = {name: match[1] or "NAMES" for name, match in found.items() if match is not None}
+        return " ".join(f"--classes {shlex.quote(f'{name}={value}')}" for name, value in classes.items())
+    text = _literal(features)
+    modules = ", ".join(module for word, module in _MODULES.items() if word == "tfds" or re.search(rf"\b{word}\.", text))
+    script = f'import {modules}; tfds.features.FeaturesDict({text}).save_config(".")'
+    return f"--features features.json, a file that this writes: python -c {shlex.quote(script)}"

@@ -1,5 +1,6 @@
 """A file per format, loaded by name when it is used."""
 
+from exporters import wording
 from exporters.errors import ArgumentError
 from exporters.formats.base import Format, ShardContext, ShardWriter, Sink
 
@@ -21,4 +22,4 @@ def find(name: str) -> Format:
         from exporters.formats.hdf5 import HDF5Format
 
         return HDF5Format()
-    raise ArgumentError(f"format must be 'tfrecord' or 'hdf5' (got {name!r})")
+    raise ArgumentError(f"{wording.called('format')} must be 'tfrecord' or 'hdf5' (got {name!r})")

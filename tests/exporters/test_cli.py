@@ -49,6 +49,14 @@ class Slow(list):
 
 def slow():
     return DataLoader(Slow(range(100)), batch_size=10, num_workers=int(os.environ.get("SLOW", 0)))
+
+def stopping():
+    class Stopping(Slow):
+        def __getitem__(self, index):
+            if index == 70:
+                raise OSError("the plug was pulled")
+            return super().__getitem__(index)
+    return DataLoader(Stopping(range(100)), batch_size=10)
 """
 
 
@@ -274,7 +282,7 @@ def test_an_existing_version(main):
     assert main(*command)[0] == 0
     code, _, err = main(*command)
     assert code == 2
-    assert "overwrite" in err
+    assert "already published; add --overwrite to replace it, or another --version" in err
     assert main(*command, "--overwrite")[0] == 0
 
 
@@ -323,3 +331,21 @@ def test_demo(torch2tfds, tmp_path):
     versions = [tmp_path / "out" / f"digits_{format}" / "1.0.0" for format in ("tfrecord", "hdf5")]
     assert [row[7].strip() for row in rows] == [str(version) for version in versions] or all(v.is_dir() for v in versions)
     assert "tfds_builder.register(" in done.stdout
+
+
+def test_another_command_after_one_that_stopped(main):
+    """After a stop, another command is told what differs in words of its own, and each way out that it names works."""
+    command = ("export", "mine:stopping", "data", "--name", "ds")
+    with pytest.raises(OSError, match="pulled") as stopped:
+        main(*command, "--shard-mib", "0.01")
+    assert "run the same command again to go on after them" in stopped.value.__notes__[0]
+    code, _, err = main(*command, "--shard-mib", "0.02", "--license", "CC0")
+    assert code == 2
+    ways = "run the command as it was before to go on after them, or add --overwrite to begin anew"
+    assert err.endswith(f"version: --shard-mib: 0.01, now 0.02; --license: none, now CC0; {ways}\n")
+    fixed = ("export", "mine:slow", *command[2:], "--shard-mib", "0.01")
+    assert "going on after 3 finished shards" in main(*fixed)[2]
+    with pytest.raises(OSError, match="pulled"):
+        main("export", "mine:stopping", "data", "--name", "two", "--shard-mib", "0.01")
+    begun = main("export", "mine:slow", "data", "--name", "two", "--shard-mib", "0.02", "--overwrite")
+    assert begun[0] == 0, begun

@@ -21,7 +21,7 @@ def test_bad_dataset_names(name, loader_of, refuses):
 def test_a_bad_name_is_mended(loader_of, refuses):
     """The message offers a name that would do, and it does."""
     error = refuses(loader_of(X), ArgumentError, name="My-DataSet2")
-    assert "name='my_data_set2'" in str(error)
+    assert 'name="my_data_set2"' in str(error)
 
 
 @pytest.mark.parametrize(

@@ -423,7 +423,7 @@ def test_data_dir_that_cannot_be_written(loader_of, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "mkdir", mkdir)
-    with pytest.raises(DataDirError, match=r"Permission denied; pass a data_dir that can be written") as caught:
+    with pytest.raises(DataDirError, match=r"Permission denied; give a data_dir that can be written") as caught:
         exporters.export(loader_of(X), tmp_path, name="ds", progress=False)
     assert caught.value.errno == errno.EACCES
 
