@@ -110,7 +110,8 @@ def export(
       supervised_keys: feature names of input and target for `as_supervised=True`; set by itself
         for a pair.
       unpad: padded features to be stored without their padding, each with the feature that says how long its rows are, in
-        lengths (integers, shape (N,)) or a mask (bool, shape (N, longest)): `{"tokens": "length"}`.
+        lengths (integers, shape (N,)) or a mask (0 and 1 of any dtype, shape (N, longest)): `{"tokens": "length"}`. A mask that
+        is padded to the longest row of its batch is unpadded by itself.
       card: description, homepage, citation, license.
       release_notes: what changed, by version (`{"1.0.0": "first", "1.1.0": "cleaner labels"}`).
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.

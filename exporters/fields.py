@@ -148,11 +148,15 @@ class Field:
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
         if array.shape[1:] != self.shape and (metadata.is_direct(self.feature) or not _suits(array.shape[1:], self.shape)):
-            raise SchemaError(
-                f"{where}, feature {self.name!r}: expected shape {('N', *self.shape)}, got {array.shape}; "
-                "resize or pad it in the dataset or in collate_fn so that every batch has the same"
-                + _declare(self.name, self.shape, array.shape[1:], self.dtype, self.layout)
-            )
+            raise SchemaError(self.wrong_shape(array, where))
+
+    def wrong_shape(self, array: Array | Rows | Encoded, where: str, advice: str = "") -> str:
+        """What to say of a batch of another shape; `advice` is one more way to mend it."""
+        return (
+            f"{where}, feature {self.name!r}: expected shape {('N', *self.shape)}, got {array.shape}; "
+            f"resize or pad it in the dataset or in collate_fn so that every batch has the same{advice}"
+            + _declare(self.name, self.shape, array.shape[1:], self.dtype, self.layout)
+        )
 
 
 def _zip(one: Sequence[int | None], other: Sequence[int | None]) -> list[tuple[int | None, int | None]]:

@@ -98,11 +98,15 @@ class Hazard:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What an inspection or observation says; `text` completes the sentence that begins with the split."""
+    """What an inspection or observation says; `text` completes the sentence that begins with the split.
+
+    `remedy` is what mends it, where that is more than the table says: it has the names of the features.
+    """
 
     name: str
     count: int | None
     text: str
+    remedy: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +202,7 @@ class Watch:
             if not self.watches(name) or any((hazard.name, hazard.split) == (name, split) for hazard in self.found):
                 continue
             message = (
-                f"split {split!r}: {finding.text} ({name}); to mend it: {HAZARDS[name].remedy}; "
+                f"split {split!r}: {finding.text} ({name}); to mend it: {finding.remedy or HAZARDS[name].remedy}; "
                 f"to accept it: {wording.argument('on_hazard', {name: 'ignore'})}"
             )
             self.found.append(Hazard(name, split, finding.count, message))

@@ -15,6 +15,7 @@ from exporters.fields import AnyField, Field
 from exporters.hazards import Counts, Finding, Watch
 from exporters.inspection import expected_examples
 from exporters.loader import is_iterable
+from exporters.padding_watch import PaddingWatch
 from exporters.schema import Schema
 from tfds_builder.ragged import Ragged
 
@@ -23,7 +24,6 @@ NARROW_BYTES = 64
 FEW_ROWS = 32
 """A split smaller than that may well have one class only."""
 _LABELS = ("label", "labels", "target", "targets", "y")
-_PADS = (0, -1, -100)
 _FIRST_ROWS = 16
 """Rows of each worker that are compared."""
 _SAMPLE = 16_384
@@ -55,6 +55,8 @@ class Observer:
         self._has_digests = watch.watches("duplicates", "shared_examples", "workers_repeat")
         self._floats = _floats(schema) if watch.watches("not_finite") else ()
         self._labels: dict[str, Any] = dict.fromkeys(_labels(schema)) if watch.watches("single_class") else {}
+        looks = watch.watches("padding") and _has_own_collate(loader)
+        self._padding = PaddingWatch(schema.fields, schema.names, schema.unpad) if looks else None
         self._not_finite: dict[str, list[int]] = {}
         self._workers = loader.num_workers if is_iterable(loader) and loader.num_workers > 1 else 0
         self._first: dict[int, list[int]] = {worker: [] for worker in range(self._workers)}
@@ -69,6 +71,8 @@ class Observer:
         if not self._read:
             self._look_at_first(columns)
         self._read += rows
+        if self._padding is not None:
+            self._report(*self._padding.add(columns))
         flat = {
             name: self._watch.layouts.contiguous(name, column.values if isinstance(column, Ragged) else column)
             for name, column in columns.items()
@@ -126,12 +130,6 @@ class Observer:
             if self._watch.watches("float_images") and (levels := _levels(field, array)):
                 text = f"{name!r} has {levels} different, evenly spaced values a channel, in {array.dtype}: uint8 holds them"
                 self._report(Finding("float_images", None, f"{text} in {array.dtype.itemsize} times less"))
-            if self._watch.watches("padding") and _has_own_collate(self._loader) and field.layout is None:
-                for pad, shortest, longest in _find_padding(array):
-                    text = (
-                        f"{name!r} ends in {pad}s, as if rows of {shortest} to {longest} values were padded to {array.shape[1]}"
-                    )
-                    self._report(Finding("padding", None, text))
 
     def _count_not_finite(self, flat: Mapping[str, Array]) -> None:
         with np.errstate(all="ignore"):
@@ -286,20 +284,3 @@ def _levels(field: AnyField, array: Array) -> int:
 def _has_own_collate(loader: Any) -> bool:
     """Whether `collate_fn` is not one of PyTorch's own, none of which pads."""
     return not str(getattr(loader.collate_fn, "__module__", "")).startswith("torch.utils.data")
-
-
-def _find_padding(array: Array) -> Iterator[tuple[int, int, int]]:
-    """(padding value, shortest, longest row without it) if rows of a first batch look padded along axis 1.
-
-    Rows must end in one of the usual values, several times over and in different numbers, and have it nowhere else.
-    """
-    if array.dtype.kind not in "iu" or array.ndim not in (2, 3) or len(array) < 4 or array.shape[1] < 4:
-        return
-    for pad in _PADS:
-        is_pad = array == pad if array.ndim == 2 else np.all(array == pad, axis=2)
-        runs = np.where(is_pad.all(axis=1), array.shape[1], np.argmin(is_pad[:, ::-1], axis=1))
-        lengths = array.shape[1] - runs
-        padded = runs >= 2
-        if np.array_equal(is_pad.sum(axis=1), runs) and padded.sum() >= 3 and len(set(lengths[padded].tolist())) > 1:
-            yield pad, int(lengths.min()), int(lengths.max())
-            return

@@ -22,10 +22,11 @@ from exporters.errors import ArgumentError, LayoutError, SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
 from exporters.names import Options, name_columns, pick_supervised_keys
 from exporters.nested import infer_sequence
+from exporters.padding import check_widths
 from exporters.plan import Plan
 from exporters.round_trip import check_round_trip
 from exporters.rows import Lists, Rows
-from exporters.unpad import find_padded, unpad_batch
+from exporters.unpad import find_padded, unpad_batch, with_masks
 from exporters.values import check_class_names, merge_shapes, source_dtype, stored_shape
 from tfds_builder import metadata
 from tfds_builder.manifest import Column
@@ -86,6 +87,7 @@ class Schema:
                 + "; make every batch of every split have the same features"
                 + _declare_sequence(expected - got, extra, self.names)
             )
+        check_widths(self.fields, batch, self.names, self.unpad, where)
         batch = unpad_batch(batch, self.unpad, self.names, where)
         stored: Columns = {}
         for field in self.fields:
@@ -167,6 +169,9 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
                 f"{option}= names {unknown[0]!r}, which is no feature of the data; features: {sorted(names.values())}"
             )
     unpad = find_padded(names, options.unpad or {})
+    declared = [source for source in unpad.values() if names[source] in overrides]
+    fixed = [source for source in declared if None not in overrides[names[source]].shape]
+    unpad = with_masks(unpad, batch.columns, fixed)
     padded, batch = batch, unpad_batch(batch, unpad, names, "batch 0")
     decided = {source: layout_lib.decide(name, padded.columns[source].shape, layouts.get(name)) for source, name in names.items()}
     label = _label_column(batch.columns, names, positions) if classes is not None else None
@@ -207,7 +212,8 @@ def as_before(options: Options, plan: Plan) -> Options:
     columns = {column["name"]: column for column in plan.columns}
     for name, feature in metadata.flatten_features(tfds.features.FeaturesDict.from_json(plan.features)):
         is_unknown = type(feature) is tfds.features.Tensor and None in feature.shape
-        if name in given or not (is_unknown or type(feature) is tfds.features.Sequence):
+        is_told = is_unknown or type(feature) is tfds.features.Sequence or name in (options.unpad or {}).values()
+        if name in given or not is_told:
             continue
         given[name] = feature
         if not is_unknown:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from exporters.arrays import Array
-from exporters.batches import Batch
+from exporters.batches import Batch, Parts
 from exporters.errors import ArgumentError, SchemaError
 from exporters.rows import Rows
+from exporters.wording import argument
+
+_MULTIPLES = (8, 16, 32, 64, 128)
+"""What `pad_to_multiple_of=` of Hugging Face's collators usually is."""
 
 
 def find_padded(names: Mapping[str, str], unpad: Mapping[str, str]) -> dict[str, str]:
@@ -21,9 +25,40 @@ def find_padded(names: Mapping[str, str], unpad: Mapping[str, str]) -> dict[str,
     """
     sources = {name: source for source, name in names.items()}
     for name in (*unpad, *unpad.values()):
-        if name not in sources:
-            raise ArgumentError(f"unpad= names {name!r}, which is no feature of the data; features: {sorted(sources)}")
+        if not isinstance(name, str) or name not in sources:
+            raise ArgumentError(
+                f"{argument('unpad')} names {name!r}, which is no feature of the data; features: {sorted(sources)}"
+            )
     return {sources[name]: sources[length] for name, length in unpad.items()}
+
+
+def with_masks(unpad: Mapping[str, str], columns: Parts, fixed: Collection[str]) -> dict[str, str]:
+    """`unpad` and, in it, the masks that are padded to the longest row of their batch: each is unpadded by itself.
+
+    A mask that is wider than that has one width in all batches, as far as can be told, and stays as it is.
+
+    >>> with_masks({"input_ids": "attention_mask"}, first_batch.columns, ())            # doctest: +SKIP
+    {'input_ids': 'attention_mask', 'attention_mask': 'attention_mask'}
+
+    Args:
+      unpad: by structural names.
+      columns: of the first batch.
+      fixed: structural names of what `features=` declares to have one length.
+    """
+    found = dict(unpad)
+    for source, partner in unpad.items():
+        padded, told = columns[source], columns[partner]
+        if partner in found or partner in fixed or not isinstance(told, np.ndarray) or told.ndim != 2:
+            continue
+        mask = as_mask(told) if told.shape == padded.shape[:2] else None
+        if mask is not None and _rounds_up(int(mask.sum(axis=1).max(initial=0)), told.shape[1]):
+            found[partner] = partner
+    return found
+
+
+def _rounds_up(longest: int, width: int) -> bool:
+    """Whether rows are padded to the longest, or to the next multiple of a power of two, as for tensor cores."""
+    return any(width == -(-longest // step) * step for step in (1, *_MULTIPLES))
 
 
 def unpad_batch(batch: Batch, unpad: Mapping[str, str], names: Mapping[str, str], where: str) -> Batch:
@@ -31,8 +66,8 @@ def unpad_batch(batch: Batch, unpad: Mapping[str, str], names: Mapping[str, str]
 
     Args:
       batch: the batch.
-      unpad: structural name of a padded column -> that of its lengths (integers, shape (N,)) or mask (bool, shape (N, L), True
-        where there is a value, all of them before the padding).
+      unpad: structural name of a padded column -> that of its lengths (integers, shape (N,)) or mask (0 and 1 of any dtype, shape
+        (N, L), 1 where there is a value; the ones of a row are one run, before or behind its padding).
       names: flat names, for errors.
 
     Raises:
@@ -45,28 +80,53 @@ def unpad_batch(batch: Batch, unpad: Mapping[str, str], names: Mapping[str, str]
         place = f"{where}, feature {names[source]!r}"
         column, told = batch.columns[source], batch.columns[partner]
         if not isinstance(column, np.ndarray) or column.ndim < 2:
-            raise SchemaError(f"{place}: unpad= needs one array of shape (N, longest, ...), got {column.shape}")
+            raise SchemaError(f"{place}: {argument('unpad')} needs one array of shape (N, longest, ...), got {column.shape}")
         if not isinstance(told, np.ndarray):
             raise SchemaError(
                 f"{place}: {names[partner]!r} must be one array, lengths of shape (N,) or a mask of shape (N, longest)"
             )
-        lengths = _lengths(told, column.shape[1], f"{place}: {names[partner]!r}")
-        columns[source] = Rows.of_items(column[np.arange(column.shape[1]) < lengths[:, None]], lengths.tolist())
+        mask = _mask(told, column.shape[1], f"{place}: {names[partner]!r}")
+        columns[source] = Rows.of_items(column[mask], mask.sum(axis=1).tolist())
     return dataclasses.replace(batch, columns=columns)
 
 
-def _lengths(told: Array, longest: int, what: str) -> Array:
-    """The length of each row, from lengths or from a mask."""
-    if told.ndim == 2 and told.shape[1] == longest and (told.dtype == bool or set(np.unique(told).tolist()) <= {0, 1}):
-        mask = told.astype(bool)
-        lengths: Array = mask.sum(axis=1)
-        if not np.array_equal(mask, np.arange(longest) < lengths[:, None]):
-            raise SchemaError(f"{what} has padding before values; give lengths, or a mask whose ones come first")
-        return lengths
-    if told.ndim != 1 or told.dtype.kind not in "iu":
+def _mask(told: Array, longest: int, what: str) -> Array:
+    """Where there are values, from lengths or from a mask: bool, shape (N, longest)."""
+    if told.ndim == 2 and (mask := as_mask(told)) is not None:
+        lengths, width = mask.sum(axis=1), mask.shape[1]
+        if width == longest and is_run(mask):
+            return mask
+        if not np.array_equal(mask, np.arange(width) < lengths[:, None]):
+            raise SchemaError(
+                f"{what} has padding between values; give lengths, or a mask whose ones are one run"
+                if width == longest
+                else f"{what} is a mask of {width} values for rows of {longest}, so its ones must come first; "
+                "give lengths, or a mask as wide as the rows"
+            )
+    elif told.ndim != 1 or told.dtype.kind not in "iu":
         raise SchemaError(
-            f"{what} must be lengths (integers, shape (N,)) or a mask of shape (N, {longest}); got {told.dtype} {told.shape}"
+            f"{what} must be lengths (integers, shape (N,)) or a mask (0 and 1) of shape (N, {longest}); "
+            f"got {told.dtype} {told.shape}"
         )
-    if told.size and not 0 <= int(told.min()) <= int(told.max()) <= longest:
-        raise SchemaError(f"{what} has lengths from {told.min()} to {told.max()}, and rows have {longest} values")
-    return told
+    else:
+        lengths = told
+    if lengths.size and not 0 <= int(lengths.min()) <= int(lengths.max()) <= longest:
+        raise SchemaError(f"{what} has lengths from {lengths.min()} to {lengths.max()}, and rows have {longest} values")
+    values: Array = np.arange(longest) < lengths[:, None]
+    return values
+
+
+def as_mask(told: Array) -> Array | None:
+    """Zeros and ones of any dtype as bool; None if there are other values."""
+    if told.dtype == bool:
+        return told
+    if told.dtype.kind not in "iufV":  # bfloat16 calls itself V
+        return None
+    mask: Array = told == 1
+    return mask if bool(np.all(mask | (told == 0))) else None
+
+
+def is_run(mask: Array) -> bool:
+    """Whether the ones of each row lie side by side."""
+    starts = mask[:, :1].sum(axis=1) + (mask[:, 1:] & ~mask[:, :-1]).sum(axis=1)
+    return bool(np.all(starts <= 1))
