@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from exporters.copies import copy_example
 from exporters.loader import draw, expected_examples, is_iterable, random_state_kept
 from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
 
@@ -63,4 +63,4 @@ def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
 
 
 def _collate_copies(collate: Callable[[Any], Any], examples: Any) -> Any:
-    return collate(copy.deepcopy(examples))
+    return collate(copy_example(examples))
