@@ -279,7 +279,7 @@ def load_factory(text: str, app_dir: pathlib.Path) -> Any:
     """
     from collections.abc import Mapping
 
-    from exporters.loader import is_loader
+    from exporters.items import is_loader
 
     module_name, colon, path = text.partition(":")
     if not module_name or module_name.startswith(".") or not colon or not path:

@@ -129,7 +129,7 @@ def export(
       HazardError: of these, a hazard that `on_hazard` says to refuse.
       Exception: whatever the loader raised, as it raised it. Nothing was published.
     """
-    from exporters import formats, loader, wording
+    from exporters import formats, items, loader, wording
     from exporters import names as names_lib
     from exporters.hazards import Watch
     from exporters.job import Job
@@ -143,8 +143,7 @@ def export(
     names_lib.check_data_dir(data_dir)
     if card is not None and not isinstance(card, Card):
         raise ArgumentError(f"{wording.called('card')} must be an exporters.Card (got {card!r:.80})")
-    for split, item in splits.items():
-        loader.check_loader(item, split)
+    splits = {split: items.settle(item, split) for split, item in splits.items()}
     encoder = formats.find(format)
     options = names_lib.Options(names, features, layouts, supervised_keys, unpad)
     watch = Watch(splits, on_hazard)

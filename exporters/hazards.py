@@ -53,6 +53,12 @@ HAZARDS: Mapping[str, Kind] = {
         "every worker of an iterable dataset gives the same rows",
         "shard in __iter__: itertools.islice(rows, info.id, None, info.num_workers) with torch.utils.data.get_worker_info()",
     ),
+    "more_examples": Kind(
+        DRAINING,
+        "the loader gives more examples than its sampler or its dataset's length promised: examples may be cut into rows",
+        "let each row be one example: DataLoader(dataset, batch_size=64); if each item of the dataset is a batch: "
+        "DataLoader(dataset, batch_size=1, collate_fn=operator.itemgetter(0))",
+    ),
     "float_images": Kind(
         DRAINING,
         "float images of evenly spaced values that 8 bits can hold: several times the size, and no viewer shows them",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from exporters import items as items_lib
 from exporters import loader as loader_lib
 from exporters.hazards import Finding
 
@@ -43,11 +44,16 @@ def inspect(loader: Any, loaders: Iterable[Any], watches: Callable[..., bool], *
 
 
 def expected_examples(loader: Any) -> int | None:
-    """How many examples a loader promises: by its sampler, or by the length of its iterable dataset."""
+    """How many examples a loader promises: by its sampler, or by the length of its iterable dataset.
+
+    A map-style dataset without a batch size, whose items nobody said to be batches, has as many as it is long.
+    """
     count = loader_lib.expected_examples(loader)
-    if count is None and loader.batch_size is not None and loader_lib.is_iterable(loader) and not loader.drop_last:
-        count = _len(loader.dataset)
-    return count
+    if count is not None or loader.drop_last or loader_lib.hands_on(loader):
+        return count
+    if loader_lib.is_iterable(loader):
+        return _len(loader.dataset) if loader.batch_size is not None else None
+    return _len(loader.sampler) if loader.batch_sampler is None and not items_lib.draws_lists(loader) else None
 
 
 def _find_dropped(loader: Any) -> Iterator[Finding]:
@@ -69,7 +75,7 @@ def _find_dropped(loader: Any) -> Iterator[Finding]:
 def _find_sampling(loader: Any, loaders: Iterable[Any]) -> Iterator[Finding]:
     """Samplers with replacement; samplers that, all splits of one dataset together, are shorter than it."""
     sampler = loader_lib.sampler_of(loader)
-    if sampler is None:
+    if sampler is None or (sampler is loader.sampler and loader.batch_sampler is None and items_lib.draws_lists(loader)):
         return
     drawn, total = _len(sampler), _len(loader.dataset)
     if getattr(sampler, "replacement", False) is True:

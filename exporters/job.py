@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from exporters import batches as batches_lib
+from exporters import classes as classes_lib
+from exporters import items as items_lib
 from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
@@ -117,6 +119,7 @@ class Job:
         encoding = workers.encoding_loader(loader, _classes(self._loaders), self._options)
         with contextlib.closing(loader_lib.drain(encoding, order, start)) as batches:
             raw, raws = loader_lib.peek(batches, split)
+            items_lib.check_stream(raw, loader, split)
             if self._schema is None:
                 self._start(raw, split)
             assert self._schema is not None
@@ -144,8 +147,9 @@ class Job:
                 schema_lib.as_before(options, before),
             )
         self._schema, self._lists = schema_lib.settle(first, split, lists, _classes(self._loaders), options)
+        decisions = (*items_lib.decisions(self._loaders), *self._schema.decisions)
         batch = batches_lib.to_batch(first, split, 0, self._lists)
-        for sentence in (*self._schema.decisions, *self._schema.check_round_trip(batch, split)):
+        for sentence in (*decisions, *self._schema.check_round_trip(batch, split)):
             self._bar.say(sentence)
         self._columns = self._encoder.columns(self._schema.columns)
         if not any(column.is_variable for column in self._columns):
@@ -155,7 +159,7 @@ class Job:
             columns=tuple(column.to_json() for column in self._columns),
             labels=metadata.labels_of(self._schema.features),
             supervised_keys=self._schema.supervised_keys,
-            decisions=self._schema.decisions,
+            decisions=decisions,
             row_lists=tuple(sorted(self._lists.rows)),
             sequences=tuple(sorted(self._lists.sequences)),
         )
@@ -307,7 +311,7 @@ def _classes(loaders: Mapping[str, Any]) -> list[str] | None:
     Raises:
       SchemaError: two splits have different ones.
     """
-    found = {split: names for split, loader in loaders.items() if (names := loader_lib.class_names(loader)) is not None}
+    found = {split: names for split, loader in loaders.items() if (names := classes_lib.class_names(loader)) is not None}
     for split, names in found.items():
         first, expected = next(iter(found.items()))
         if names != expected:

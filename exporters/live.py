@@ -44,10 +44,11 @@ def in_memory(
     Raises:
       ExportError: as `exporters.export` does.
     """
+    from exporters import items
     from exporters import loader as loader_lib
 
     tf = _tensorflow()
-    loader_lib.check_loader(loader, "train")
+    loader = items.settle(loader, "train")
     first, raws = loader_lib.peek(iter(loader), "train")
     source = _Source(loader, first, names, features, layouts, as_supervised)
     columns = concatenate(source.encode(raws))
@@ -75,10 +76,11 @@ def stream(
 
     Args, Returns and Raises as for `in_memory`; the cardinality is unknown.
     """
+    from exporters import items
     from exporters import loader as loader_lib
 
     tf = _tensorflow()
-    loader_lib.check_loader(loader, "train")
+    loader = items.settle(loader, "train")
     first, opened = loader_lib.sample(loader, "train")
     source = _Source(loader, first, names, features, layouts, as_supervised)
     waiting, lock = [opened] if opened is not None else [], threading.Lock()
@@ -96,7 +98,7 @@ class _Source:
     """A loader with its schema: batches as the columns that `tf.data` is to see."""
 
     def __init__(self, loader: Any, first: Any, names: Any, features: Any, layouts: Any, as_supervised: bool) -> None:
-        from exporters import loader as loader_lib
+        from exporters import classes, items
         from exporters import schema as schema_lib
         from exporters.batches import to_batch
         from exporters.errors import ArgumentError
@@ -104,8 +106,9 @@ class _Source:
         from exporters.probing import lists_of_batch
         from tfds_builder.decoding import FeatureDecoder
 
+        items.check_stream(first, loader, "train")
         options, lists = Options(names, features, layouts), lists_of_batch(first, loader, "train")
-        settled = schema_lib.settle(first, "train", lists, loader_lib.class_names(loader), options)
+        settled = schema_lib.settle(first, "train", lists, classes.class_names(loader), options)
         self.schema: Schema = settled[0]
         self._lists = settled[1]
         self.schema.check_round_trip(to_batch(first, "train", 0, self._lists), "train")

@@ -7,34 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import dis
 import functools
 import io
 import itertools
+import operator
 import pathlib
+import types
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from exporters.batches import torch_module
-from exporters.errors import LoaderError, SchemaError
+from exporters.errors import SchemaError
 from exporters.order import Order, Source, record
-
-
-def check_loader(loader: Any, split: str) -> None:
-    """Raises LoaderError unless `loader` is a `torch.utils.data.DataLoader`."""
-    data = torch_module().utils.data
-    if isinstance(loader, data.DataLoader):
-        return
-    hint = "wrap it: torch.utils.data.DataLoader(dataset, batch_size=64)" if hasattr(loader, "__getitem__") else ""
-    raise LoaderError(
-        f"split {split!r}: expected a torch.utils.data.DataLoader, got {type(loader).__name__}" + (f"; {hint}" if hint else "")
-    )
-
-
-def is_loader(value: Any) -> bool:
-    """Whether `value` is a `torch.utils.data.DataLoader`."""
-    return isinstance(value, torch_module().utils.data.DataLoader)
 
 
 def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
@@ -46,23 +33,29 @@ def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
     return _twin(loader, collate_fn=wrap(loader.collate_fn))
 
 
+def gathered(loader: Any, size: int, collate: Callable[[Any], Any]) -> Any:
+    """A loader like this one, which makes no batches, that makes them of so many items, with that `collate_fn`."""
+    batches = torch_module().utils.data.BatchSampler(loader.sampler, size, False)
+    return _twin(loader, batch_sampler=batches, batch_size=size, drop_last=False, collate_fn=collate, _iterator=None)
+
+
 def describe(loader: Any) -> Source:
     """What the loader draws from; decides how an export that was stopped goes on."""
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     source = Source(
-        kind="stream", examples=_length(loader.dataset), batch_size=loader.batch_size, drop_last=bool(loader.drop_last),
+        kind="stream", examples=length_of(loader.dataset), batch_size=loader.batch_size, drop_last=bool(loader.drop_last),
         batched=loader.batch_sampler is not None, sampler=type(getattr(sampler, "sampler", sampler)).__name__,
     )  # fmt: skip
     if not _follows_sampler(loader):
         has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
         return dataclasses.replace(source, kind="state") if has_state else source
-    if _length(sampler) is None:
+    if length_of(sampler) is None:
         return source
     if not _is_batch_sampler(sampler) or type(sampler.sampler) is not torch_module().utils.data.SequentialSampler:
         return dataclasses.replace(source, kind="indices")
     # what counts is the sampler: it may be of another length than the dataset, and be given in batches of its own
     return dataclasses.replace(
-        source, kind="range", examples=_length(sampler.sampler), batch_size=sampler.batch_size, drop_last=sampler.drop_last
+        source, kind="range", examples=length_of(sampler.sampler), batch_size=sampler.batch_size, drop_last=sampler.drop_last
     )
 
 
@@ -91,7 +84,7 @@ def _is_batch_sampler(sampler: Any) -> bool:
     return kind is torch_module().utils.data.BatchSampler or (kind.__name__ == "BatchSampler" and _is_torchdata(kind))
 
 
-def _length(value: Any) -> int | None:
+def length_of(value: Any) -> int | None:
     """`len()`, where there is one; datasets and samplers fail in whatever way where there is none."""
     try:
         return len(value)
@@ -255,13 +248,54 @@ def is_iterable(loader: Any) -> bool:
     return isinstance(loader.dataset, torch_module().utils.data.IterableDataset)
 
 
+def follows_pytorch(loader: Any) -> bool:
+    """Whether a loader iterates as PyTorch does it, or torchdata; a subclass may do so in its own way."""
+    iterate = type(loader).__iter__
+    return iterate is torch_module().utils.data.DataLoader.__iter__ or _is_torchdata(iterate)
+
+
+def is_drawn_by_index(loader: Any) -> bool:
+    """Whether a loader gives what its sampler draws from a map-style dataset."""
+    is_plain = type(loader).__iter__ is torch_module().utils.data.DataLoader.__iter__
+    return not is_iterable(loader) and (is_plain or _follows_sampler(loader))
+
+
+def hands_on(loader: Any) -> bool:
+    """Whether a loader with a batch size of 1 hands on its one item: `collate_fn=operator.itemgetter(0)`, or `lambda b: b[0]`.
+
+    That is how a loader says that an item of its dataset is a batch. Told without a call of `collate_fn`, which may do
+    more than it returns.
+    """
+    collate = loader.collate_fn
+    if loader.batch_size != 1:
+        return False
+    if isinstance(collate, operator.itemgetter):
+        return bool(collate.__reduce__()[1] == (0,))
+    return isinstance(collate, types.FunctionType) and _steps(collate) == _steps(_first)
+
+
+def _first(items: Any) -> Any:
+    return items[0]
+
+
+def _steps(function: Callable[..., Any]) -> list[tuple[str, Any]]:
+    """The instructions of a function, whatever its variables are called."""
+    found = dis.get_instructions(function)
+    return [(step.opname, step.argval if step.opcode in dis.hasconst else step.arg) for step in found]
+
+
+def gives_batches(loader: Any) -> bool:
+    """Whether an item of a loader's dataset is a batch: the loader makes none."""
+    return loader.batch_sampler is None or hands_on(loader)
+
+
 def sampler_of(loader: Any) -> Any:
     """What draws the indices of a map-style dataset; None if that is a batch_sampler of the user's own, or nothing."""
     if is_iterable(loader):
         return None
-    batches = loader.batch_sampler
-    if batches is None:
-        return loader.sampler
+    batches = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    if loader.batch_sampler is None and not _is_batch_sampler(batches):
+        return batches
     return batches.sampler if _is_batch_sampler(batches) else None
 
 
@@ -302,8 +336,8 @@ def _is_same(one: Any, other: Any) -> bool:
 def expected_examples(loader: Any) -> int | None:
     """How many examples a loader will give, where it can tell; for the progress bar only, so a sampler
     whose `__len__` fails in whatever way does not matter."""
-    batches: Any = getattr(loader, "batch_sampler", None)
-    if not _is_batch_sampler(batches):
+    batches: Any = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    if not _is_batch_sampler(batches) or hands_on(loader):
         return None
     try:
         count = len(batches.sampler)
@@ -317,37 +351,12 @@ def expected_batches(loader: Any) -> list[int] | None:
     total = expected_examples(loader)
     if total is None:
         return None
-    whole, rest = divmod(total, loader.batch_sampler.batch_size)
-    return [loader.batch_sampler.batch_size] * whole + [rest] * (rest > 0)
+    batches = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    whole, rest = divmod(total, batches.batch_size)
+    return [batches.batch_size] * whole + [rest] * (rest > 0)
 
 
 def expected_total(loaders: Iterable[Any]) -> int | None:
     """`expected_examples` of several loaders together; None if one of them cannot tell."""
     counts = [expected_examples(loader) for loader in loaders]
     return None if None in counts else sum(count or 0 for count in counts)
-
-
-def class_names(loader: Any) -> list[str] | None:
-    """`dataset.classes`, torchvision's convention, also through Subset and ConcatDataset.
-
-    A tuple of synonyms (as ImageNet's) becomes one name, joined by ", ".
-    """
-    found = _find_classes(loader.dataset)
-    if found is None:
-        return None
-    names = [", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name) for name in found]
-    return names or None
-
-
-def _find_classes(dataset: Any) -> Sequence[Any] | None:
-    classes = getattr(dataset, "classes", None)
-    if isinstance(classes, list | tuple):
-        return classes
-    data = torch_module().utils.data
-    if isinstance(dataset, data.Subset):
-        return _find_classes(dataset.dataset)
-    if isinstance(dataset, data.ConcatDataset):
-        found = [_find_classes(part) for part in dataset.datasets]
-        if all(item is not None and list(item) == list(found[0] or []) for item in found):
-            return found[0]
-    return None

@@ -14,7 +14,7 @@ from exporters.digests import Tally
 from exporters.fields import AnyField, Field
 from exporters.hazards import Counts, Finding, Watch
 from exporters.inspection import expected_examples
-from exporters.loader import is_iterable
+from exporters.loader import follows_pytorch, is_iterable
 from exporters.padding_watch import PaddingWatch
 from exporters.schema import Schema
 from tfds_builder.ragged import Ragged
@@ -52,6 +52,7 @@ class Observer:
             watch.tally.add(split, digests)
         self._watch, self._split, self._loader, self._schema = watch, split, loader, schema
         self._read = self._example_bytes = 0
+        self._promised = expected_examples(loader) if follows_pytorch(loader) else None
         self._has_digests = watch.watches("duplicates", "shared_examples", "workers_repeat")
         self._floats = _floats(schema) if watch.watches("not_finite") else ()
         self._labels: dict[str, Any] = dict.fromkeys(_labels(schema)) if watch.watches("single_class") else {}
@@ -73,6 +74,12 @@ class Observer:
         self._read += rows
         if self._padding is not None:
             self._report(*self._padding.add(columns))
+        if self._promised is not None and self._done + self._read > self._promised:
+            text = (
+                f"the loader gives more than the {self._promised:,} examples that its sampler, or its dataset's length, promised"
+            )
+            self._report(Finding("more_examples", None, text))
+            self._promised = None
         flat = {
             name: self._watch.layouts.contiguous(name, column.values if isinstance(column, Ragged) else column)
             for name, column in columns.items()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from exporters.copies import copy_example
-from exporters.loader import draw, expected_examples, is_iterable, random_state_kept
+from exporters.items import gathers
+from exporters.loader import draw, expected_examples, gives_batches, is_iterable, random_state_kept
 from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
 
 _TRIED = 3
@@ -35,14 +36,17 @@ def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
     """
     if getattr(loader.collate_fn, "__name__", "") == "default_collate":
         return frozenset()
-    rows = loader.batch_size
+    if gathers(loader):
+        return frozenset([""])
+    is_ready = gives_batches(loader)
+    rows = None if is_ready else loader.batch_size
     if rows is not None:
         total = expected_examples(loader)
         with contextlib.suppress(Exception):  # datasets without a length fail in whatever way
             rows = min(rows, len(loader.dataset) if total is None else total)
     if not has_lists(raw, rows):
         return frozenset()
-    if loader.batch_sampler is not None:
+    if not is_ready:
         with random_state_kept(loader):
             for probe in _probes(raw, loader):
                 with contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not

@@ -209,14 +209,14 @@ def _is_row_list(value: Any, path: str, rows: int | None) -> bool:
         return False
     items = [item for item in value if item is not None]
     if isinstance(value, list) and items and isinstance(items[0], Mapping) and _are_alike(items):
-        return rows in (None, len(value)) or {size for item in items for size in _leading_sizes(item)} != {rows}
+        return rows in (None, len(value)) or {size for item in items for size in leading_sizes(item)} != {rows}
     if rows is not None and len(value) != rows:
         return False
     if not items or any(map(is_scalar, items)):
         return bool(items) and len(items) < len(value) and are_scalars(items)  # values, some of them None
     if not _are_alike(items) or (isinstance(value, tuple) and not path and isinstance(items[0], list | tuple)):
         return False  # a tuple of lists is what `zip(*rows)` makes: a feature each
-    sizes = {size for item in items for size in _leading_sizes(item)}
+    sizes = {size for item in items for size in leading_sizes(item)}
     if rows is not None:
         differ = isinstance(value, tuple) or len({tuple(item.shape) for item in items if _is_array(item)}) > 1
         return sizes != {rows} or isinstance(items[0], Mapping) or (bool(path) and _is_array(items[0]) and differ)
@@ -244,17 +244,22 @@ def _kind(item: Any, deep: bool) -> Any:
     return "number" if isinstance(item, numbers.Number) else type(item)
 
 
-def _leading_sizes(item: Any) -> Iterator[int | None]:
-    """The rows that every part of an item would have if the item was a feature; None if it could not be one."""
+def leading_sizes(item: Any) -> Iterator[int | None]:
+    """The rows that every part of an item would have if the item was a feature, or a batch; None if it could not be one."""
+    return (shape[0] if shape else None for _, shape in leaves_with_shapes(item))
+
+
+def leaves_with_shapes(item: Any, path: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Structural name and shape of every part of an item; `()` of what is neither an array nor a list of values."""
     if _is_array(item):
-        yield int(item.shape[0]) if len(item.shape) else None
+        yield path, tuple(map(int, item.shape))
     elif isinstance(item, list | tuple) and are_scalars(item):
-        yield len(item)
+        yield path, (len(item),)
     elif isinstance(item, Mapping | list | tuple) or dataclasses.is_dataclass(item):
-        for _, part in _parts(item):
-            yield from _leading_sizes(part)
+        for name, part in _parts(item):
+            yield from leaves_with_shapes(part, f"{path}/{name}" if path else name)
     else:
-        yield None
+        yield path, ()
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:

@@ -35,7 +35,7 @@ def test_features_page_runs(run_python):
     """Every Python block of docs/features.md runs, in order, and what it exports is what it says."""
     page = (pathlib.Path(__file__).parent.parent / "docs" / "features.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     look = """
 import numpy as np, tfds_builder
 tfds_builder.register("data")
@@ -49,6 +49,8 @@ for number, example in enumerate(tfds.as_numpy(ds)):
 print(number, ds.element_spec["image"].shape, tfds.builder("detection").info.features["label"]["labels"].names)
 """
     done = run_python("\n".join([*blocks, look]))
+    said = re.findall(r"^print\(.*\)  # (.*)$", page, re.MULTILINE)
+    assert [line for line in done.stdout.splitlines() if line in said] == said
     assert done.stdout.splitlines()[-1] == "19 (None, 32, 3) ['cat', 'dog', 'bird']"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import pathlib
 import shutil
@@ -18,10 +19,6 @@ from tfds_builder.table import Table
 FORMATS = ("tfrecord", "hdf5")
 
 
-def identity(batch):
-    return batch
-
-
 @pytest.fixture(params=FORMATS)
 def format(request):
     """Both formats, one after the other."""
@@ -31,7 +28,7 @@ def format(request):
 @pytest.fixture(scope="session")
 def loader_of():
     """`loader_of(*batches)`: a real DataLoader that gives exactly these batches, untouched."""
-    return lambda *batches, **options: DataLoader(list(batches), batch_size=None, collate_fn=identity, **options)
+    return lambda *batches, **options: DataLoader(list(batches), **{"collate_fn": operator.itemgetter(0), **options})
 
 
 @pytest.fixture(scope="session")

@@ -255,7 +255,7 @@ def test_workers_do_not_change_the_bytes(format, publish, tree):
 
 
 MEMORY = """
-    import resource, sys, torch, exporters
+    import operator, resource, sys, torch, exporters
     from torch.utils.data import DataLoader, IterableDataset
     class Stream(IterableDataset):
         def __init__(self, mib):
@@ -264,7 +264,7 @@ MEMORY = """
             for i in range(self.mib):
                 yield {"x": torch.full((1024, 1024), i % 251, dtype=torch.uint8), "t": [str(i)] * 1024}
     def peak(mib):
-        exporters.export(DataLoader(Stream(mib), batch_size=None), sys.argv[1], name="ds", format=sys.argv[2],
+        exporters.export(DataLoader(Stream(mib), collate_fn=operator.itemgetter(0)), sys.argv[1], name="ds", format=sys.argv[2],
                          shard_bytes=4 * 2**20, progress=False, overwrite=True)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(peak(30), peak(300))

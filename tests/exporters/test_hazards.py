@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 import warnings
+from operator import itemgetter
 from typing import Any
 
 import ml_dtypes
@@ -176,7 +177,28 @@ FOUND: dict[str, tuple[str, str, int | None, str, Any]] = {
         "train",
         39,
         "39 of 40",
-        lambda: DataLoader([(NUMBERS[:9], LABELS[:9])] * 40, batch_size=None, sampler=[3]),
+        lambda: DataLoader(list(zip(NUMBERS, LABELS, strict=True)), batch_size=None, sampler=[3]),
+    ),
+    "two rows an example": (
+        "more_examples",
+        "train",
+        None,
+        "more than the 40",
+        lambda: batches(ITEMS, collate_fn=lambda rows: torch.cat([torch.stack(rows), torch.stack(rows) + 9000])),
+    ),
+    "batches as examples": (
+        "more_examples",
+        "train",
+        None,
+        "more than the 2",
+        lambda: DataLoader([(IMAGES[:20], LABELS[:20]), (IMAGES[20:], LABELS[20:])], batch_size=None),
+    ),
+    "a stream longer than it says": (
+        "more_examples",
+        "train",
+        None,
+        "more than the 39",
+        lambda: batches(SizedStream(list(NUMBERS), length=39)),
     ),
     "Random": ("random_transform", "train", None, "RandomCrop", lambda: batches(Transformed(RandomCrop()))),
     "Random, composed": (
@@ -303,10 +325,14 @@ SILENT = {
     "few of one class": lambda: batches(TensorDataset(NUMBERS[:31], LABELS[:31] * 0)),
     "one class last": lambda: batches(TensorDataset(NUMBERS, (torch.arange(40) == 39).long())),
     "a constant that is no label": lambda: batches([{"x": row, "size": 3} for row in NUMBERS]),
-    "more than expected": lambda: batches(
-        ITEMS, collate_fn=lambda rows: torch.cat([torch.stack(rows), torch.stack(rows) + 9000])
+    "batches of the dataset": lambda: DataLoader(
+        [(NUMBERS[:20], LABELS[:20]), (NUMBERS[20:], LABELS[20:])], collate_fn=itemgetter(0)
     ),
-    "batches of the dataset": lambda: DataLoader([(NUMBERS[:20], LABELS[:20]), (NUMBERS[20:], LABELS[20:])], batch_size=None),
+    "batches of a sampler": lambda: DataLoader(CLEAN, batch_size=None, sampler=BatchSampler(range(40), 7, False)),
+    "single examples": lambda: DataLoader(CLEAN, batch_size=None),
+    "batches of a stream without a batch size": lambda: DataLoader(
+        SizedStream([(IMAGES[:20], LABELS[:20]), (IMAGES[20:], LABELS[20:])], length=2), batch_size=None
+    ),
 }
 
 ALONE = {"default": "ignore"}

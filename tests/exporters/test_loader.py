@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,8 +139,10 @@ SOURCES = {
     "uneven batch_sampler": lambda n: DataLoader(ROWS, batch_sampler=[[0], [1, 2, 3], [6, 5]], num_workers=n),
     "iterable": lambda n: DataLoader(Stream(ROWS), batch_size=2, num_workers=n),
     "TensorDataset": lambda n: DataLoader(TensorDataset(X, Y), batch_size=4, num_workers=n),
-    "batches of the dataset": lambda n: DataLoader([(X[:4], Y[:4]), (X[4:], Y[4:])], batch_size=None, num_workers=n),
-    "batches of a stream": lambda n: DataLoader(Stream([(X[:2], Y[:2]), (X[2:], Y[2:])]), batch_size=None, num_workers=n),
+    "batches of the dataset": lambda n: DataLoader([(X[:4], Y[:4]), (X[4:], Y[4:])], collate_fn=itemgetter(0), num_workers=n),
+    "batches of a stream": lambda n: DataLoader(
+        Stream([(X[:2], Y[:2]), (X[2:], Y[2:])]), collate_fn=lambda items: items[0], num_workers=n
+    ),
     "pin_memory": lambda n: DataLoader(ROWS, batch_size=2, pin_memory=True, num_workers=n),
     "persistent workers": lambda n: DataLoader(ROWS, batch_size=2, num_workers=n, persistent_workers=n > 0),
 }

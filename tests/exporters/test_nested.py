@@ -470,7 +470,7 @@ def test_collate_fn_that_writes_into_examples(publish, read_back):
 def test_a_list_of_dicts_in_a_stream_of_batches(publish, read_back):
     """Where batches come ready made, a list of dicts has a row each."""
     batches = [[numbered(3 * n), numbered(3 * n + 1), numbered(3 * n + 2)] for n in range(2)]
-    loader = DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)
+    loader = DataLoader(batches, batch_size=1, collate_fn=lambda items: items[0])
     assert rows_in(read_back(publish(loader, on_hazard="ignore"))) == [0, 10, 20, 30, 40, 50]
 
 

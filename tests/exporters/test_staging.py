@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import operator
 import os
 import pathlib
 import shutil
@@ -135,9 +136,13 @@ def test_an_error_at_any_batch(at, format, refuses):
             yield from [{"x": X}] * at
             raise MyError(f"at {at}")
 
-    bad = DataLoader(Stream(), batch_size=None)
+    bad = DataLoader(Stream(), collate_fn=operator.itemgetter(0))
     refuses(
-        {"train": DataLoader([{"x": X}] * 2, batch_size=None), "test": bad}, MyError, f"at {at}", format=format, shard_bytes=320
+        {"train": DataLoader([{"x": X}] * 2, collate_fn=operator.itemgetter(0)), "test": bad},
+        MyError,
+        f"at {at}",
+        format=format,
+        shard_bytes=320,
     )
     refuses(bad, MyError, f"at {at}", format=format, shard_bytes=320)
 
@@ -231,10 +236,10 @@ def test_everything_is_on_disk_before_it_is_visible(format, publish, loader_of, 
 def test_a_full_disk(run_python, tmp_path):
     """Where a file cannot grow any more, the export says so and leaves nothing."""
     source = """
-        import os, resource, sys, torch, exporters
+        import operator, os, resource, sys, torch, exporters
         from torch.utils.data import DataLoader
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        data = DataLoader([torch.zeros(1000, 100)] * 20, batch_size=None)
+        data = DataLoader([torch.zeros(1000, 100)] * 20, collate_fn=operator.itemgetter(0))
         for format in ("tfrecord", "hdf5"):
             try:
                 exporters.export(data, sys.argv[1], name="ds", format=format, progress=False)
@@ -331,13 +336,14 @@ def test_an_overwrite_never_leaves_neither(publish, loader_of, tmp_path):
 
 
 HOLD = """
-    import os, signal, sys, torch, exporters
+    import operator, os, signal, sys, torch, exporters
     from torch.utils.data import DataLoader, IterableDataset
     class Stream(IterableDataset):
         def __iter__(self):
             yield from [torch.zeros(2, 3)] * 5
             {action}
-    exporters.export(DataLoader(Stream(), batch_size=None, num_workers=int(sys.argv[3])), sys.argv[1], name="ds",
+    loader = DataLoader(Stream(), collate_fn=operator.itemgetter(0), num_workers=int(sys.argv[3]))
+    exporters.export(loader, sys.argv[1], name="ds",
                      format=sys.argv[2], shard_bytes=40, progress=False)
 """
 

@@ -67,12 +67,16 @@ def untouched(batch):
     return batch
 
 
+def handed_on(items):
+    return items[0]
+
+
 def by_index(count, **options):
     return DataLoader(Examples(), batch_size=BATCH, num_workers=count, **options)
 
 
 def by_stream(count, **options):
-    return DataLoader(Batches(), batch_size=None, num_workers=count, collate_fn=untouched, **options)
+    return DataLoader(Batches(), batch_size=1, num_workers=count, collate_fn=handed_on, **options)
 
 
 @pytest.fixture
