@@ -14,6 +14,7 @@ from exporters.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from exporters.arrays import Columns
+    from exporters.names import Options
     from exporters.schema import Schema
 
 
@@ -23,6 +24,8 @@ def in_memory(
     names: Sequence[str] | Mapping[str, str] | None = None,
     features: Mapping[str, Any] | None = None,
     layouts: Mapping[str, str] | None = None,
+    supervised_keys: Sequence[str] | None = None,
+    unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
 ) -> Any:
     """Drains a DataLoader once into NumPy arrays and slices them: `from_tensor_slices`.
@@ -35,7 +38,7 @@ def in_memory(
 
     Args:
       loader: a `torch.utils.data.DataLoader`.
-      names, features, layouts: as for `exporters.export`.
+      names, features, layouts, supervised_keys, unpad: as for `exporters.export`.
       as_supervised: yield (input, target) pairs instead of dicts.
 
     Returns:
@@ -46,11 +49,13 @@ def in_memory(
     """
     from exporters import items
     from exporters import loader as loader_lib
+    from exporters.names import Options
 
     tf = _tensorflow()
+    options = Options(names, features, layouts, supervised_keys, unpad)
     loader = items.settle(loader, "train")
     first, raws = loader_lib.peek(iter(loader), "train")
-    source = _Source(loader, first, names, features, layouts, as_supervised)
+    source = _Source(loader, first, options, as_supervised)
     columns = concatenate(source.encode(raws))
     if not source.decoder.ragged:
         return source.finish(tf.data.Dataset.from_tensor_slices(columns))
@@ -64,6 +69,8 @@ def stream(
     names: Sequence[str] | Mapping[str, str] | None = None,
     features: Mapping[str, Any] | None = None,
     layouts: Mapping[str, str] | None = None,
+    supervised_keys: Sequence[str] | None = None,
+    unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
 ) -> Any:
     """Iterates a DataLoader anew at every epoch: `from_generator` with a derived output_signature.
@@ -78,11 +85,13 @@ def stream(
     """
     from exporters import items
     from exporters import loader as loader_lib
+    from exporters.names import Options
 
     tf = _tensorflow()
+    options = Options(names, features, layouts, supervised_keys, unpad)
     loader = items.settle(loader, "train")
     first, opened = loader_lib.sample(loader, "train")
-    source = _Source(loader, first, names, features, layouts, as_supervised)
+    source = _Source(loader, first, options, as_supervised)
     waiting, lock = [opened] if opened is not None else [], threading.Lock()
 
     def epoch() -> Iterator[Mapping[str, Any]]:
@@ -97,24 +106,23 @@ def stream(
 class _Source:
     """A loader with its schema: batches as the columns that `tf.data` is to see."""
 
-    def __init__(self, loader: Any, first: Any, names: Any, features: Any, layouts: Any, as_supervised: bool) -> None:
+    def __init__(self, loader: Any, first: Any, options: Options, as_supervised: bool) -> None:
         from exporters import classes, items
         from exporters import schema as schema_lib
         from exporters.batches import to_batch
         from exporters.errors import ArgumentError
-        from exporters.names import Options
         from exporters.probing import lists_of_batch
         from tfds_builder.decoding import FeatureDecoder
 
         items.check_stream(first, loader, "train")
-        options, lists = Options(names, features, layouts), lists_of_batch(first, loader, "train")
+        lists = lists_of_batch(first, loader, "train")
         settled = schema_lib.settle(first, "train", lists, classes.class_names(loader), options)
         self.schema: Schema = settled[0]
         self._lists = settled[1]
         self.schema.check_round_trip(to_batch(first, "train", 0, self._lists), "train")
         self.decoder = FeatureDecoder(self.schema.features)
         if as_supervised and self.schema.supervised_keys is None:
-            raise ArgumentError("as_supervised=True needs batches that are pairs (input, target)")
+            raise ArgumentError("as_supervised=True needs batches that are pairs (input, target), or supervised_keys=")
         self._keys = self.schema.supervised_keys if as_supervised else None
 
     def encode(self, raws: Iterator[Any]) -> Iterator[Columns]:

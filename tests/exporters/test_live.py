@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import pathlib
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import exporters
 from exporters import ArgumentError, LoaderError, SchemaError
+from exporters.names import Options
 
 pytestmark = pytest.mark.needs_tensorflow
 
@@ -38,11 +41,30 @@ def pairs(**options):
     return DataLoader(dataset, batch_size=6, **options)
 
 
+def texts(**options):
+    """Token rows padded to the longest of their batch, as Hugging Face's collators give them."""
+
+    def collate(rows):
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return {"ids": ids, "mask": (ids > 0).long(), "first": ids[:, 0]}
+
+    return DataLoader([torch.arange(1, 2 + i * 5 % 11) + 20 * i for i in range(20)], batch_size=4, collate_fn=collate, **options)
+
+
+def lists(**options):
+    rows = [(IMAGES[i, :, : 2 + i % 3], i, torch.arange(i % 4)) for i in range(20)]
+    return DataLoader(rows, batch_size=6, collate_fn=lambda b: tuple(zip(*b, strict=True)), **options)
+
+
 LOADERS = {
     "pair": (pairs, {}),
     "mixed": (lambda: DataLoader(mixed_rows(), batch_size=6), {}),
     "workers": (lambda: DataLoader(mixed_rows(), batch_size=6, num_workers=2), {}),
     "renamed": (pairs, {"names": ["x", "y"], "layouts": {"x": "NTHW"}}),
+    "padded": (texts, {"names": {"ids": "tokens"}, "unpad": {"tokens": "mask"}}),
+    "keys": (lambda: DataLoader(mixed_rows(), batch_size=6), {"supervised_keys": ["image", "text"]}),
+    "padded, keys": (texts, {"unpad": {"ids": "mask"}, "supervised_keys": ["ids", "first"]}),
+    "lists": (lists, {"names": ["x", "n", "t"], "layouts": {"x": "NCHW"}, "supervised_keys": ("x", "t")}),
     "lone": (lambda: DataLoader(LABELS, batch_size=6), {}),
 }
 
@@ -79,6 +101,28 @@ def test_same_as_after_an_export(case, live, format, publish):
     ds, exported = live(make(), **options), loaded(publish(make(), format, **options))
     assert ds.element_spec == exported.element_spec
     assert_same_examples(ds, exported)
+
+
+@pytest.mark.parametrize("case", [case for case in LOADERS if LOADERS[case][1].get("supervised_keys")])
+def test_supervised_keys(case, live, publish):
+    """`supervised_keys=` picks the same parts of an example live and after an export."""
+    make, options = LOADERS[case]
+    ds, exported = live(make(), as_supervised=True, **options), loaded(publish(make(), **options), as_supervised=True)
+    assert isinstance(ds.element_spec, tuple)
+    assert ds.element_spec == exported.element_spec
+    assert_same_examples(ds, exported)
+
+
+def test_every_option_is_taken_by_all_three():
+    """Whatever the caller of `export` can say about the features can be said to both previews, and is None by default."""
+    internal = {"source_dtypes"}  # what a stopped export has found out
+    said = {field.name for field in dataclasses.fields(Options)} - internal
+    for function in (exporters.export, exporters.in_memory, exporters.stream):
+        parameters = inspect.signature(function).parameters
+        assert said <= parameters.keys(), function.__name__
+        assert all(parameters[name].default is None for name in said)
+    used = {name for _, options in LOADERS.values() for name in options}
+    assert used >= said - {"features"}, "the cases say each of them; test_features_that_tfds_encodes says features="
 
 
 def test_same_as_the_stock_reader(live, publish):
