@@ -16,6 +16,7 @@ from exporters import layout as layout_lib
 from exporters import loader as loader_lib
 from exporters.batches import torch_module
 from exporters.errors import LayoutError, LoaderError
+from exporters.randomness import random_state_kept
 from exporters.rows import leading_sizes, leaves_with_shapes
 
 GATHERED = 32
@@ -128,7 +129,7 @@ def gathers(loader: Any) -> bool:
 
 def draws_lists(loader: Any) -> bool:
     """Whether the sampler of a loader without a batch size draws batches of indices."""
-    with loader_lib.random_state_kept(loader), contextlib.suppress(Exception):  # the drain meets it again
+    with random_state_kept(loader), contextlib.suppress(Exception):  # the drain meets it again
         if loader_lib.length_of(loader.sampler) is not None:
             index = next(iter(loader.sampler), None)
             return isinstance(index, slice) or (
@@ -177,7 +178,7 @@ class _Items:
 def _first_items(loader: Any) -> Iterator[Any]:
     """The first items of a map-style dataset, as its loader gives them; none where they cannot be had."""
     keys = loader.sampler if isinstance(loader.sampler, Sequence) else range(_LOOKED_AT)
-    with loader_lib.random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it again
+    with random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it again
         draws = [[key] for key in itertools.islice(keys, _LOOKED_AT)]
         for items in loader_lib.draw(loader, functools.partial(_gather, loader.collate_fn), draws):
             yield items[0]

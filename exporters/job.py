@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from exporters import batches as batches_lib
@@ -18,6 +18,7 @@ from exporters import plan as plan_lib
 from exporters import schema as schema_lib
 from exporters import wording, workers
 from exporters.arrays import Columns
+from exporters.comparison import Comparison, pick
 from exporters.disk import naming
 from exporters.engines import local
 from exporters.errors import ResumeError, SchemaError
@@ -36,7 +37,8 @@ from exporters.staging import Stage
 from exporters.version import PRODUCER
 from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
-from tfds_builder.manifest import Column, Geometry, Manifest, Shard, Split
+from tfds_builder.manifest import Column, File, Geometry, Manifest, Shard, Split
+from tfds_builder.table import Segment, Table
 
 
 class Job:
@@ -59,22 +61,55 @@ class Job:
         self._row_bytes: int | None = None  # of every row, if they are all alike
         self._splits: dict[str, list[ShardResult]] = {}
         self._begun: dict[str, bytes | None] = {}
+        self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
 
     def begin(self, loaders: Mapping[str, Any], options: Options) -> None:
         """Takes up what an export before has finished, or draws and records the order of examples.
 
         Raises:
-          ResumeError: what is finished belongs to another plan.
+          ResumeError: what is finished belongs to another plan, or the data is other data.
         """
         self._loaders, self._options = loaders, options
         self._ledger = Ledger(self._stage, loaders, self._known)
         if self._ledger.plan is not None:
             self._columns = tuple(Column.from_json(column) for column in self._ledger.plan.columns)
+            self._lists = Lists(frozenset(self._ledger.plan.row_lists), frozenset(self._ledger.plan.sequences))
             if self._stage.overwrite:  # then what follows may be for nothing
                 with_state = [split for split in loaders if self._ledger.sources[split].kind == "state"]
                 self._begun = {split: loader_lib.state_of(loaders[split]) for split in with_state}
             finished = sum(len(self._ledger.finished(split)) for split in loaders)
             self._bar.say(f"going on after {wording.plural(finished, 'finished shard')}")
+            self._run_past = {split for split in loaders if not self._compare(split)}
+
+    def _compare(self, split: str) -> bool:
+        """Whether what is finished of a split, and would not be drained again, can be passed over.
+
+        Raises:
+          ResumeError: the loader gives other data than before it was stopped.
+        """
+        loader, order, finished = self._loaders[split], self._ledger.order(split), self._ledger.finished(split)
+        if order is None or not finished:
+            return True
+
+        def encode(raw: Any, number: int) -> Columns:
+            batch = batches_lib.to_batch(raw, split, number, self._lists)
+            if not batch.rows:
+                return {}
+            if self._schema is None:
+                self._start(raw, split)
+            assert self._schema is not None
+            return self._schema.encode(batch, split)
+
+        with contextlib.closing(self._table(split, finished)) as table:
+            return Comparison(loader, split, order, table, encode).run(pick(finished, order))
+
+    def _table(self, split: str, finished: Sequence[ShardResult]) -> Table:
+        """The finished rows of a split where they are staged, some of them perhaps under their published names."""
+        plan, geometries = self._ledger.plan, list[Geometry]()
+        assert plan is not None
+        content = self._split(finished, geometries, lambda file, name: self._stage.find(file, name) or file, split)
+        manifest = self._manifest({split: content}, geometries)
+        return Table(self._stage.path, manifest, [Segment(shard, 0, shard.rows) for shard in content.shards])
 
     def rewind(self) -> None:
         """Puts loaders that have a state back to where they were when the job began."""
@@ -112,10 +147,14 @@ class Job:
     def _drain(self, split: str) -> Observer | None:
         """Writes the pending shards of a split; what was seen of its examples, or None if there was none pending."""
         loader, order, finished = self._loaders[split], self._ledger.order(split), self._ledger.finished(split)
-        first = self._ledger.pass_over(split, loader)
+        first = 0 if split in self._run_past else self._ledger.pass_over(split, loader)
         start = finished[first - 1].stop if first else 0
         if order is not None and 0 < start == len(order):
             return None
+        if loader_lib.is_put_in_order(loader):
+            self._bar.say(
+                f"split {split!r}: in_order=False is drained as in_order=True, so that it can go on where it is stopped"
+            )
         encoding = workers.encoding_loader(loader, _classes(self._loaders), self._options)
         with contextlib.closing(loader_lib.drain(encoding, order, start)) as batches:
             raw, raws = loader_lib.peek(batches, split)
@@ -259,7 +298,9 @@ class Job:
 
     def publish(self) -> Manifest:
         """Final names, TFDS metadata, manifest, then the one rename."""
-        manifest = self._manifest()
+        geometries = list[Geometry]()
+        splits = {split: self._split(results, geometries, self._stage.rename, split) for split, results in self._splits.items()}
+        manifest = self._manifest(splits, geometries)
         self._stage.keep_only(file.file for file in manifest.files)
         with naming(self._stage.path):
             names = metadata.write(manifest, self._stage.path)
@@ -269,10 +310,9 @@ class Job:
         self._stage.publish()
         return manifest
 
-    def _manifest(self) -> Manifest:
-        plan, geometries = self._ledger.plan, list[Geometry]()
+    def _manifest(self, splits: Mapping[str, Split], geometries: Sequence[Geometry]) -> Manifest:
+        plan = self._ledger.plan
         assert plan is not None
-        splits = {split: self._split(split, results, geometries) for split, results in self._splits.items()}
         return Manifest(
             name=plan.name,
             version=plan.version,
@@ -291,8 +331,17 @@ class Job:
             release_notes=plan.release_notes,
         )
 
-    def _split(self, split: str, results: list[ShardResult], geometries: list[Geometry]) -> Split:
-        """Gives a split's shards their published names; adds the geometries not seen before."""
+    def _split(
+        self, results: Sequence[ShardResult], geometries: list[Geometry], place: Callable[[File, str], File], split: str
+    ) -> Split:
+        """A split's shards as the manifest has them; adds the geometries not seen before.
+
+        Args:
+          results: its shards.
+          geometries: those seen before.
+          place: is given a staged file and its published name, and says under which name it lies there.
+          split: its name.
+        """
         places = {geometry: number for number, geometry in enumerate(geometries)}
         shards = []
         for number, result in enumerate(results):
@@ -300,7 +349,7 @@ class Job:
                 places[result.geometry] = len(geometries)
                 geometries.append(result.geometry)
             named = result.files(self._known["format"], self._known["name"], split, number, len(results))
-            data, *index = [self._stage.rename(file, name) for file, name in named]
+            data, *index = [place(file, name) for file, name in named]
             shards.append(Shard(data=data, rows=result.rows, geometry=places[result.geometry], index=index[0] if index else None))
         return Split(shards=tuple(shards))
 

@@ -5,10 +5,8 @@ With batches.py, which imports it, the only file that knows torch.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import dis
-import functools
 import io
 import itertools
 import operator
@@ -17,18 +15,17 @@ import types
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from exporters.batches import torch_module
 from exporters.errors import SchemaError
 from exporters.order import Order, Source, record
+from exporters.randomness import random_state_kept
 
 
 def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
     """A loader like this one whose `collate_fn` goes through `wrap`. None where such a loader would not give
     the same batches from its own workers: a subclass iterates in its own way, or persistent workers run already.
     """
-    if type(loader).__iter__ is not torch_module().utils.data.DataLoader.__iter__ or loader._iterator is not None:
+    if not iterates_as_torch(loader) or loader._iterator is not None:
         return None
     return _twin(loader, collate_fn=wrap(loader.collate_fn))
 
@@ -39,6 +36,39 @@ def gathered(loader: Any, size: int, collate: Callable[[Any], Any]) -> Any:
     return _twin(loader, batch_sampler=batches, batch_size=size, drop_last=False, collate_fn=collate, _iterator=None)
 
 
+_HOOKS = ("__iter__", "_get_iterator", "_index_sampler", "_auto_collation")
+"""What of a DataLoader decides how it is iterated."""
+
+
+def iterates_as_torch(loader: Any) -> bool:
+    """Whether a loader is iterated as `torch.utils.data.DataLoader` does it, and by nothing of its own.
+
+    Then batch k is what the dataset and `collate_fn` make of the indices its sampler draws for it, and of no others. Workers,
+    pinned memory, prefetching and a dataset's `__getitems__` change nothing of that; `in_order=False` does (see `drain`).
+    """
+    torch = torch_module().utils.data.DataLoader
+    hooks = all(getattr(type(loader), name) is getattr(torch, name) for name in _HOOKS)
+    return hooks and vars(loader).keys().isdisjoint(_HOOKS)
+
+
+def _iterates_as_torchdata(loader: Any) -> bool:
+    """Whether a loader is iterated as torchdata's StatefulDataLoader does it, and by nothing of its own."""
+    torch = torch_module().utils.data.DataLoader
+    own = all(_is_torchdata(getattr(type(loader), name)) for name in _HOOKS[:2])
+    hooks = all(getattr(type(loader), name) is getattr(torch, name) for name in _HOOKS[2:])
+    return own and hooks and vars(loader).keys().isdisjoint(_HOOKS)
+
+
+def comes_in_order(loader: Any) -> bool:
+    """Whether batches come in the order their indices were drawn in; with `in_order=False` workers give what is ready first."""
+    return bool(getattr(loader, "in_order", True)) or not loader.num_workers
+
+
+def is_put_in_order(loader: Any) -> bool:
+    """Whether batches that would come as they are ready are drained in the order their indices were drawn in."""
+    return not comes_in_order(loader) and follows_pytorch(loader)
+
+
 def describe(loader: Any) -> Source:
     """What the loader draws from; decides how an export that was stopped goes on."""
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
@@ -47,7 +77,7 @@ def describe(loader: Any) -> Source:
         batched=loader.batch_sampler is not None, sampler=type(getattr(sampler, "sampler", sampler)).__name__,
     )  # fmt: skip
     if not _follows_sampler(loader):
-        has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+        has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict") and comes_in_order(loader)
         return dataclasses.replace(source, kind="state") if has_state else source
     if length_of(sampler) is None:
         return source
@@ -66,9 +96,9 @@ def _follows_sampler(loader: Any) -> bool:
     """
     if is_iterable(loader):
         return False
-    if type(loader).__iter__ is torch_module().utils.data.DataLoader.__iter__:
+    if iterates_as_torch(loader):
         return not hasattr(loader, "state_dict")
-    if not _is_torchdata(type(loader).__iter__) or hasattr(loader.dataset, "state_dict"):
+    if not _iterates_as_torchdata(loader) or hasattr(loader.dataset, "state_dict"):
         return False
     return loader.next_iter_state is None and not loader._initial_iter_for_state_dict
 
@@ -153,13 +183,17 @@ class _Drawn:
 
 
 def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[Any, None, None]:
-    """The raw batches of a loader; if its order is known, from batch number `start` on, and none before is loaded."""
+    """The raw batches of a loader; if its order is known, from batch number `start` on, and none before is loaded.
+
+    A loader with `in_order=False` is drained by one with `in_order=True`: only then is batch k the k-th that comes.
+    """
+    changes: dict[str, Any] = {"in_order": True} if is_put_in_order(loader) else {}
     if order is None:
-        yield from loader
+        yield from _twin(loader, _iterator=None, **changes) if changes else loader
         return
     place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
     # workers that persist hold the sampler they began with, so others are begun
-    twin = _twin(loader, **{place: _Drawn(order, start), "_iterator": None})
+    twin = _twin(loader, **{**changes, place: _Drawn(order, start), "_iterator": None})
     generator = loader.generator if loader.generator is not None else torch_module().default_generator
     state = generator.get_state()
     batches = iter(twin)
@@ -196,8 +230,7 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
     that cannot be read twice (and a subclass may iterate in its own way): there the opened iterator
     is returned too, and must be used first.
     """
-    data = torch_module().utils.data
-    if isinstance(loader.dataset, data.IterableDataset) or type(loader).__iter__ is not data.DataLoader.__iter__:
+    if is_iterable(loader) or not iterates_as_torch(loader):
         return peek(iter(loader), split)
     with random_state_kept(loader):
         sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
@@ -211,36 +244,16 @@ def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
         return loader.collate_fn(rows), None
 
 
-def draw(loader: Any, collate: Callable[[Any], Any], batches: Sequence[Sequence[Any]]) -> Iterator[Any]:
-    """Batches of those examples of a loader's dataset. In a worker of its own if the loader has workers: what the
-    dataset opens there is not shared with those that are forked later."""
+def draw(loader: Any, collate: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
+    """Batches of those examples of a loader's dataset; where the loader has no batches of indices, of those indices. In a worker
+    of its own if the loader has workers: what the dataset opens there is not shared with those that are forked later."""
     options: dict[str, Any] = {"collate_fn": collate, "batch_sampler": batches}
+    if loader.batch_sampler is None:
+        options = {"collate_fn": collate, "batch_size": None, "sampler": batches}
     if loader.num_workers:
         options |= {"num_workers": 1, "worker_init_fn": loader.worker_init_fn}
         options |= {"multiprocessing_context": loader.multiprocessing_context}
     return iter(torch_module().utils.data.DataLoader(loader.dataset, **options))
-
-
-@contextlib.contextmanager
-def random_state_kept(loader: Any) -> Iterator[list[Any]]:
-    """Puts back the state of every generator that drawing a batch could have moved on, unless the list it gives is cleared."""
-    import random
-
-    torch = torch_module()
-    batches = getattr(loader, "batch_sampler", None)
-    owners = (loader, getattr(loader, "sampler", None), getattr(batches, "sampler", None))
-    generators = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None}
-    put_back = [functools.partial(generator.set_state, generator.get_state()) for generator in generators.values()]
-    put_back += [
-        functools.partial(random.setstate, random.getstate()),
-        functools.partial(np.random.set_state, np.random.get_state()),
-    ]
-    put_back.append(functools.partial(torch.set_rng_state, torch.get_rng_state()))
-    try:
-        yield put_back
-    finally:
-        for restore in put_back:
-            restore()
 
 
 def is_iterable(loader: Any) -> bool:
@@ -250,14 +263,12 @@ def is_iterable(loader: Any) -> bool:
 
 def follows_pytorch(loader: Any) -> bool:
     """Whether a loader iterates as PyTorch does it, or torchdata; a subclass may do so in its own way."""
-    iterate = type(loader).__iter__
-    return iterate is torch_module().utils.data.DataLoader.__iter__ or _is_torchdata(iterate)
+    return iterates_as_torch(loader) or _iterates_as_torchdata(loader)
 
 
 def is_drawn_by_index(loader: Any) -> bool:
     """Whether a loader gives what its sampler draws from a map-style dataset."""
-    is_plain = type(loader).__iter__ is torch_module().utils.data.DataLoader.__iter__
-    return not is_iterable(loader) and (is_plain or _follows_sampler(loader))
+    return not is_iterable(loader) and (iterates_as_torch(loader) or _follows_sampler(loader))
 
 
 def hands_on(loader: Any) -> bool:
@@ -305,17 +316,16 @@ def reads_differ(loader: Any) -> bool:
     False as well where it is not read: with workers, because what the dataset opens here would be shared with them;
     a stream; a DataLoader that iterates in its own way; a dataset that has no item 0.
     """
-    data = torch_module().utils.data
-    if is_iterable(loader) or loader.num_workers or type(loader).__iter__ is not data.DataLoader.__iter__:
+    if is_iterable(loader) or loader.num_workers or not iterates_as_torch(loader):
         return False
     with random_state_kept(loader):
         try:
-            return not _is_same(loader.dataset[0], loader.dataset[0])
+            return not is_same(loader.dataset[0], loader.dataset[0])
         except Exception:  # whatever it is, the drain will meet it too, and raise it
             return False
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Whether two items are the same bit for bit; what cannot be compared counts as the same."""
     if one is other or type(one) is not type(other):
         return one is other
@@ -323,11 +333,11 @@ def _is_same(one: Any, other: Any) -> bool:
         bits = [item.detach().cpu().contiguous().reshape(-1).view(torch_module().uint8) for item in (one, other)]
         return one.shape == other.shape and bool(torch_module().equal(*bits))
     if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_is_same, one, other))
+        return len(one) == len(other) and all(map(is_same, one, other))
     if dataclasses.is_dataclass(one):
-        return _is_same(vars(one), vars(other))
+        return is_same(vars(one), vars(other))
     if hasattr(one, "tobytes"):  # NumPy, PIL
         return bool(one.tobytes() == other.tobytes())
     return not isinstance(one, str | bytes | int | float | complex) or one == other or one != one

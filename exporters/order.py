@@ -7,6 +7,7 @@ drawn from any point on, shuffled or not, and what is done is not even loaded.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -38,6 +39,12 @@ class Source:
     sampler: str
 
 
+_NUMBERS: tuple[Any, ...] = (int, np.int64, np.int32, np.int16, np.int8, np.uint32, np.uint16, np.uint8)
+"""Types of indices that come back as what they were: a dataset may ask."""
+_BATCHES: tuple[Any, ...] = (None, list, tuple)
+"""What indices come in: nothing, where an index is a batch."""
+
+
 class Order(Sequence[Any]):
     """Batches of indices, by number.
 
@@ -48,8 +55,8 @@ class Order(Sequence[Any]):
       is_drawn: whether a sampler gave them, and moved random generators on.
     """
 
-    def __init__(self, indices: Array | range, ends: Array | range, *, batched: bool = True) -> None:
-        self._indices, self._ends, self._batched = indices, ends, batched
+    def __init__(self, indices: Array | range, ends: Array | range, *, batch: Any = list, number: Any = int) -> None:
+        self._indices, self._ends, self._batch, self._number = indices, ends, batch, number
         self.is_drawn = not isinstance(indices, range)
 
     @classmethod
@@ -57,14 +64,16 @@ class Order(Sequence[Any]):
         """Indices in order; nothing is kept in memory."""
         whole = examples // batch_size
         count = whole if drop_last or examples % batch_size == 0 else whole + 1
-        return cls(range(examples), range(batch_size, batch_size * (count + 1), batch_size))
+        ends = range(batch_size, batch_size * (count + 1), batch_size)
+        return cls(range(examples), ends)
 
     @classmethod
     def load(cls, path: pathlib.Path) -> Order:
         """The batches that `record` wrote."""
         content: Array = np.memmap(path, "<i8", mode="r")
-        count, batched = int(content[-2]), bool(content[-1])
-        return cls(content[: -count - 2], content[-count - 2 : -2], batched=batched)
+        count, (number, batch) = int(content[-2]), divmod(int(content[-1]), len(_BATCHES))
+        ends = content[-count - 2 : -2]
+        return cls(content[: -count - 2], ends, batch=_BATCHES[batch], number=_NUMBERS[number])
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -74,33 +83,47 @@ class Order(Sequence[Any]):
         start = int(self._ends[number - 1]) if number else 0
         indices = self._indices[start : int(self._ends[number])]
         batch = list(indices) if isinstance(indices, range) else indices.tolist()
-        return batch if self._batched else batch[0]
+        if self._number is not int:
+            batch = list(map(self._number, batch))
+        return batch[0] if self._batch is None else self._batch(batch)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[number] for number in range(len(self)))
 
+    def sizes(self, start: int, stop: int) -> list[int] | None:
+        """How many indices each of those batches has; None where an index is a batch, of however many examples."""
+        if self._batch is None:
+            return None
+        bounds = [min(int(self._ends[number - 1]), len(self._indices)) if number else 0 for number in range(start, stop + 1)]
+        return [end - begin for begin, end in itertools.pairwise(bounds)]
+
 
 def record(batches: Iterator[Any], path: pathlib.Path) -> bool:
-    """Writes batches of indices (or indices) to a file; whether all were integers.
+    """Writes batches of indices (or indices) to a file; whether all were integers, of one type, in lists or tuples or in none.
 
     int64, little-endian: the indices of all batches; for each batch how many there are up to its
-    end; the number of batches; 0 if they were single indices, not in a list, else 1.
+    end; the number of batches; what they came in and of which type they were (0: integers of Python in no list, 1: in lists).
     """
-    ends, total, batched = [], 0, True
+    ends, total, kinds, numbers = list[int](), 0, set[Any](), set[Any]()
     with naming(path):
         stream = open(path, "wb")  # noqa: SIM115 (closed below, where its errors have a name)
     try:
         for batch in batches:
-            batched = isinstance(batch, list | tuple)
-            indices = batch if batched else [batch]
-            if not all(isinstance(index, int | np.integer) and not isinstance(index, bool) for index in indices):
+            kind = type(batch) if isinstance(batch, list | tuple) else None
+            indices = batch if kind else [batch]
+            kinds.add(kind)
+            numbers.update(map(type, indices))
+            if len(kinds) > 1 or len(numbers) > 1 or not kinds <= {*_BATCHES} or not numbers <= {*_NUMBERS}:
+                return False
+            if not all(-(2**63) <= index < 2**63 for index in indices):
                 return False
             with naming(path):
                 stream.write(np.array(indices, "<i8").tobytes())
             total += len(indices)
             ends.append(total)
+        code = _NUMBERS.index((numbers or {int}).pop()) * len(_BATCHES) + _BATCHES.index((kinds or {list}).pop())
         with naming(path):
-            stream.write(np.array([*ends, len(ends), batched], "<i8").tobytes())
+            stream.write(np.array([*ends, len(ends), code], "<i8").tobytes())
     finally:
         with naming(path):
             stream.close()

@@ -10,7 +10,8 @@ from typing import Any
 
 from exporters.copies import copy_example
 from exporters.items import gathers
-from exporters.loader import draw, expected_examples, gives_batches, is_iterable, random_state_kept
+from exporters.loader import draw, expected_examples, gives_batches, is_iterable
+from exporters.randomness import random_state_kept
 from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
 
 _TRIED = 3

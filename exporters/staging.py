@@ -284,10 +284,15 @@ class Stage:
 
     def holds(self, file: File, name: str) -> bool:
         """Whether a staged file is there at its full size, under its own name or its published one."""
-        for path in (self.path / file.file, self.path / name):
+        return self.find(file, name) is not None
+
+    def find(self, file: File, name: str) -> File | None:
+        """A staged file under the name it has now, its own or its published one; None unless it is there at its full size."""
+        for known in (file.file, name):
             with contextlib.suppress(FileNotFoundError):
-                return path.stat().st_size == file.bytes
-        return False
+                size = (self.path / known).stat().st_size
+                return File(file=known, bytes=file.bytes, sha256=file.sha256) if size == file.bytes else None
+        return None
 
     def rename(self, file: File, name: str) -> File:
         """Gives a staged file its published name (known once the number of shards is), if it has not got it yet."""
