@@ -48,7 +48,7 @@ costs a tenth of copying it."""
 _RANDOM_BYTES = 64 * 1024**3
 """The same where single rows are read at random, unless the address space is limited: mapping a file for a single row
 costs twenty times as much as reading it."""
-_CHUNK = 1024 * 1024
+_CHUNK = 256 * 1024
 """Pages are brought in, and remembered to be in, by chunks of this size."""
 _TRIES, _PAUSE = 50, 0.02
 """How often memory is asked for before it is an error, and the seconds between."""
@@ -175,6 +175,12 @@ class _Mapping:
             _populate(self.data[first * _CHUNK : last * _CHUNK], self._path)
             self._present[first:last] = True
 
+    def populate_runs(self, starts: Array, stops: Array) -> None:
+        """The same for several ranges."""
+        if not self._present.all():
+            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+                self.populate(start, stop)
+
 
 def _populate(pages: Array, path: pathlib.Path) -> None:
     """Brings in the pages of a mapped range, which begins at a page.
@@ -242,10 +248,21 @@ class Files:
         part: Array = mapping.data[start:stop]
         return part
 
-    def map(self, file: File) -> Array | None:
-        """The whole file to be copied from, its pages to come when they are touched: uint8. None if it cannot be mapped."""
+    def map(self, file: File, runs: tuple[Array, Array] | None = None) -> Array | None:
+        """The whole file to be copied from: uint8. None if it cannot be mapped.
+
+        Args:
+          runs: where runs of bytes start and stop that are about to be used; the other pages come when they are touched.
+
+        Raises:
+          MissingFileError, DamagedFileError: the file is not what the manifest says.
+        """
         mapping = self._get(file, at_random=True)
-        return mapping.data if mapping is not None else None
+        if mapping is None:
+            return None
+        if runs is not None:
+            mapping.populate_runs(*runs)
+        return mapping.data
 
     def made(self, file: File, key: Any, make: Callable[[Array], Made]) -> Made | None:
         """What `make` makes of the whole file, made once for each key and kept for as long as the file is mapped. None

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 @dataclasses.dataclass(eq=False)
 class ReadConfig(tfds.ReadConfig):
-    """A `tfds.ReadConfig` that can also ask for a true shuffle.
+    """A `tfds.ReadConfig` that can also ask for a shuffle row by row.
 
     >>> tfds.load("digits", split="train", shuffle_files=True,           # doctest: +SKIP
     ...           read_config=tfds_builder.ReadConfig(shuffle_unit="row", shuffle_seed=0))
@@ -19,8 +19,10 @@ class ReadConfig(tfds.ReadConfig):
     which `tf.distribute` deals out a split must be given one `shuffle_seed`, or each shuffles for itself.
 
     Attributes:
-      shuffle_unit: `"block"` (as with a plain `tfds.ReadConfig`): runs of neighbouring rows, up
-        to 256 rows and 256 KiB each, come in random order; what a disk reads at its speed.
+      shuffle_unit: `"block"` (as with a plain `tfds.ReadConfig`): short runs of neighbouring rows come from at least 128
+        places all over the split at once, in random order (`"block"` after them), and all their rows, some thousand
+        together, are permuted. A run is 32 rows of 3 KB, one row from 128 KiB on, never more than 256 KiB; batches of
+        sorted classes have all of them. Cheaper than single rows, and what a disk reads at its speed.
         `"row"`: every single row, a permutation of the whole split without a buffer; best when
         the files are in the page cache or on a fast SSD.
 

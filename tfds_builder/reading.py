@@ -20,6 +20,7 @@ from tfds_builder import metadata
 from tfds_builder.decoding import FeatureDecoder, unbatch
 from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.manifest import Manifest
+from tfds_builder.order import InOrder, Shuffled
 from tfds_builder.ragged import Ragged
 from tfds_builder.table import Array, Table
 
@@ -30,12 +31,11 @@ leave the cost of a call behind (0.2 ms), little enough to be there soon."""
 _SINGLE_BYTES = 4 * 1024 * 1024
 _SINGLE_ROWS = 1024
 """The same for single examples, which are copied once more while they are in the cache."""
+_WINDOW_BYTES = 4 * 1024 * 1024
+"""Rows of at least so many bytes are mixed with each other, and at least those of a call."""
+_BLOCKS = 128
 _BLOCK_BYTES = 256 * 1024
-_BLOCK_ROWS = 256
-"""Neighbouring rows that stay together in a shuffle by the block, at most: few enough to mix well, enough for a disk to
-read them at the speed it reads anything."""
-_SHUFFLED_BLOCKS = 64
-"""A split is cut into at least this many blocks to be shuffled, if it has the rows."""
+"""They come from so many places all over the split, or from more: of neighbouring rows, no more bytes are drawn together."""
 _ITEMS = 32
 """Values (or strings, divided by 8) that a row of unknown length is taken to have, when a block is measured."""
 
@@ -48,7 +48,7 @@ class Request:
       features: the FeaturesDict to yield (already cut down by a PartialDecoding).
       decoders: nested dict of `tfds.decode.Decoder`, or None.
       batch_size: rows a batch, or None for single examples.
-      shuffle: whether to shuffle the blocks.
+      shuffle: whether to shuffle the rows.
       supervised_keys: structure of feature names to yield instead of the dict, or None.
       read_config: `tfds.ReadConfig`.
     """
@@ -96,13 +96,12 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
         )
     table.check_files()
     reader = _BlockReader(table, manifest, request)
-    order = _Order(rows, reader.cut, request)
-    ds = order.calls()
+    ds = _calls(reader.order.calls, request)
     if config.repeat_filenames:
         ds = ds.repeat()
     by_example, keys = reader.by_example, request.supervised_keys
     ds = ds.map(
-        lambda *call: pick(reader.read(order.rows(*call)), None if by_example else keys),
+        lambda *call: pick(reader.read(*call), None if by_example else keys),
         num_parallel_calls=config.num_parallel_calls_for_decode,
         deterministic=True,  # also where options say otherwise: the short batch must come last
     )
@@ -130,7 +129,7 @@ def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Reques
         return ds if batch is None else ds.padded_batch(batch)
     if batch is None:
         return unbatch(ds if config.skip_prefetch else ds.prefetch(tf.data.AUTOTUNE))
-    is_whole = reader.cut.call == batch and not config.repeat_filenames  # or a batch may begin in one epoch, end in the next
+    is_whole = reader.order.call == batch and not config.repeat_filenames  # or a batch may begin in one epoch, end in the next
     return ds if is_whole else ds.rebatch(batch)
 
 
@@ -141,44 +140,42 @@ def pick(example: Mapping[str, Any], supervised_keys: Any) -> Any:
     return tf.nest.map_structure(lambda key: example[key], supervised_keys)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Cut:
-    """How a split is cut: rows that one call reads, and rows that stay together in a shuffle (a divisor of it)."""
-
-    call: int
-    block: int
-
-
-def _cut(row_bytes: int, rows: int, request: Request, *, pads: bool) -> _Cut:
-    """A call is a whole number of batches, if batches are asked for (one, if each is padded to its own longest row); a
-    block a whole number or a divisor of one."""
+def _order(row_bytes: int, rows: int, request: Request, *, pads: bool) -> InOrder | Shuffled:
+    """Which rows each call reads: a whole number of batches, if batches are asked for (one, if each is padded to its own
+    longest row), or else many rows."""
     batch = request.batch_size or 1
     small = max(1, min(_SINGLE_ROWS, _SINGLE_BYTES // max(1, row_bytes)))
     large = max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, row_bytes)))
     call = small if request.batch_size is None else batch if pads else batch * max(1, large // batch)
-    if not shuffles_blocks(request):
-        return _Cut(call, call)
-    largest = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes), rows // _SHUFFLED_BLOCKS))
-    if largest >= batch:
-        block = largest // batch * batch
-        return _Cut(max(1, call // block) * block, block)
-    return _Cut(call, max(size for size in range(1, largest + 1) if batch % size == 0))
+    if not request.shuffle:
+        return InOrder(rows, call)
+    if getattr(request.read_config, "shuffle_unit", "block") == "row":
+        return Shuffled(rows, batch, call, 1, call)
+    window = max(call, _WINDOW_BYTES // max(1, row_bytes))
+    block = max(1, min(window // _BLOCKS, _BLOCK_BYTES // max(1, row_bytes)))
+    return Shuffled(rows, batch, window, block, None if window < 2 * call and not pads else call)
 
 
-def shuffles_blocks(request: Request) -> bool:
-    """Whether blocks are shuffled, as they are unless single rows are asked for."""
-    return request.shuffle and not shuffles_rows(request)
-
-
-def shuffles_rows(request: Request) -> bool:
-    """Whether every single row is shuffled, which a `tfds_builder.ReadConfig` asks for."""
-    return request.shuffle and getattr(request.read_config, "shuffle_unit", "block") == "row"
+def _calls(count: int, request: Request) -> tf.data.Dataset:
+    """A dataset of what `_BlockReader.read` takes: numbers of calls and, if rows are shuffled, the seed of the epoch. Short:
+    an operation in a graph costs every iterator, a nested dataset milliseconds."""
+    numbers = tf.data.Dataset.range(count)
+    if not request.shuffle:
+        return numbers
+    config = request.read_config
+    again, seed = config.shuffle_reshuffle_each_iteration is not False, config.shuffle_seed
+    if seed is None and not again:  # without a seed, Dataset.random is another one at each iteration all the same
+        with tf.init_scope():
+            seed = int(tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32))
+    drawn = tf.data.Dataset.random(seed, rerandomize_each_iteration=again).batch(2, drop_remainder=True).take(1)
+    return tf.data.Dataset.zip((numbers, drawn.flat_map(lambda seed: tf.data.Dataset.from_tensors(seed).repeat())))
 
 
 class _BlockReader:
     """Reads a block of rows inside the graph.
 
     Attributes:
+      order: which rows each call reads.
       by_example: whether rows must be taken one by one, as flat columns: something is to be decoded, or rows differ in
         length and batches, each padded to its own longest row, cannot be read whole.
     """
@@ -191,17 +188,17 @@ class _BlockReader:
         )
         widths = {column.name: column.values * _ITEMS * 8 if column.is_variable else column.width for column in manifest.columns}
         row_bytes = sum(widths[name] for name in self.decoder.names)
-        self.cut = _cut(row_bytes, len(table), request, pads=is_ragged and not self.by_example)
+        self.order = _order(row_bytes, len(table), request, pads=is_ragged and not self.by_example)
         self._ids = _IdMaker(table) if request.read_config.add_tfds_id else None
         self._specs = self.decoder.signature(pairs=self.by_example)
         if self._ids is not None:
             self._specs["tfds_id"] = tf.TensorSpec((None,), tf.string)
 
-    def read(self, rows: tf.Tensor) -> dict[str, Any]:
-        """The rows of those numbers, int64 of shape (n,), or of a call's number of rows from a scalar on: a nested dict
-        of tensors with a leading row axis, or flat columns, if they are to be taken one by one."""
+    def read(self, number: tf.Tensor, *seed: tf.Tensor) -> dict[str, Any]:
+        """The rows of a call, of its number and the seed of the epoch, if there is one: a nested dict of tensors with a
+        leading row axis, or flat columns, if they are to be taken one by one."""
         flat = tf.nest.flatten(self._specs)
-        values = tf.numpy_function(self._read, [rows], [spec.dtype for spec in flat], stateful=False)
+        values = tf.numpy_function(self._read, [number, *seed], [spec.dtype for spec in flat], stateful=False)
         for value, spec in zip(values, flat, strict=True):
             value.set_shape(spec.shape)
         columns: dict[str, Any] = tf.nest.pack_sequence_as(self._specs, values)
@@ -212,67 +209,17 @@ class _BlockReader:
         example = self.decoder.decode(columns)
         return example if self._ids is None else {**example, "tfds_id": columns["tfds_id"]}
 
-    def _read(self, rows: Array) -> list[Array]:
-        run = slice(int(rows), int(rows) + self.cut.call) if not rows.ndim else None
-        found = self._table.read(rows if run is None else run, self.decoder.names)
+    def _read(self, number: Array, *seed: Array) -> list[Array]:
+        rows = self.order.rows(int(number), *seed)
+        found = self._table.read(rows, self.decoder.names)
         columns = {name: self.decoder.serialize(name, found[name]) for name in self.decoder.names}
         if not self.by_example:
             columns = {name: value.to_padded() if isinstance(value, Ragged) else value for name, value in columns.items()}
         if self._ids is not None:
-            columns["tfds_id"] = self._ids.make(rows if run is None else np.arange(len(self._table))[run])
+            columns["tfds_id"] = self._ids.make(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
         pairs = {name: (v.values, v.row_splits) if isinstance(v, Ragged) else v for name, v in columns.items()}
         values: list[Array] = tf.nest.flatten(pairs)
         return values
-
-
-class _Order:
-    """Which rows each call reads, in which order.
-
-    A shuffle is a pseudo-random permutation computed number by number
-    (`tf.random.experimental.index_shuffle`), of the blocks or of the rows of the whole split: no
-    buffer, whatever the size of the split; its seed is drawn anew at each epoch. The rows that are
-    left when a split is cut into blocks come last; where they are cut out is drawn too.
-    """
-
-    def __init__(self, rows: int, cut: _Cut, request: Request) -> None:
-        self._rows, self._cut, self._count = rows, cut, -(-rows // cut.call)
-        self._config, self._shuffle = request.read_config, request.shuffle
-        self._by_row = shuffles_rows(request)
-
-    def calls(self) -> tf.data.Dataset:
-        """A dataset of what `rows` takes. Short: an operation in a graph costs every iterator, a nested dataset
-        milliseconds."""
-        if not self._shuffle:
-            return tf.data.Dataset.range(0, self._rows, self._cut.call)
-        again, seed = self._config.shuffle_reshuffle_each_iteration is not False, self._config.shuffle_seed
-        if seed is None and not again:  # without a seed, Dataset.random is another one at each iteration all the same
-            with tf.init_scope():
-                seed = int(tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32))
-        drawn = tf.data.Dataset.random(seed, rerandomize_each_iteration=again).batch(2, drop_remainder=True).take(1)
-        seeds = drawn.flat_map(lambda seed: tf.data.Dataset.from_tensors(seed).repeat())
-        return tf.data.Dataset.zip((tf.data.Dataset.range(self._count), seeds))
-
-    def rows(self, number: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """The rows of a call: int64 of shape (rows of the call,), or scalar, the first of a run."""
-        if seed is None:
-            return number
-        return self._shuffled_rows(number, seed) if self._by_row else self._shuffled_blocks(number, seed)
-
-    def _shuffled_rows(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        places = tf.range(number * self._cut.call, tf.minimum((number + 1) * self._cut.call, self._rows))
-        return tf.random.experimental.index_shuffle(places, seed, self._rows - 1)
-
-    def _shuffled_blocks(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        block, (blocks, left) = self._cut.block, divmod(self._rows, self._cut.block)
-        cut = tf.random.stateless_uniform([], seed, 0, blocks + 1, tf.int64)  # the block before which `left` rows are cut out
-        per_call = self._cut.call // block
-        first, last = number * per_call, tf.minimum((number + 1) * per_call, tf.constant(blocks, tf.int64))
-        numbers = tf.minimum(tf.range(first, tf.maximum(last, first + 1)), blocks - 1)  # index_shuffle takes no empty range
-        drawn = tf.random.experimental.index_shuffle(numbers, seed, blocks - 1)[: last - first]
-        starts = drawn * block + tf.where(drawn >= cut, tf.constant(left, tf.int64), 0)
-        rows = tf.reshape(starts[:, None] + tf.range(block, dtype=tf.int64), [-1])
-        rest = cut * block + tf.range(tf.where(last < (number + 1) * per_call, tf.constant(left, tf.int64), 0))
-        return tf.concat([rows, rest], 0)
 
 
 class _IdMaker:

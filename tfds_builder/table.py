@@ -30,8 +30,10 @@ from tfds_builder.variable import Segment as Segment
 Array = npt.NDArray[Any]
 _GATHER_BYTES = 1024 * 1024
 """Rows taken one by one go through a buffer of this size, which stays in the cache."""
-_LONG_RUN = 8
-"""Row numbers are taken for runs of neighbours if they are so long on average."""
+_SHORT_RUN = 4
+"""Row numbers are put in order first if that makes runs of neighbours of them so long on average."""
+_RUN_BYTES = 16 * 1024
+"""A run of so many bytes on average is worth a call of its own."""
 _SMALL_ROW = 1024
 _LARGE_ROW = 16 * 1024
 """Below this many bytes a row is one item to NumPy; from this many on, one taken by itself is worth a call of its own."""
@@ -178,10 +180,16 @@ class Table:
             return
         if not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows must be between 0 and {len(self) - 1} (got {rows.min()} to {rows.max()})")
-        starts = np.flatnonzero(np.diff(rows, prepend=rows[0]) != 1)  # of runs of neighbours; the first row begins one too
-        if len(starts) * _LONG_RUN <= len(rows) or len(starts) == 1:
-            for done, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
-                yield from self._run_pieces(int(rows[done]), int(rows[done]) + end - done, done)
+        if rows[-1] - rows[0] == len(rows) - 1 and len(runs_of(rows)) == 2:
+            yield from self._run_pieces(int(rows[0]), int(rows[0]) + len(rows), 0)
+            return
+        order = np.argsort(rows)
+        ordered = rows[order]
+        if (len(runs_of(ordered)) - 1) * _SHORT_RUN <= len(rows):
+            ends = np.searchsorted(ordered, self._ends)
+            for number in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
+                segment, part = self._segments[number], slice(int(ends[number - 1]) if number else 0, int(ends[number]))
+                yield order[part], segment, ordered[part] - int(self._ends[number]) + segment.stop
             return
         numbers = np.searchsorted(self._ends, rows, side="right")
         for number in np.unique(numbers):
@@ -239,6 +247,8 @@ class Table:
         if run is not None:
             target[to_target(places)] = run
             return
+        if self._copy_runs(target, piece, number, column):
+            return
         starts, data = self._starts(segment.shard, number, column, rows)
         if data is None:  # cannot be mapped: a read a row
             for place, start in zip(places, starts.tolist(), strict=True):
@@ -252,6 +262,26 @@ class Table:
             for first in range(0, len(starts), step):
                 target[to_target(places[first : first + step])] = windows[starts[first : first + step]]
 
+    def _copy_runs(self, out: Array, piece: Piece, number: int, column: Column) -> bool:
+        """Copies rows run by run, if they are runs of neighbours that are worth it; whether it did."""
+        places, segment, rows = piece
+        shard = segment.shard
+        if shard.index is not None or not isinstance(rows, np.ndarray):
+            return False
+        runs = runs_of(rows)
+        count = len(runs) - 1
+        if count * _SHORT_RUN > len(rows) or count * _RUN_BYTES > len(rows) * column.width:
+            return False
+        offset, stride = self._geometries[shard.geometry].offsets[number], self._geometries[shard.geometry].strides[number]
+        first, last = rows[runs[:-1]], rows[runs[1:] - 1]
+        data = self._files.map(shard.data, (first * stride + offset, last * stride + offset + column.width))
+        if data is None:
+            return False
+        lying = _as_rows(data[offset:], shard.rows, column.width, stride)
+        for begin, end, row in zip(runs[:-1].tolist(), runs[1:].tolist(), first.tolist(), strict=True):
+            out[places[begin:end]] = lying[row : row + end - begin]
+        return True
+
     def _starts(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> tuple[Array, Array | None]:
         """Where in the file the asked rows of a fixed-size column begin, and the file, if it can be mapped."""
         geometry = self._geometries[shard.geometry]
@@ -263,6 +293,16 @@ class Table:
         if isinstance(rows, slice) and len(starts):
             self._files.view(shard.data, int(starts[0]), int(starts[-1]) + column.width)  # bring it in
         return starts, self._files.map(shard.data)
+
+
+def runs_of(rows: Array) -> Array:
+    """Where runs of neighbours begin among row numbers, and where the last one ends.
+
+    >>> runs_of(np.array([3, 4, 5, 9, 7, 8])).tolist()
+    [0, 3, 4, 6]
+    """
+    breaks = np.flatnonzero(rows[1:] != rows[:-1] + 1) + 1
+    return np.concatenate([[0], breaks, [len(rows)]])
 
 
 def _as_rows(data: Array, count: int, width: int, stride: int) -> Array:

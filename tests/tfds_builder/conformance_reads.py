@@ -101,9 +101,7 @@ DECODERS = [
 _ORDER = frozenset({"order"})
 _ERROR = frozenset({"error"})
 _LOADER = "the order of the DataLoader, whatever the shards: nothing is interleaved"
-_SHUFFLE = (
-    "stock shuffles the files, torch2tfds the whole split by blocks, or by rows: `tfds_builder.ReadConfig(shuffle_unit='row')`"
-)
+_SHUFFLE = "stock shuffles the files, torch2tfds the whole split"
 _NO_INTERLEAVE = "no meaning: files are read by their rows, not interleaved, so what TensorFlow would refuse is not looked at"
 
 CASES = [

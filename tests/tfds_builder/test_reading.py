@@ -358,6 +358,55 @@ def test_checkpoint_of_a_shuffle(taken, config, large, tmp_path):
     assert sorted(found[-9001:]) == sorted(expected[-9001:]) == list(range(9001))
 
 
+@pytest.fixture(scope="module")
+def sorted_classes(tmp_path_factory):
+    """Makes a dataset of classes one after the other, and returns its version directory."""
+    exporters = pytest.importorskip("exporters")
+    torch = pytest.importorskip("torch")
+    directory = tmp_path_factory.mktemp("sorted")
+
+    def export(rows, classes, width, shard_bytes):
+        labels = torch.arange(rows) * classes // rows
+        data = torch.utils.data.TensorDataset(torch.zeros(rows, width, dtype=torch.uint8), labels)
+        name = f"of_{rows}_{classes}_{width}_{shard_bytes}"
+        loader = torch.utils.data.DataLoader(data, 100)
+        result = exporters.export(
+            {"train": loader}, directory, name=name, shard_bytes=shard_bytes, progress=False, on_hazard="ignore"
+        )
+        return result.path
+
+    return export
+
+
+def classes_in_batches(ds, size=128):
+    """How many classes there are in a batch, on average, of an epoch of single examples or of batches."""
+    name = next(name for name, spec in ds.element_spec.items() if spec.dtype == "int64")
+    ds = ds if ds.element_spec[name].shape.rank else ds.batch(1000)
+    labels = np.concatenate([batch[name] for batch in ds.as_numpy_iterator()])
+    return np.mean([len(set(labels[start : start + size].tolist())) for start in range(0, len(labels) - size + 1, size)])
+
+
+@pytest.mark.parametrize("shard_bytes", [256 << 20, 4 << 20, 1 << 20], ids=["256 MiB", "4 MiB", "1 MiB"])
+@pytest.mark.parametrize(
+    ("rows", "classes", "width"),
+    [(10_000, 10, 3072), (10_000, 100, 3072), (10_000, 10, 40), (600, 10, 50_000)],
+    ids=["images", "classes", "small", "large"],
+)
+def test_sorted_classes_are_mixed(rows, classes, width, shard_bytes, sorted_classes):
+    """Of classes that were written one after the other, a batch of a shuffled read has as many as chance gives it (most, if there
+    are more than places that are read together), and as many as stock TFDS's shuffled files with a buffer of 1,000 examples on
+    top, whatever the shards and the rows are; single examples too."""
+    path = sorted_classes(rows, classes, width, shard_bytes)
+    ours, stock = tfds_builder.builder_from_directory(path), tfds.builder_from_directory(path)
+    config = tfds.ReadConfig(shuffle_seed=1, try_autocache=False)
+    read = {"split": "train", "shuffle_files": True, "read_config": config}
+    expected = classes * (1 - (1 - 1 / classes) ** 128)
+    beside = classes_in_batches(stock.as_dataset(**read).shuffle(1000, seed=1))
+    for batch_size in (None, 100, 128):
+        found = classes_in_batches(ours.as_dataset(batch_size=batch_size, **read))
+        assert found >= max(expected * (0.99 if classes < 64 else 0.75), beside - 0.1)
+
+
 # --- what is left behind ---------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """`tfds_builder.table`: rows out of bytes, compared with NumPy."""
 
 import concurrent.futures
+import errno
 import os
 import pathlib
 import pickle
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from tfds_builder import manifest as manifest_lib
+from tfds_builder import mapping
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError
 from tfds_builder.table import Segment, Table
 
@@ -46,6 +48,24 @@ def test_slices(name, table_of):
         assert len(table) == len(next(iter(columns.values())))
         for rows in SLICES:
             assert_rows(table.read(rows), columns, rows)
+
+
+@pytest.mark.parametrize("run", [1, 3, 16, 64])
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("start", [0, 7])
+def test_runs_of_neighbours_in_any_order(run, mapped, start, tmp_path, monkeypatch):
+    """Rows that are runs of neighbours, of narrow and of wide columns, in any order, across shards, some of them twice, are the
+    rows NumPy gives, whether files can be mapped or not."""
+    if not mapped:
+        monkeypatch.setattr(mapping, "_Mapping", lambda *_: (_ for _ in ()).throw(OSError(errno.ENODEV, "no")))
+    random = np.random.default_rng(run)
+    columns = {"wide": random.integers(0, 255, (1500, 3000), np.uint8), "narrow": np.arange(1500), "none": np.zeros((1500, 0))}
+    directory = kit.write_table(tmp_path, "runs", {"train": columns}, rows_per_shard=400)
+    starts = start + run * random.permutation((1500 - start) // run)[: max(1, 600 // run)]
+    rows = (starts[:, None] + np.arange(run)).ravel()
+    table = Table.of_split(directory, "train")
+    for asked in (rows, random.permutation(rows), random.permutation(np.concatenate([rows, rows[:run], rows[:1]]))):
+        assert_rows(table.read(asked), columns, asked)
 
 
 @every_plain
