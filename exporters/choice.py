@@ -17,7 +17,7 @@ from exporters.layout import Layout
 from exporters.rows import Rows
 from exporters.values import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from tfds_builder import metadata
-from tfds_builder.manifest import DTYPE_BYTES, RAW, Column
+from tfds_builder.manifest import DTYPE_BYTES, RAW, VARINT, Column
 
 _F = tfds.features
 
@@ -157,6 +157,8 @@ def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Ba
     if type(feature) is _F.Tensor and feature.np_dtype == np.object_ and "" in sources:
         known = {name: source_dtype(given[name])}
     columns = []
+    if metadata.is_optional(feature):
+        columns = [Column(name=metadata.presence_name(name), dtype="bool", shape=(), encoding=VARINT, width=1)]
     for key, spec in sorted(specs.items()):
         source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")
         facts = {"source_dtype": source, "source_layout": layout.source if layout is not None else ""}

@@ -22,8 +22,8 @@ from exporters.batches import Batch
 from exporters.boxes import PixelBoxes
 from exporters.errors import SchemaError
 from exporters.layout import Layout
-from exporters.rows import EMPTY, Rows, iterate_rows, stack
-from exporters.values import check_labels, column_of, source_dtype, to_stored_rows
+from exporters.rows import EMPTY, Rows, iterate_rows
+from exporters.values import check_labels, column_of, describe_missing, source_dtype, to_stored_rows
 from tfds_builder import metadata
 from tfds_builder.manifest import RAW, STRINGS, VARINT, Column
 from tfds_builder.ragged import Ragged
@@ -142,6 +142,8 @@ class Field:
         return encoded.values
 
     def _check(self, array: Array | Rows | Encoded, where: str) -> None:
+        if isinstance(array, Rows) and (row := array.first_missing) is not None:
+            raise SchemaError(f"{where}, feature {self.name!r}, row {row}: {describe_missing(self.name, self.feature)}")
         if array.dtype != self.dtype and not (isinstance(array, Rows) and array.is_unknown):
             raise SchemaError(
                 f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
@@ -211,7 +213,7 @@ class RaggedField:
 
     def encode(self, batch: Batch, where: str) -> Columns:
         """The values, and the shapes if more than one size is unknown; see `AnyField`."""
-        column = self._without_lists(batch.columns[self.source], where)
+        column = batch.columns[self.source]
         self._check(column, where)
         *shapes, main = self.columns
         values, rows = self._join(column)
@@ -228,17 +230,7 @@ class RaggedField:
         return stored
 
     def given_rows(self, batch: Batch, where: str) -> list[Any]:
-        return list(to_stored_rows(self._without_lists(batch.columns[self.source], where), self.layout))
-
-    def _without_lists(self, column: Array | Rows, where: str) -> Array | Rows:
-        """A column of numbers whose rows came as lists of arrays, which a first batch of empty lists did not show."""
-        if not isinstance(column, Rows) or column.dtype != object or self.dtype == object:
-            return column
-        try:
-            rows = [np.asarray(row.item()) if row is not None and not row.ndim else row for row in column.arrays]
-        except ValueError as error:
-            raise SchemaError(f"{where}, feature {self.name!r}: the arrays of a row have different shapes: {error}") from error
-        return stack([row if row is None or row.size else EMPTY for row in rows], self.name, where)
+        return list(to_stored_rows(batch.columns[self.source], self.layout))
 
     def _join(self, column: Array | Rows) -> tuple[Array, Sequence[Array]]:
         """All values end to end, and the rows, both in the stored layout."""
@@ -253,12 +245,9 @@ class RaggedField:
         return values, rows
 
     def _check(self, column: Array | Rows, where: str) -> None:
-        rows = [row for row in iterate_rows(column) if row is not None]
-        if len(rows) < len(column):
-            raise SchemaError(
-                f"{where}, feature {self.name!r}: a row is None, and TFDS has no value that stands for None where sizes are "
-                "unknown; give an empty row"
-            )
+        if isinstance(column, Rows) and (row := column.first_missing) is not None:
+            raise SchemaError(f"{where}, feature {self.name!r}, row {row}: {describe_missing(self.name, self.feature)}")
+        rows = list(iterate_rows(column))
         known = [row for row in rows if row is not EMPTY]
         if known and column.dtype != self.dtype:
             raise SchemaError(
@@ -303,11 +292,16 @@ class TreeField:
     def encode(self, batch: Batch, where: str) -> Columns:
         """What the feature's own encoder makes of each row; see `AnyField`."""
         specs = metadata.serialized_specs(self.name, self.feature)
-        found: dict[str, list[Any]] = {column.name: [] for column in self.columns}
-        for number, example in enumerate(self.given_rows(batch, where)):
+        found: dict[str, list[Any]] = {name: [] for name in specs}
+        given = self.given_rows(batch, where)
+        for number, example in enumerate(given):
             for key, value in encoding.serialize(self.name, self.feature, example, where, number).items():
                 found[key].append(value)
-        return {column.name: _gather(column, specs[column.name], found[column.name], where) for column in self.columns}
+        there: Columns = {}
+        if metadata.is_optional(self.feature):
+            there = {metadata.presence_name(self.name): np.array([value is not None for value in given], bool)}
+        columns = [column for column in self.columns if column.name not in there]
+        return there | {column.name: _gather(column, specs[column.name], found[column.name], where) for column in columns}
 
     def given_rows(self, batch: Batch, where: str) -> list[Any]:
         rows = {

@@ -58,8 +58,8 @@ def _check_field(field: AnyField, batch: Batch, where: str) -> Iterator[str]:
         return  # a worker has encoded it, as this process has encoded its first batch
     part = _first_rows(field, batch)
     stored = field.encode(part, where)
-    value = Value(field.name, field.feature)
     columns = {column.name: column for column in field.columns}
+    value = Value.of(field.name, field.feature, columns.keys() - {field.name})
     items = {value.name} if value.is_item else set()
     rows = [values_of(_as_read(stored[name], columns[name]), name in items) for name in value.specs]
     given = field.given_rows(part, where)
@@ -135,7 +135,9 @@ def _needs_opencv(feature: Any) -> bool:
 
 def is_same(feature: Any, given: Any, back: Any) -> bool:
     """Whether a decoded value is the one that was given, as far as its feature promises to give it back."""
-    if given is None or _is_changed_by_design(feature, given):
+    if given is None:
+        return back is None or not metadata.is_optional(feature)
+    if _is_changed_by_design(feature, given):
         return True
     if isinstance(feature, _F.FeaturesDict):
         return all(is_same(feature[key], given[key], back[key]) for key in feature) if isinstance(given, Mapping) else True

@@ -77,6 +77,11 @@ class Rows:
         return all(array is None or array is EMPTY for array in self.arrays)
 
     @property
+    def first_missing(self) -> int | None:
+        """The first row that is None; None if there is none."""
+        return next((number for number, array in enumerate(self.arrays) if array is None), None)
+
+    @property
     def ndim(self) -> int:
         """Axes, the batch axis included."""
         return len(self.shape)

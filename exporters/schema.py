@@ -7,6 +7,7 @@ each of its leaves, how to turn a batch of it into the column that is stored.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from exporters import layout as layout_lib
 from exporters.arrays import Array, Columns
 from exporters.batches import Batch, Parts, check_first, position_names, to_batch
 from exporters.choice import make_field
+from exporters.declared import as_declared
 from exporters.errors import ArgumentError, LayoutError, SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
 from exporters.names import Options, name_columns, pick_supervised_keys
@@ -27,7 +29,8 @@ from exporters.plan import Plan
 from exporters.round_trip import check_round_trip
 from exporters.rows import Lists, Rows
 from exporters.unpad import find_padded, unpad_batch, with_masks
-from exporters.values import check_class_names, merge_shapes, source_dtype, stored_shape
+from exporters.values import check_class_names, describe_missing, merge_shapes, source_dtype, stored_shape
+from exporters.wording import Code, argument
 from tfds_builder import metadata
 from tfds_builder.manifest import Column
 
@@ -88,16 +91,23 @@ class Schema:
                 + _declare_sequence(expected - got, extra, self.names)
             )
         check_widths(self.fields, batch, self.names, self.unpad, where)
-        batch = unpad_batch(batch, self.unpad, self.names, where)
         stored: Columns = {}
+        batch = self._prepare(batch, where)
         for field in self.fields:
             stored |= field.encode(batch, where)
         return stored
 
     def check_round_trip(self, batch: Batch, split: str) -> list[str]:
         """Decodes again what the encoders make of a batch; see `round_trip.check_round_trip`."""
-        where = f"split {split!r}, batch {batch.number}"
-        return check_round_trip(self.fields, unpad_batch(batch, self.unpad, self.names, where), split)
+        return check_round_trip(self.fields, self._prepare(batch, f"split {split!r}, batch {batch.number}"), split)
+
+    def _prepare(self, batch: Batch, where: str) -> Batch:
+        """A batch without padding, and with arrays where Python's own values are of a declared array."""
+        return as_declared(unpad_batch(batch, self.unpad, self.names, where), self._declared, where)
+
+    @functools.cached_property
+    def _declared(self) -> dict[str, tuple[str, Any]]:
+        return {field.sources[0]: (field.name, field.feature) for field in self.fields if len(field.sources) == 1}
 
 
 def _declare_sequence(missing: Collection[str], extra: Collection[str], names: Mapping[str, str]) -> str:
@@ -133,16 +143,17 @@ def settle(raw: Any, split: str, lists: Lists, classes: Sequence[str] | None, op
             batch, positions = to_batch(raw, split, 0, lists), position_names(raw, lists)
         return infer(batch, positions, classes, options), lists
     except (SchemaError, LayoutError) as error:
-        raise type(error)(f"split {split!r}, first batch: {error}") from error
+        place = "" if str(error).startswith("batch 0") else "first batch: "
+        raise type(error)(f"split {split!r}, {place}{error}") from error
 
 
 def _declared_sequences(names: Mapping[str, str], options: Options) -> Iterator[str]:
-    """Structural names of what `features=` says is a Sequence, where the batch looks like a structure known by position."""
+    """Structural names of what `features=` says is one feature, where the batch looks like a structure known by position."""
     overrides = flatten_overrides(options.features)
     for source, name in names.items():
         parts = name.split("/")
         for end in range(1, len(parts)):
-            if isinstance(overrides.get("/".join(parts[:end])), tfds.features.Sequence) and all(map(str.isdigit, parts[end:])):
+            if "/".join(parts[:end]) in overrides and all(map(str.isdigit, parts[end:])):
                 yield source[: -len("/".join(["", *parts[end:]]))]
 
 
@@ -169,6 +180,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
                 f"{option}= names {unknown[0]!r}, which is no feature of the data; features: {sorted(names.values())}"
             )
     unpad = find_padded(names, options.unpad or {})
+    batch = as_declared(batch, _declared(groups, overrides), "batch 0")
     declared = [source for source in unpad.values() if names[source] in overrides]
     fixed = [source for source in declared if None not in overrides[names[source]].shape]
     unpad = with_masks(unpad, batch.columns, fixed)
@@ -186,9 +198,15 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
             feature = _class_label(name, classes or ()) if name == label else _infer_feature(name, array, shape)
         fields.append(_adopt(make_field(name, feature, sources, batch, decided), batch, options.source_dtypes))
     _check_label_files(fields)
+    _check_columns(fields)
     features = tfds.features.FeaturesDict(metadata.nest({field.name: field.feature for field in fields}))
     decisions = tuple(_describe(field, batch, names) for field in fields)
     return Schema(features, tuple(fields), pick_supervised_keys(names, positions, options), decisions, names, unpad)
+
+
+def _declared(groups: Mapping[str, Mapping[str, str]], overrides: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Flat name and given feature of what is made of one column, by its structural name."""
+    return {sources[""]: (name, overrides[name]) for name, sources in groups.items() if name in overrides and "" in sources}
 
 
 def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -286,17 +304,33 @@ def _check_label_files(fields: Sequence[AnyField]) -> None:
                 )
 
 
+def _check_columns(fields: Sequence[AnyField]) -> None:
+    """Raises SchemaError where what is stored of two features would have one name."""
+    owners: dict[str, str] = {}
+    for field in fields:
+        for column in field.columns:
+            if column.name in owners:
+                raise SchemaError(
+                    f"features {owners[column.name]!r} and {field.name!r} would both be stored as {column.name!r}; rename one: "
+                    + argument("names", {field.name: "..."})
+                )
+            owners[column.name] = field.name
+
+
 def _infer_feature(name: str, column: Array | Rows, shape: tuple[int | None, ...]) -> Any:
     """The feature of a column without an override (the dtype table of docs/format.md).
 
     Raises:
       SchemaError: TFDS has none.
     """
-    if isinstance(column, Rows) and any(row is None for row in column.arrays):
-        raise SchemaError(
-            f"feature {name!r}: some rows are None; say what they are where they are there: "
-            f'features={{"{name}": tfds.features.Scalar(dtype=..., optional=True)}}'
-        )
+    if isinstance(column, Rows) and (row := column.first_missing) is not None:
+        there = Rows(tuple(item for item in column.arrays if item is not None), column.dtype)
+        if not len(there):
+            line = argument("features", {name: Code("tfds.features.Scalar(dtype=..., optional=True)")})
+            raise SchemaError(
+                f"feature {name!r}: all rows of the first batch are None; say what they are where they are there: {line}"
+            )
+        raise SchemaError(f"feature {name!r}, row {row}: {describe_missing(name, _infer_feature(name, there, shape))}")
     if isinstance(column, Rows) and column.is_unknown:
         raise SchemaError(
             f"feature {name!r}: the first batch has nothing but empty lists there; say what they hold: "

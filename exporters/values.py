@@ -14,6 +14,7 @@ from exporters.arrays import Array
 from exporters.errors import SchemaError
 from exporters.layout import Layout
 from exporters.rows import Rows, iterate_rows
+from exporters.wording import Code, argument
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
 
 _F = tfds.features
@@ -95,6 +96,18 @@ def to_stored_rows(column: Array | Rows, layout: Layout | None) -> Iterator[Any]
     return iter(layout_lib.to_stored(column, layout))
 
 
+def describe_missing(name: str, feature: Any) -> str:
+    """Why a row must not be None, and the line that allows it, if TFDS has a value that stands for None there."""
+    text = "is None, and the feature is not optional; give every example a value"
+    shape, dtype = tuple(feature.shape), np.dtype(feature.np_dtype)
+    is_exact = dtype == np.float32 or (dtype.kind in "iubO" and dtype != np.uint64)
+    if None in shape or not is_exact or not isinstance(feature, _F.Tensor) or isinstance(feature, _F.ClassLabel):
+        return f"{text}, or an empty row, or zeros beside a mask"
+    kind = "object_" if dtype.kind == "O" else dtype.name if dtype.kind != "b" else "bool_"
+    declared = "Text(optional=True)" if isinstance(feature, _F.Text) else f"Tensor(shape={shape}, dtype=np.{kind}, optional=True)"
+    return f"{text}, or say that it may be None: {argument('features', {name: Code(f'tfds.features.{declared}')})}"
+
+
 def check_class_names(name: str, classes: Sequence[str]) -> None:
     """Raises SchemaError where TFDS cannot store class names: it keeps one a line, stripped, and they must be unique."""
     for number, text in enumerate(classes):
@@ -154,7 +167,7 @@ def check_exact(feature: Any, value: Any, name: str, where: str, number: int) ->
                 raise SchemaError(f"{place}: give the ClassLabel names= or num_classes=")
             check_labels(given.reshape(-1), leaf, name, where, [number] * given.size)
         elif given.dtype != wanted and not _holds(wanted, given):
-            odd = next((item for item in given.ravel().tolist() if not _holds(wanted, np.array(item))), given.dtype.name)
+            odd = next((item for item in given.ravel().tolist() if not _is_kept(wanted, item)), given.dtype.name)
             raise SchemaError(
                 f"{place}: {leaf!r} would not hold {odd!r} exactly; convert it in the dataset, or declare a feature that does"
             )
@@ -201,6 +214,15 @@ def _leaves(feature: Any, value: Any) -> Iterator[tuple[Any, Any]]:
         is_other = isinstance(feature, _F.ClassLabel | _F.Audio) and (isinstance(value, str | bytes) or hasattr(value, "read"))
         if not is_other:  # names of classes, files of sound
             yield feature, value
+
+
+def _is_kept(dtype: np.dtype[Any], item: Any) -> bool:
+    """Whether a single value is equal to itself in another dtype, be it of another kind."""
+    with np.errstate(all="ignore"):
+        try:
+            return bool(np.asarray(item).astype(dtype) == item) or item != item
+        except (ValueError, TypeError, OverflowError):
+            return False
 
 
 def _holds(dtype: np.dtype[Any], given: Array) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -46,21 +46,34 @@ class Value:
       name: flat feature name.
       feature: TFDS feature.
       decoder: `tfds.decode.Decoder`, or None for the feature's own decoding.
+      presence: name of the column that says whether there is a value; "" if there always is.
     """
 
     name: str
     feature: Any
     decoder: Any = None
+    presence: str = ""
+
+    @classmethod
+    def of(cls, name: str, feature: Any, columns: Collection[str], decoder: Any = None) -> Value:
+        """How a feature's value comes from a dataset's columns, of which `columns` are those that no feature is called like:
+        a class may forget, in its JSON, that it was optional."""
+        presence = metadata.presence_name(name)
+        return cls(name, feature, decoder, presence if presence in columns else "")
 
     @functools.cached_property
     def is_direct(self) -> bool:
         """Whether what is stored is the value."""
+        return self._is_stored_as_it_is and not self.presence
+
+    @functools.cached_property
+    def _is_stored_as_it_is(self) -> bool:
         return self.decoder is None and metadata.is_direct(self.feature)
 
     @functools.cached_property
     def is_list(self) -> bool:
         """Whether TFDS gives the stored array as a list of its rows: a sequence."""
-        return self.is_direct and type(self.feature) is tfds.features.Sequence
+        return self._is_stored_as_it_is and type(self.feature) is tfds.features.Sequence
 
     @functools.cached_property
     def is_item(self) -> bool:
@@ -71,15 +84,20 @@ class Value:
     @functools.cached_property
     def specs(self) -> dict[str, Any]:
         """The `tfds.features.TensorInfo` of each stored column of the feature, by its name."""
-        return (
-            {self.name: self.feature.get_tensor_info()} if self.is_direct else metadata.serialized_specs(self.name, self.feature)
-        )
+        there = {self.presence: tfds.features.TensorInfo(shape=(), dtype=np.bool_)} if self.presence else {}
+        return {**there, **self._value_specs}
+
+    @functools.cached_property
+    def _value_specs(self) -> dict[str, Any]:
+        if self._is_stored_as_it_is:
+            return {self.name: self.feature.get_tensor_info()}
+        return metadata.serialized_specs(self.name, self.feature)
 
     @functools.cached_property
     def _is_shape_and_values(self) -> bool:
         """Whether what is stored is the shape and the values: TFDS's own decoding in NumPy fails where there are none."""
         is_tensor = type(self.feature) is tfds.features.Tensor and self.feature._encoding == tfds.features.Encoding.BYTES
-        return self.decoder is None and is_tensor and len(self.specs) == 2
+        return self.decoder is None and is_tensor and len(self._value_specs) == 2
 
     @functools.cached_property
     def _decoders(self) -> Any:
@@ -87,14 +105,19 @@ class Value:
         return self.decoder if self.decoder is not None else _missing_decoders(self.feature)
 
     def decode(self, stored: Sequence[Any]) -> Any:
-        """The value, of one stored value of each of its columns as `RowReader` gives it."""
-        if self.is_direct:
+        """The value, of one stored value of each of its columns as `RowReader` gives it; None of an optional feature that has
+        none."""
+        if self.presence:
+            if not stored[0]:
+                return None
+            stored = stored[1:]
+        if self._is_stored_as_it_is:
             return list(stored[0]) if self.is_list else stored[0]
         if self._is_shape_and_values:
             return stored[1].reshape(stored[0])
         columns = {
             name: value.tobytes() if _is_bytes(spec) and isinstance(value, np.ndarray) and value.dtype != object else value
-            for (name, spec), value in zip(self.specs.items(), stored, strict=True)
+            for (name, spec), value in zip(self._value_specs.items(), stored, strict=True)
         }
         parts = {
             key[len(self.name) + 1 :]: _assemble(key, info, columns)
@@ -207,7 +230,9 @@ class ExportedDataSource(Sequence[Any]):
 
     def _prepare(self) -> None:
         decoders = metadata.flatten_decoders(self.features, self.decoders)
-        self._values = [Value(name, feature, decoders.get(name)) for name, feature in metadata.flatten_features(self.features)]
+        leaves = dict(metadata.flatten_features(self.features))
+        columns = {column.name for column in self._table.columns()} - leaves.keys()
+        self._values = [Value.of(name, feature, columns, decoders.get(name)) for name, feature in leaves.items()]
         self._names = [name for value in self._values for name in value.specs]
         self._items = {value.name for value in self._values if value.is_item}
         self._is_nested = any("/" in value.name for value in self._values)

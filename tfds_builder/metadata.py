@@ -66,6 +66,19 @@ def is_direct(feature: Any) -> bool:
     return type(feature) in _DIRECT and not zlib and None not in feature.shape[1:]
 
 
+def is_optional(feature: Any) -> bool:
+    """Whether a row of a feature may be None."""
+    return isinstance(feature, tfds.features.Tensor) and bool(getattr(feature, "_optional", False))
+
+
+def presence_name(name: str) -> str:
+    """The column (bool) that says whether an optional feature of that name has a value in a row.
+
+    TFDS leaves what is None out of an Example, and gives a default value for it; that value may have been given too.
+    """
+    return f"{name}.is_present"
+
+
 def box_paths(feature: Any, path: str = "") -> Iterator[str]:
     """Where in a feature boxes are in TFDS's own format: (ymin, xmin, ymax, xmax), between 0 and 1."""
     if isinstance(feature, tfds.features.BBoxFeature):

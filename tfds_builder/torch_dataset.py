@@ -76,7 +76,7 @@ def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_s
         keys = None
     leaves = dict(metadata.flatten_features(builder.info.features))
     columns = {column.name: column for column in manifest.columns}
-    ways = tuple(_Way.of(Value(name, feature), columns) for name, feature in leaves.items())
+    ways = tuple(_Way.of(Value.of(name, feature, columns.keys() - leaves.keys()), columns) for name, feature in leaves.items())
     return _make(Table(builder.data_path, manifest, segments), ways, tuple(keys) if keys else None)
 
 
