@@ -17,6 +17,7 @@ import numpy as np
 from exporters.arrays import Array, Encoded, are_scalars, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
 from exporters.rows import DEPTH, EMPTY, Lists, Rows, RowValues, split_rows, stack, top_names
+from tfds_builder.install import how_to_install
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
@@ -350,5 +351,5 @@ def torch_module() -> Any:
         import torch
         import torch.utils.data
     except ImportError as error:
-        raise MissingDependencyError('exporting needs PyTorch: pip install "torch2tfds[torch]"') from error
+        raise MissingDependencyError(f"exporting needs PyTorch: {how_to_install('torch')}") from error
     return torch

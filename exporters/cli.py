@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
-import inspect
+import functools
+import io
 import json
-import math
 import os
 import pathlib
 import sys
@@ -24,20 +23,35 @@ from tfds_builder.errors import DatasetError
 app = typer.Typer(
     help="Drain a PyTorch DataLoader once, publish TFRecord or HDF5 shards, tfds.load them for ever after.",
     no_args_is_help=True,
+    epilog="Begin with: torch2tfds export --help, or torch2tfds demo, which shows the whole way.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+ShowProgress = Annotated[
+    bool | None,
+    typer.Option(
+        "--progress/--quiet",
+        help="A bar, or nothing but warnings; by default a bar in a terminal, and in a log a line every so often.",
+        show_default=False,
+        rich_help_panel="How it is done",
+    ),
+]
 VersionDir = Annotated[
     pathlib.Path,
     typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config."),
 ]
 
 
+_of_features = functools.partial(typer.Option, rich_help_panel="What a batch holds")
+_how = functools.partial(typer.Option, rich_help_panel="How it is done")
+_about = functools.partial(typer.Option, rich_help_panel="What a person should know")
+
+
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"torch2tfds {__version__}")
+        print(f"torch2tfds {__version__}")
         raise typer.Exit
 
 
@@ -49,7 +63,13 @@ def _main(
     context.with_resource(wording.command_line())
 
 
-@app.command()
+@app.command(
+    epilog="Examples, where my_project/data.py has a function make_loaders:\n\n"
+    "torch2tfds export my_project.data:make_loaders data --name images\n\n"
+    "torch2tfds export my_project.data:make_loaders data --name images --format hdf5\n\n"
+    "torch2tfds export my_project.data:make_loaders data --name images --classes a,b\n\n"
+    "Then, in Python: tfds_builder.register('data'); tfds.load('images')"
+)
 def export(
     factory: Annotated[
         str,
@@ -61,38 +81,57 @@ def export(
     data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.")],
     name: Annotated[str, typer.Option(help="Dataset name, lower_snake_case.")],
     version: Annotated[str, typer.Option(help="Version, x.y.z.")] = "1.0.0",
-    config: Annotated[str | None, typer.Option(help='One of several configurations, tfds.load("NAME/CONFIG").')] = None,
-    config_description: Annotated[str, typer.Option(help="What sets the config apart.")] = "",
-    release_notes: Annotated[
-        list[str] | None, typer.Option(metavar="VERSION=TEXT", help="What changed in a version; repeatable.")
-    ] = None,
     format: Annotated[str, typer.Option(help="tfrecord or hdf5.")] = "tfrecord",
-    layout: Annotated[list[str] | None, typer.Option(metavar="FEATURE=LAYOUT", help="Such as image=NCHW; repeatable.")] = None,
-    rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the version if it is published already.")] = False,
+    app_dir: Annotated[pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.")] = pathlib.Path(),
+    layout: Annotated[
+        list[str] | None,
+        _of_features(metavar="FEATURE=LAYOUT", help="How the loader gives it, such as image=NCHW; repeatable."),
+    ] = None,
+    rename: Annotated[list[str] | None, _of_features(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
+    classes: Annotated[
+        list[str] | None,
+        _of_features(
+            metavar="[FEATURE=]NAMES",
+            help="Class names: cat,dog, or a file with a name a line, or how many there are. FEATURE is label if left out; "
+            "repeatable.",
+        ),
+    ] = None,
+    supervised: Annotated[
+        str | None, _of_features(metavar="IN,TARGET", help="The features that as_supervised=True gives; those of a pair.")
+    ] = None,
+    features: Annotated[
+        pathlib.Path | None,
+        _of_features(metavar="FILE.json", help="Features that replace inferred ones: a features.json of TFDS."),
+    ] = None,
     unpad: Annotated[
         list[str] | None,
-        typer.Option(metavar="FEATURE=LENGTH", help="Store without padding, by lengths or a mask; repeatable."),
+        _of_features(metavar="FEATURE=LENGTH", help="Store without padding, by lengths or a mask; repeatable."),
     ] = None,
-    shard_mib: Annotated[float, typer.Option(help="Target size of a shard, MiB.")] = 256.0,
-    overwrite: Annotated[bool, typer.Option(help="Replace the version if it is published already.")] = False,
+    shard_mib: Annotated[float, _how(help="Target size of a shard, MiB.")] = 256.0,
     on_hazard: Annotated[
         list[str] | None,
-        typer.Option(
+        _how(
             metavar="[HAZARD=]ACTION",
             help="error, warn or ignore what loses, repeats or freezes data; or one hazard; repeatable.",
         ),
     ] = None,
-    description: Annotated[str, typer.Option(help="What the dataset is.")] = "",
-    homepage: Annotated[str, typer.Option(help="A URL.")] = "",
-    citation: Annotated[str, typer.Option(help="BibTeX.")] = "",
-    license: Annotated[str, typer.Option(help="Its licence.")] = "",
-    app_dir: Annotated[pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.")] = pathlib.Path(),
+    progress: ShowProgress = None,
     as_json: Json = False,
+    config: Annotated[str | None, _about(help='One of several configurations, tfds.load("NAME/CONFIG").')] = None,
+    config_description: Annotated[str, _about(help="What sets the config apart.")] = "",
+    release_notes: Annotated[list[str] | None, _about(metavar="VERSION=TEXT", help="What changed; repeatable.")] = None,
+    description: Annotated[str, _about(help="What the dataset is.")] = "",
+    homepage: Annotated[str, _about(help="A URL.")] = "",
+    citation: Annotated[str, _about(help="BibTeX.")] = "",
+    license: Annotated[str, _about(help="Its licence.")] = "",
 ) -> None:
     """Export what MODULE:FACTORY returns to DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION."""
+    from exporters import options
     from exporters.card import Card
     from exporters.config import Config
     from exporters.export import export as run
+    from exporters.factory import load_factory
 
     if config is None and config_description:
         raise ArgumentError("--config-description is of a config; name it with --config")
@@ -104,46 +143,50 @@ def export(
             name=name,
             version=version,
             config=None if config is None else Config(config, config_description),
-            release_notes=_pairs(release_notes, "--release-notes"),
+            release_notes=options.pairs(release_notes, "--release-notes"),
             format=format,
-            layouts=_pairs(layout, "--layout"),
-            names=_pairs(rename, "--rename") or None,
-            unpad=_pairs(unpad, "--unpad"),
-            shard_bytes=_to_bytes(shard_mib),
+            features=options.features(features, classes),
+            layouts=options.pairs(layout, "--layout"),
+            names=options.pairs(rename, "--rename") or None,
+            supervised_keys=options.keys(supervised),
+            unpad=options.pairs(unpad, "--unpad"),
+            shard_bytes=options.shard_bytes(shard_mib),
             overwrite=overwrite,
-            on_hazard=_pairs([text if "=" in text else f"default={text}" for text in on_hazard or ()], "--on-hazard"),
+            on_hazard=options.pairs([text if "=" in text else f"default={text}" for text in on_hazard or ()], "--on-hazard"),
             card=Card(description=description, homepage=homepage, citation=citation, license=license),
+            progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
+        print(json.dumps(dataclasses.asdict(result), indent=2))
         return
-    counts = ", ".join(f"{split} {count:,}" for split, count in result.examples.items())
-    typer.echo(f"published {result.path} ({counts} examples, {result.bytes:,} bytes)")
+    counts = ", ".join(f"{split} {wording.plural(count, 'example')}" for split, count in result.examples.items())
+    print(f"published {result.path} ({counts}, {result.bytes:,} bytes)")
 
 
 @app.command()
 def verify(
     path: VersionDir,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every value too.")] = False,
+    progress: ShowProgress = None,
     as_json: Json = False,
 ) -> None:
     """Check every file, size, SHA-256 and record CRC of a published version. Exits 1 if it is damaged."""
-    from tqdm import tqdm
-
+    from exporters.progress import Progress
     from tfds_builder.validators import printable
     from tfds_builder.verify import verify as run
 
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc="verify", disable=None) as bar:
-        report = run(path, bar.update, deep=deep)
+    with Progress(progress, None, "verify", unit="B") as bar:
+        report = run(path, bar.add, deep=deep)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
+        print(json.dumps(dataclasses.asdict(report), indent=2))
     else:
         for problem in report.problems:
-            typer.echo(printable(str(problem)))
+            print(printable(str(problem)))
         if report.not_decoded:
-            typer.echo(printable(f"not decoded, which takes TensorFlow: {', '.join(report.not_decoded)}"))
-        verdict = f"{len(report.problems)} problems" if report.problems else "whole"
-        typer.echo(f"{path}: {verdict} ({report.files:,} files, {report.bytes:,} bytes, {report.records:,} records)")
+            print(printable(f"not decoded, which takes TensorFlow: {', '.join(report.not_decoded)}"))
+        verdict = wording.plural(len(report.problems), "problem") if report.problems else "whole"
+        looked_at = [wording.plural(report.files, "file"), f"{report.bytes:,} bytes", wording.plural(report.examples, "example")]
+        print(f"{path}: {verdict} ({', '.join(looked_at)})")
     raise typer.Exit(1 if report.problems else 0)
 
 
@@ -164,16 +207,16 @@ def list_datasets(
         except DatasetError as error:
             rows.append({**dataclasses.asdict(entry), "problem": str(error)})
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print(json.dumps(rows, indent=2))
         return
     for row in rows:
         if "problem" in row:
-            typer.echo(printable(f"{_tfds_name(row)}  damaged: {row['problem']}"))
+            print(printable(f"{_tfds_name(row)}  damaged: {row['problem']}"))
             continue
         counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
-        typer.echo(f"{_tfds_name(row)}  {row['format']}  {row['bytes']:,} bytes  {counts}")
+        print(f"{_tfds_name(row)}  {row['format']}  {row['bytes']:,} bytes  {counts}")
     if not rows:
-        typer.echo(f"nothing is published under {data_dir}")
+        print(f"nothing is published under {data_dir}")
 
 
 @app.command()
@@ -192,16 +235,17 @@ def info(path: VersionDir, as_json: Json = False) -> None:
             "config_description": manifest.config_description,
             "release_notes": dict(manifest.release_notes),
         }
-        typer.echo(json.dumps({**_summary(manifest, os.fspath(path)), **extra}, indent=2))
+        print(json.dumps({**_summary(manifest, os.fspath(path)), **extra}, indent=2))
         return
-    typer.echo(f"{manifest.tfds_name}  {manifest.format}  {os.fspath(path)}")
+    print(f"{manifest.tfds_name}  {manifest.format}  {os.fspath(path)}")
     notes = (f"{version}: {text}" for version, text in manifest.release_notes.items())
     for text in filter(None, (manifest.config_description, *manifest.card.values(), *notes)):
-        typer.echo("\n".join(f"  {printable(line)}" for line in text.split("\n")))
+        print("\n".join(f"  {printable(line)}" for line in text.split("\n")))
     for decision in manifest.decisions:
-        typer.echo(f"  {printable(decision)}")
+        print(f"  {printable(decision)}")
     for split, content in manifest.splits.items():
-        typer.echo(f"  {split}: {content.examples:,} examples in {len(content.shards)} shards, {content.bytes:,} bytes")
+        examples, shards = wording.plural(content.examples, "example"), wording.plural(len(content.shards), "shard")
+        print(f"  {split}: {examples} in {shards}, {content.bytes:,} bytes")
 
 
 @app.command()
@@ -213,7 +257,7 @@ def generate(
     from tfds_builder.generate import generate as run
 
     try:
-        typer.echo(run(path, output))
+        print(run(path, output))
     except OSError as error:
         if isinstance(error, DatasetError):
             raise
@@ -242,7 +286,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
         def show_in_a_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, HazardWarning):
-                typer.echo(f"torch2tfds: warning: {message}", err=True)
+                print(f"torch2tfds: warning: {message}", file=sys.stderr)
             else:
                 show(message, category, *where, **more)
 
@@ -261,70 +305,13 @@ def _stop_in_a_line() -> Iterator[None]:
         if code not in (130, 143):
             raise
         how = "\n".join(_notes(error)) or f"no shard was finished: {wording.again()} to begin anew"
-        typer.echo(f"torch2tfds: stopped; {how}", err=True)
+        print(f"torch2tfds: stopped; {how}", file=sys.stderr)
         raise typer.Exit(code) from None
 
 
 def _notes(error: BaseException) -> list[str]:
     """What was added to an exception: how to go on after it."""
     return list(getattr(error, "__notes__", ()))
-
-
-def load_factory(text: str, app_dir: pathlib.Path) -> Any:
-    """Imports MODULE:FACTORY, calls it, and returns what it returned.
-
-    Raises:
-      ArgumentError: it is not of that form, does not import, is not callable or returns neither a DataLoader nor a mapping.
-        An exception of the factory itself passes through.
-    """
-    from collections.abc import Mapping
-
-    from exporters.items import is_loader
-
-    module_name, colon, path = text.partition(":")
-    if not module_name or module_name.startswith(".") or not colon or not path:
-        raise ArgumentError(f'expected MODULE:FACTORY, such as "my_project.data:make_loaders" (got {text!r})')
-    sys.path.insert(0, os.fspath(app_dir.absolute()))
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there; something it imports is not
-        raise ArgumentError(
-            f"cannot import module {module_name!r} (looked in {app_dir.absolute()} first; see --app-dir)"
-        ) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise ArgumentError(f"module {module_name!r} has no attribute {path!r}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise ArgumentError(f"{text} must be a callable without arguments (got {type(found).__name__}); wrap it in a function")
-    try:
-        inspect.signature(found).bind()
-    except TypeError as error:
-        raise ArgumentError(f"{text} must be a callable without arguments ({error}); wrap it in a function") from error
-    loaders = found()
-    if not is_loader(loaders) and not isinstance(loaders, Mapping):
-        raise ArgumentError(
-            f"{text} must return a DataLoader or a mapping of split name to DataLoader (got {type(loaders).__name__})"
-        )
-    return loaders
-
-
-def _to_bytes(mebibytes: float) -> int:
-    if not math.isfinite(mebibytes) or mebibytes <= 0:
-        raise ArgumentError(f"--shard-mib must be a positive number of MiB (got {mebibytes})")
-    return wording.to_bytes(mebibytes)
-
-
-def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
-    pairs = {}
-    for text in texts or ():
-        left, equals, right = text.partition("=")
-        if not left or not equals or not right:
-            raise ArgumentError(f"{option} takes NAME=VALUE (got {text!r})")
-        pairs[left] = right
-    return pairs
 
 
 def _summary(manifest: Any, path: str) -> dict[str, Any]:
@@ -347,14 +334,20 @@ def _tfds_name(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Entry point: our own errors become one line on stderr and exit code 2."""
+    """Entry point: our own errors become one line on stderr and exit code 2; what a terminal has no letters for is escaped.
+
+    Nothing here prints by `typer.echo`, which writes UTF-8 to a terminal that says it has ASCII only.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (ExportError, DatasetError) as error:
         from tfds_builder.validators import printable
 
         lines = [*str(error).split("\n"), *_notes(error)]
-        typer.echo("torch2tfds: " + "\n".join(map(printable, lines)), err=True)
+        print("torch2tfds: " + "\n".join(map(printable, lines)), file=sys.stderr)
         sys.exit(2)
 
 

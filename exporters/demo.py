@@ -7,6 +7,7 @@ a small Keras model each.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
 import time
@@ -14,10 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from exporters.errors import MissingDependencyError
+from tfds_builder.install import how_to_install
+
 _TRAIN = 1437
 _BATCH = 64
 _EPOCHS = 15
 _GOAL = 0.95
+_PACKAGES = {"torch": "PyTorch", "sklearn": "scikit-learn", "h5py": "h5py", "tensorflow": "TensorFlow", "keras": "Keras"}
 
 
 def make_loaders() -> dict[str, Any]:
@@ -56,10 +61,15 @@ class _Digits:
 
 
 def run(out: pathlib.Path) -> int:
-    """Runs the demo; returns the exit code (0 if everything held)."""
+    """Runs the demo; returns the exit code (0 if everything held).
+
+    Raises:
+      MissingDependencyError: a package it needs is missing; nothing was done.
+    """
     from exporters.card import Card
     from exporters.export import export
 
+    _check_packages()
     card = Card(
         description="8x8 images of handwritten digits.",
         homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
@@ -80,6 +90,12 @@ def run(out: pathlib.Path) -> int:
     results = {format: _check_and_train(out, f"digits_{format}", originals) for format in exported}
     print("\n" + _summary(exported, rates, results, out))
     return 0 if all(same and accuracy >= _GOAL for same, accuracy, _ in results.values()) else 1
+
+
+def _check_packages() -> None:
+    missing = [package for module, package in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise MissingDependencyError(f"the demo needs {', '.join(missing)}: {how_to_install('demo')}")
 
 
 def _collect(loader: Any) -> tuple[Any, Any]:

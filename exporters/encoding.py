@@ -19,6 +19,7 @@ from exporters.arrays import Array
 from exporters.errors import SchemaError
 from exporters.values import check_exact
 from tfds_builder import metadata
+from tfds_builder.install import how_to_install
 from tfds_builder.manifest import STRINGS, Column
 
 _IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8")
@@ -77,8 +78,7 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
     except ImportError as error:
         extra = "image" if _suits_pillow(feature) else "tensorflow"
         raise SchemaError(
-            f"{where}, feature {name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: "
-            f'pip install "torch2tfds[{extra}]"'
+            f"{where}, feature {name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: {how_to_install(extra)}"
         ) from error
     except Exception as error:  # encoders raise whatever they meet
         fault = f"it has the part {error}, which the feature has not" if isinstance(error, KeyError) else str(error)

@@ -132,6 +132,7 @@ class Job:
         if not written:
             raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
         if observer is None:
+            self._bar.pass_over(written, len(self._splits[split]))
             self._bar.say(self._watch_finished(split, written))
         else:
             self._bar.say(observer.finish(written))
@@ -163,6 +164,7 @@ class Job:
                 self._start(raw, split)
             assert self._schema is not None
             done = sum(shard.rows for shard in finished[:first])
+            self._bar.pass_over(done, first)
             observer = Observer(self._watch, split, loader, self._schema, done, self._ledger.digests(split, first))
             items = self._encode(raws, split, start, observer)
             runs = plan_lib.cut_into_shards(items, lambda item: self._size(item[1]), self._known["shard_bytes"])

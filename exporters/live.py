@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exporters.errors import MissingDependencyError
+from tfds_builder.install import how_to_install
 
 if TYPE_CHECKING:
     from exporters.arrays import Columns
@@ -182,5 +183,5 @@ def _tensorflow() -> Any:
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise MissingDependencyError('live conversions need TensorFlow: pip install "torch2tfds[tensorflow]"') from error
+        raise MissingDependencyError(f"live conversions need TensorFlow: {how_to_install('tensorflow')}") from error
     return tf

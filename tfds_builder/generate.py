@@ -7,13 +7,14 @@ import importlib.resources
 import json
 import os
 import pathlib
+import secrets
 import string
-import tempfile
 from typing import TYPE_CHECKING
 
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.errors import DatasetError, ManifestError
 from tfds_builder.files import read_limited
+from tfds_builder.install import how_to_install
 from tfds_builder.listing import list_configs
 from tfds_builder.validators import parse_json
 
@@ -63,13 +64,13 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
 
 def _replace(path: pathlib.Path, text: str) -> None:
     """Writes a file by one rename."""
-    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".incomplete", dir=path.parent)
+    partial = path.parent / f".{path.name}.{secrets.token_hex(8)}.incomplete"
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask, as every new file
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(partial, 0o644)
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)
@@ -126,6 +127,7 @@ def render(manifest: Manifest) -> str:
         holds=holds,
         supervised=str(manifest.supervised_keys is not None),
         summary="\n".join(lines),
+        install=how_to_install("tensorflow"),
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from tfds_builder import consistency
 from tfds_builder.errors import ManifestError, MissingFileError
 from tfds_builder.files import read_limited
+from tfds_builder.install import how_to_upgrade
 from tfds_builder.parts import (
     DTYPE_BYTES,
     RAW,
@@ -162,8 +163,8 @@ class Manifest:
         version = expect_natural(expect_field(content, "format_version", where), f"{where} format_version")
         if version > FORMAT_VERSION:
             raise ManifestError(
-                f"{where} has format_version {version}, and this torch2tfds reads up to {FORMAT_VERSION}: "
-                "upgrade it (pip install --upgrade torch2tfds)"
+                f"{where} has format_version {version}, and this torch2tfds reads up to {FORMAT_VERSION}; "
+                f"upgrade it: {how_to_upgrade()}"
             )
         if version < 1:
             raise ManifestError(f"{where} has format_version {version}, and the first is 1")

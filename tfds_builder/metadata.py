@@ -222,28 +222,39 @@ def features_to_json(features: Any) -> dict[str, Any]:
     return content
 
 
-def features_of(manifest: Manifest) -> Any:
-    """The FeaturesDict of a manifest, class names included.
+def parse_features(content: Any, labels: Mapping[str, Sequence[str]], where: str) -> Any:
+    """The FeaturesDict of TFDS's JSON and of the names of its classes.
 
     TFDS imports the module of any class that features name. What a directory holds must not choose
     what is imported, so only classes this process already knows are taken: those of `tfds.features`,
     and custom ones whose module the user has imported.
 
     Raises:
-      ManifestError: TFDS cannot make sense of it, or it names a class nobody has imported.
+      ManifestError: TFDS cannot make sense of it, or it names a class nobody has imported; it begins with `where`.
     """
     try:
-        for name in _class_names(manifest.features):
+        for name in _class_names(content):
             if name not in tfds.features.FeatureConnector._registered_features:
                 raise ManifestError(f"class {show(name)} is none of tfds.features; import the module that defines it first")
-        features = tfds.features.FeaturesDict.from_json(manifest.features)
-        leaves, labels = dict(flatten_features(features)), dict(class_labels(features))
-        for name, names in manifest.labels.items():
-            if name not in labels:
+        features = tfds.features.FeaturesDict.from_json(content)
+        found = dict(class_labels(features))
+        for name, names in labels.items():
+            if name not in found:
                 raise ManifestError(f"labels of {show(name)}, which is no ClassLabel")
-            labels[name].names = list(names)
+            found[name].names = list(names)
     except Exception as error:  # TFDS raises whatever its parsers raise
-        raise ManifestError(f"{manifest.name}: the manifest's features are not TFDS features: {error!s:.300}") from error
+        raise ManifestError(f"{where} are not TFDS features: {error!s:.300}") from error
+    return features
+
+
+def features_of(manifest: Manifest) -> Any:
+    """The FeaturesDict of a manifest, class names included (`parse_features` says which classes are taken).
+
+    Raises:
+      ManifestError: TFDS cannot make sense of it, or it names a class nobody has imported.
+    """
+    features = parse_features(manifest.features, manifest.labels, f"{manifest.name}: the manifest's features")
+    leaves = dict(flatten_features(features))
     missing = {name for leaf in leaves.items() for name in serialized_specs(*leaf)} - {column.name for column in manifest.columns}
     if missing:
         raise ManifestError(f"{manifest.name}: features without a stored column: {sorted(missing)}")

@@ -28,6 +28,7 @@ from tfds_builder.builder import ExportedBuilder, builder_from_directory
 from tfds_builder.catalog import catalog
 from tfds_builder.data_source import Value
 from tfds_builder.errors import ManifestError, MissingFileError
+from tfds_builder.install import how_to_install
 from tfds_builder.manifest import DTYPE_BYTES, FILENAME, STRINGS, Column
 from tfds_builder.ragged import Ragged
 from tfds_builder.rows import RowReader, check_row, check_rows, values_of
@@ -376,5 +377,5 @@ def _torch() -> Any:
         import torch
         import torch.utils.data
     except ImportError as error:
-        raise ImportError('as_torch needs PyTorch: pip install "torch2tfds[torch]"') from error
+        raise ImportError(f"as_torch needs PyTorch: {how_to_install('torch')}") from error
     return torch

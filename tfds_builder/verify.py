@@ -34,7 +34,7 @@ class Report:
 
     Attributes:
       path: the version directory.
-      files, bytes, records: how much was checked (records of TFRecord shards).
+      files, bytes, examples: how much was checked.
       problems: empty when the dataset is whole.
       deep: whether every value was decoded too.
       not_decoded: features that only TensorFlow can decode, and it is not installed (`deep`).
@@ -43,7 +43,7 @@ class Report:
     path: str
     files: int
     bytes: int
-    records: int
+    examples: int
     problems: list[Problem]
     deep: bool = False
     not_decoded: list[str] = dataclasses.field(default_factory=list)
@@ -88,8 +88,8 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
         from tfds_builder import deep as deep_lib
 
         problems, not_decoded = deep_lib.check(directory, manifest)
-    records = sum(split.examples for split in manifest.splits.values()) if manifest.format == "tfrecord" else 0
-    return Report(os.fspath(path), len(manifest.files) + 1, total, records, problems, deep, not_decoded)
+    examples = sum(split.examples for split in manifest.splits.values())
+    return Report(os.fspath(path), len(manifest.files) + 1, total, examples, problems, deep, not_decoded)
 
 
 def _check_files(directory: pathlib.Path, manifest: Manifest, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from exporters import wording
 from exporters.arrays import Array, Columns
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import BLOCK_BYTES, Blocks
 from exporters.layout import copy_into
+from tfds_builder.install import how_to_install
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
 from tfds_builder.ragged import Ragged
 from tfds_builder.table import to_numpy_dtype
@@ -28,7 +30,7 @@ from tfds_builder.table import to_numpy_dtype
 try:
     import h5py
 except ImportError as error:
-    raise MissingDependencyError('format="hdf5" needs h5py: pip install "torch2tfds[hdf5]"') from error
+    raise MissingDependencyError(f"{wording.argument('format', 'hdf5')} needs h5py: {how_to_install('hdf5')}") from error
 
 VALUES, ROW_SPLITS, STRING_SPLITS = "values", "row_splits", "string_splits"
 """Datasets of the group that a variable column is: the items of all rows (the bytes of all strings) end to end; the bounds

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,6 +51,9 @@ class Slow(list):
 
 def slow():
     return DataLoader(Slow(range(100)), batch_size=10, num_workers=int(os.environ.get("SLOW", 0)))
+
+def pairs():
+    return DataLoader(TensorDataset(torch.arange(24).reshape(6, 4), torch.arange(6) % 3), batch_size=4)
 
 def stopping():
     class Stopping(Slow):
@@ -128,7 +133,7 @@ def test_a_dataset_from_end_to_end(format, torch2tfds, tmp_path):
 
     checked = json.loads(torch2tfds("verify", path, "--json").stdout)
     assert checked["problems"] == []
-    assert checked["records"] == (20 if format == "tfrecord" else 0)
+    assert checked["examples"] == 20
     assert checked["bytes"] == result["bytes"]
 
     module = pathlib.Path(result["module"])
@@ -148,7 +153,7 @@ def test_in_words(main, tmp_path):
     assert main("list", "data")[1].startswith("ds:1.0.0  tfrecord  ")
     info = main("info", "data/ds/1.0.0")[1].splitlines()
     assert info[0].startswith("ds:1.0.0  tfrecord  ")
-    assert info[-1].startswith("  train: 2 examples in 1 shards, ")
+    assert info[-1].startswith("  train: 2 examples in 1 shard, ")
     code, out, err = main("verify", "data/ds/1.0.0")
     assert (code, err) == (0, "")
     assert ": whole (" in out
@@ -349,3 +354,140 @@ def test_another_command_after_one_that_stopped(main):
         main("export", "mine:stopping", "data", "--name", "two", "--shard-mib", "0.01")
     begun = main("export", "mine:slow", "data", "--name", "two", "--shard-mib", "0.02", "--overwrite")
     assert begun[0] == 0, begun
+
+
+def labels_of(main, *options, name="ds"):
+    """The class names of a dataset that `mine:pairs` gave with these options, and its supervised keys."""
+    code, _, err = main("export", "mine:pairs", "data", "--name", name, "--on-hazard", "ignore", *options)
+    assert code == 0, err
+    manifest = json.loads((pathlib.Path("data") / name / "1.0.0" / "manifest.json").read_text())
+    return manifest["labels"], manifest["supervised_keys"]
+
+
+def test_class_names(main, tmp_path):
+    """`--classes` takes names, a file of names or their number, of `label` or of any feature, renamed ones too."""
+    (tmp_path / "names.txt").write_text("hot dog\n\nnot hot dog\r\nüber\n", "utf-8")
+    assert labels_of(main, "--classes", "cat, dog,bird")[0] == {"label": ["cat", "dog", "bird"]}
+    named = labels_of(main, "--rename", "label=kind", "--classes", "kind=names.txt", name="of_a_file")
+    assert named == ({"kind": ["hot dog", "not hot dog", "über"]}, ["features", "kind"])
+    assert labels_of(main, "--classes", "5", name="of_a_number")[0] == {}
+    info = main("info", "data/of_a_number/1.0.0")[1]
+    assert "label: ClassLabel of 5 classes" in info
+
+
+BAD_CLASSES = {
+    "no such file": ("nowhere.txt", "expected names separated by commas, a number of classes, or a file with a name a line"),
+    "a name twice": ("a,b,a", "--classes a,b,a"),
+    "too few": ("a,b", "label"),
+    "of no feature": ("kind=a,b,c", "features: ['features', 'label']"),
+    "a file that is no text": ("mine.pyc", "mine.pyc"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CLASSES)
+def test_class_names_that_do_not_fit(case, main, tmp_path):
+    """Class names that cannot be are told in a line, and nothing is published."""
+    names, words = BAD_CLASSES[case]
+    (tmp_path / "mine.pyc").write_bytes(b"\xff\x00")
+    code, _, err = main("export", "mine:pairs", "data", "--name", "ds", "--classes", names)
+    assert (code, "Traceback" in err) == (2, False)
+    assert words in err
+    assert not (tmp_path / "data" / "ds").exists()
+
+
+def test_supervised(main):
+    """`--supervised` says which features are input and target, and refuses what the data has not."""
+    assert labels_of(main, "--supervised", "label,features")[1] == ["label", "features"]
+    code, _, err = main("export", "mine:pairs", "data", "--name", "two", "--supervised", "features,kind")
+    assert code == 2
+    assert "--supervised must be 2 or 3 of ['features', 'label']" in err
+
+
+def test_features_of_a_file(main, tmp_path):
+    """`--features` takes what TFDS writes of features, the class names beside it included; `--classes` adds to it."""
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    label = tfds.features.ClassLabel(names=["a", "b", "c"])
+    tfds.features.FeaturesDict({"label": label}).save_config(str(tmp_path))
+    assert labels_of(main, "--features", "features.json")[0] == {"label": ["a", "b", "c"]}
+    zlib = tfds.features.Tensor(shape=(4,), dtype=np.int64, encoding="zlib")
+    (tmp_path / "zlib").mkdir()
+    tfds.features.FeaturesDict({"features": zlib}).save_config(str(tmp_path / "zlib"))
+    assert labels_of(main, "--features", "zlib/features.json", "--classes", "x,y,z", name="two")[0] == {"label": ["x", "y", "z"]}
+    assert json.loads(main("info", "data/two/1.0.0", "--json")[1])["columns"][0]["encoding"] != "raw"
+
+
+BAD_FEATURES = {
+    "not there": None,
+    "no JSON": b"{",
+    "no features": b'{"a": 1}',
+    "a link": "link",
+    "a class of a module that nobody imported": json.dumps(
+        {"pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict", "featuresDict": {"features": {
+            "x": {"pythonClassName": "evil.Feature", "jsonFeature": {"json": "{}"}}}}}
+    ).encode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_FEATURES)
+def test_features_that_are_none(case, main, tmp_path):
+    """A file that holds no features is told in a line; no module that it names is imported."""
+    content = BAD_FEATURES[case]
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    if content == "link":
+        (tmp_path / "features.json").symlink_to(tmp_path / "mine.py")
+    elif content is not None:
+        (tmp_path / "features.json").write_bytes(content)
+    code, _, err = main("export", "mine:pairs", "data", "--name", "ds", "--features", "features.json")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert "--features features.json: " in err
+    assert "evil" not in sys.modules
+
+
+def test_the_advice_to_declare_a_feature_works(main, tmp_path):
+    """What a message says of `--features` writes, when it is run, the file that the option reads."""
+    from exporters import wording
+
+    with wording.command_line():
+        advice = wording.argument("features", {"features": wording.Code("tfds.features.Tensor(shape=(4,), dtype=np.int64)")})
+    option, _, line = advice.partition(", a file that this writes: ")
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True, timeout=100)
+    assert labels_of(main, *option.split(), "--classes", "3")[0] == {}
+
+
+def test_quiet(main):
+    """`--quiet` says nothing on stderr but warnings; the result is still printed."""
+    code, out, err = main("export", "mine:single", "data", "--name", "ds", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.startswith("published ")
+    assert main("verify", "data/ds/1.0.0", "--quiet")[2] == ""
+    assert "2.00/2.00" in main("export", "mine:single", "data", "--name", "two", "--progress")[2]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_terminals_without_the_letters(encoding, torch2tfds, tmp_path, monkeypatch):
+    """Text that a terminal cannot show is escaped, by every command that prints some, and never ends it."""
+    torch2tfds("export", "mine:make", "data", "--name", "ds", "--description", "数据, ü", "--rename", "label=art_ü")
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    path = tmp_path / "data" / "ds" / "1.0.0"
+    for command in (("info", path), ("list", "data"), ("verify", path), ("--help",), ("export", "--help")):
+        done = subprocess.run([str(SCRIPT), *map(str, command)], cwd=tmp_path, capture_output=True, timeout=200)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.decode(encoding)
+        if command[0] == "info":
+            assert ("数据" if encoding == "utf-8" else "\\u6570\\u636e") in done.stdout.decode(encoding)
+    again = ("export", "mine:make", "data", "--name", "ds", "--rename", "数=据")
+    assert subprocess.run([str(SCRIPT), *again], cwd=tmp_path, capture_output=True, timeout=200).returncode == 2
+
+
+@pytest.mark.parametrize("module", ["sklearn", "torch", "keras", "tensorflow", "h5py"])
+def test_the_demo_without_a_package(module, main, monkeypatch, tmp_path):
+    """Where a package of the demo is missing it says so, and how to install it, before it does anything."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find(name))
+    code, out, err = main("demo", "--out", "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("torch2tfds: the demo needs ")
+    assert err.endswith(': in a clone of torch2tfds, pip install ".[demo]"\n')
+    assert not (tmp_path / "out").exists()

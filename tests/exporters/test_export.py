@@ -362,5 +362,5 @@ def test_a_missing_package(module, extra, format, run_python, tmp_path):
         except exporters.MissingDependencyError as error:
             print(error)
     """
-    assert f'pip install "torch2tfds[{extra}]"' in run_python(source, tmp_path / "data").stdout
+    assert f'in a clone of torch2tfds, pip install ".[{extra}]"' in run_python(source, tmp_path / "data").stdout
     assert not (tmp_path / "data").exists()

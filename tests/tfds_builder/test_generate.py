@@ -2,7 +2,10 @@
 
 import ast
 import dataclasses
+import os
+import pathlib
 import shutil
+import stat
 
 import consumer_kit as kit
 import hypothesis
@@ -140,3 +143,16 @@ def test_hostile_dataset_name(text):
     tree = ast.parse(render(dataclasses.replace(manifest, name=text, version=text)))
     assert [type(node).__name__ for node in tree.body] == ["Expr", "Import", "Import", "ClassDef"]
     assert all(isinstance(node.value, ast.Constant) for node in tree.body[3].body[:2])
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_mode(umask, mode, tmp_path, monkeypatch):
+    """The module may be read and written by whomever the umask lets, as any new file; nothing else is left beside it."""
+    directory = kit.copy_golden("pairs_hdf5", tmp_path / "catalog")
+    before = os.umask(umask)
+    try:
+        module = pathlib.Path(tfds_builder.generate(directory))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(module.stat().st_mode) == mode
+    assert sorted(path.name for path in module.parent.iterdir()) == sorted({module.name, directory.name})

@@ -83,7 +83,8 @@ def test_as_torch_without_torch(tmp_path, run_python):
         except ImportError as error:
             print(error)
     """
-    assert run_python(code, directory).stdout == 'as_torch needs PyTorch: pip install "torch2tfds[torch]"\n'
+    told = 'as_torch needs PyTorch: in a clone of torch2tfds, pip install ".[torch]"\n'
+    assert run_python(code, directory).stdout == told
 
 
 def test_reads_without_torch_or_h5py(tmp_path, run_python):

@@ -11,9 +11,9 @@ The file may be copied into another repository: then say where the data is,
 
     train = tfds.load("text_hdf5", split="train", data_dir="/where/it/was/exported")
 
-It needs `pip install "torch2tfds[tensorflow]"` and no PyTorch. Every published version beside it
-can be loaded ("text_hdf5" + ":1.0.0"); the newest is the default. Generated for version 1.0.0,
-which holds:
+It needs TensorFlow and torch2tfds (in a clone of torch2tfds, pip install ".[tensorflow]"), and no PyTorch.
+Every published version beside it can be loaded ("text_hdf5" + ":1.0.0"); the newest is the default.
+Generated for version 1.0.0, which holds:
 
     feature     shape  dtype
     caption     ()     string
