@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from exporters import wording
 from exporters.errors import MissingDependencyError
 from tfds_builder.install import how_to_install
 
@@ -123,7 +124,9 @@ class _Source:
         self.schema.check_round_trip(to_batch(first, "train", 0, self._lists), "train")
         self.decoder = FeatureDecoder(self.schema.features)
         if as_supervised and self.schema.supervised_keys is None:
-            raise ArgumentError("as_supervised=True needs batches that are pairs (input, target), or supervised_keys=")
+            raise ArgumentError(
+                f"as_supervised=True needs batches that are pairs (input, target), or {wording.argument('supervised_keys')}"
+            )
         self._keys = self.schema.supervised_keys if as_supervised else None
 
     def encode(self, raws: Iterator[Any]) -> Iterator[Columns]:
