@@ -101,7 +101,7 @@ def _find_random(loader: Any, reads: bool) -> Iterator[Finding]:
 def transforms_of(loader: Any) -> Iterator[Any]:
     """Every part of every transform of the dataset, of those it wraps, and of `collate_fn`."""
     seen: set[int] = set()
-    waiting = [loader.collate_fn, *_datasets(loader.dataset)]
+    waiting = [loader.collate_fn, *datasets_of(loader.dataset)]
     waiting = [value for owner in waiting for name, value in _attributes(owner) if "transform" in name or "augment" in name]
     waiting.append(loader.collate_fn)
     while waiting and len(seen) < _NODES:
@@ -127,7 +127,7 @@ def _parts(item: Any) -> Iterator[Any]:
         yield item.func
 
 
-def _datasets(dataset: Any) -> Iterator[Any]:
+def datasets_of(dataset: Any) -> Iterator[Any]:
     """A dataset and those it wraps: Subset, ConcatDataset, and anything else with `.dataset` or `.datasets`."""
     seen: set[int] = set()
     waiting = [dataset]

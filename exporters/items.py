@@ -179,9 +179,7 @@ def _first_items(loader: Any) -> Iterator[Any]:
     """The first items of a map-style dataset, as its loader gives them; none where they cannot be had."""
     keys = loader.sampler if isinstance(loader.sampler, Sequence) else range(_LOOKED_AT)
     with random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it again
-        draws = [[key] for key in itertools.islice(keys, _LOOKED_AT)]
-        for items in loader_lib.draw(loader, functools.partial(_gather, loader.collate_fn), draws):
-            yield items[0]
+        yield from loader_lib.draw(loader, loader.collate_fn, list(itertools.islice(keys, _LOOKED_AT)))
 
 
 def _of_item(item: Any) -> str | None:

@@ -16,7 +16,7 @@ from exporters import items as items_lib
 from exporters import loader as loader_lib
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
-from exporters import wording, workers
+from exporters import unlabelled, wording, workers
 from exporters.arrays import Columns
 from exporters.comparison import Comparison, pick
 from exporters.disk import naming
@@ -190,6 +190,12 @@ class Job:
         self._schema, self._lists = schema_lib.settle(first, split, lists, _classes(self._loaders), options)
         decisions = (*items_lib.decisions(self._loaders), *self._schema.decisions)
         batch = batches_lib.to_batch(first, split, 0, self._lists)
+        self._schema = unlabelled.make_room(
+            self._schema,
+            unlabelled.first_columns(batch, split, self._loaders, self._schema, self._lists),
+            self._loaders,
+            before.columns if before is not None else (),
+        )
         for sentence in (*decisions, *self._schema.check_round_trip(batch, split)):
             self._bar.say(sentence)
         self._columns = self._encoder.columns(self._schema.columns)
@@ -212,6 +218,7 @@ class Job:
             batch = batches_lib.to_batch(raw, split, number, self._lists)
             columns = self._schema.encode(batch, split)
             if batch.rows:
+                unlabelled.check(columns, self._columns, f"split {split!r}, batch {number}")
                 observer.add(columns, number)
                 yield number, columns
                 self._bar.add_batch(batch.rows, self._size(columns))

@@ -256,6 +256,12 @@ def draw(loader: Any, collate: Callable[[Any], Any], batches: Sequence[Any]) -> 
     return iter(torch_module().utils.data.DataLoader(loader.dataset, **options))
 
 
+def draw_first(loader: Any) -> Any:
+    """A batch of the indices that a loader's sampler draws first, got as `draw` does."""
+    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    return next(draw(loader, loader.collate_fn, [next(iter(sampler))]))
+
+
 def is_iterable(loader: Any) -> bool:
     """Whether the dataset is a stream: every worker iterates over a copy of its own."""
     return isinstance(loader.dataset, torch_module().utils.data.IterableDataset)

@@ -58,6 +58,7 @@ class Observer:
         self._labels: dict[str, Any] = dict.fromkeys(_labels(schema)) if watch.watches("single_class") else {}
         looks = watch.watches("padding") and _has_own_collate(loader)
         self._padding = PaddingWatch(schema.fields, schema.names, schema.unpad) if looks else None
+        self._classes = {field.name for field in schema.fields if type(field.feature).__name__ == "ClassLabel"}
         self._not_finite: dict[str, list[int]] = {}
         self._workers = loader.num_workers if is_iterable(loader) and loader.num_workers > 1 else 0
         self._first: dict[int, list[int]] = {worker: [] for worker in range(self._workers)}
@@ -185,7 +186,8 @@ class Observer:
             missing = counts.expected - counts.read
             yield Finding("examples_missing", missing, f"{missing:,} of the {counts.expected:,} examples expected did not come")
         if self._read >= FEW_ROWS and not self._done:
-            for name, value in self._labels.items():
+            labelled = {name: value for name, value in self._labels.items() if value != -1 or name not in self._classes}
+            for name, value in labelled.items():
                 yield Finding("single_class", self._read, f"{name!r} is {value} in all {self._read:,} examples")
         if self._has_digests and self._example_bytes >= NARROW_BYTES:
             yield from find_duplicates(self._watch.tally, self._split, self._known + self._read, self._workers)

@@ -29,7 +29,7 @@ from exporters.plan import Plan
 from exporters.round_trip import check_round_trip
 from exporters.rows import Lists, Rows
 from exporters.unpad import find_padded, unpad_batch, with_masks
-from exporters.values import check_class_names, describe_missing, merge_shapes, source_dtype, stored_shape
+from exporters.values import WIDEST, check_class_names, describe_missing, merge_shapes, source_dtype, stored_shape
 from exporters.wording import Code, argument
 from tfds_builder import metadata
 from tfds_builder.manifest import Column
@@ -63,6 +63,10 @@ class Schema:
     def lists(self) -> dict[str, str]:
         """Which list of a `tf.train.Feature` TFDS expects each column in, by flat name."""
         return {name: kind for field in self.fields for name, kind in lists_of(field).items()}
+
+    def widened(self, names: Collection[str]) -> Schema:
+        """This schema with some integer columns so wide that they hold any number."""
+        return dataclasses.replace(self, fields=tuple(_widen(field, names) for field in self.fields))
 
     def encode(self, batch: Batch, split: str) -> Columns:
         """The stored columns of a batch, by flat feature name; none if it has neither rows nor columns.
@@ -108,6 +112,16 @@ class Schema:
     @functools.cached_property
     def _declared(self) -> dict[str, tuple[str, Any]]:
         return {field.sources[0]: (field.name, field.feature) for field in self.fields if len(field.sources) == 1}
+
+
+def _widen(field: AnyField, names: Collection[str]) -> AnyField:
+    columns = tuple(
+        dataclasses.replace(column, width=WIDEST * column.values) if column.name in names else column for column in field.columns
+    )
+    if isinstance(field, Field):
+        return dataclasses.replace(field, column=columns[0])
+    assert isinstance(field, RaggedField | TreeField)
+    return dataclasses.replace(field, columns=columns)
 
 
 def _declare_sequence(missing: Collection[str], extra: Collection[str], names: Mapping[str, str]) -> str:

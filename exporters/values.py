@@ -18,6 +18,8 @@ from exporters.wording import Code, argument
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
 
 _F = tfds.features
+WIDEST = 10
+"""Bytes of a varint that holds any 64-bit integer; a negative number always takes as many."""
 
 
 def column_of(name: str, info: Any, feature: Any) -> Column:
@@ -61,7 +63,7 @@ def varint_bytes(feature: Any, dtype: str) -> int:
     elif np.dtype(dtype).kind == "u":
         largest = int(np.iinfo(dtype).max)
     else:
-        return 10  # a negative number is a varint of its 64-bit two's complement
+        return WIDEST  # a negative number is a varint of its 64-bit two's complement
     return -(-largest.bit_length() // 7)
 
 
@@ -126,7 +128,7 @@ def check_class_names(name: str, classes: Sequence[str]) -> None:
 
 
 def check_labels(array: Array, feature: Any, name: str, where: str, rows: Sequence[int] | None = None) -> None:
-    """Raises SchemaError where a class label is of no class.
+    """Raises SchemaError where a class label is of no class. -1 is none, and allowed, as by TFDS: it means "no label".
 
     Args:
       array: labels, shape (N,).
@@ -135,13 +137,15 @@ def check_labels(array: Array, feature: Any, name: str, where: str, rows: Sequen
     if not array.size:
         return
     unsigned = array.view(f"u{array.itemsize}")  # where a negative number is a large one
-    if np.maximum.reduce(unsigned) >= feature.num_classes:
-        low = int(array.min())
-        bad = low if low < 0 else int(array.max())
-        place = int(np.flatnonzero(array == bad)[0])
+    if np.maximum.reduce(unsigned) < feature.num_classes:
+        return
+    bad = np.flatnonzero((array < -1) | (array >= feature.num_classes))
+    if len(bad):
+        place = int(bad[0])
+        row = place if rows is None else rows[place]
         raise SchemaError(
-            f"{where}, feature {name!r}: class label {bad} (row {place if rows is None else rows[place]}) is not between 0 and "
-            f"{feature.num_classes - 1}; give ClassLabel as many names as there are classes"
+            f"{where}, feature {name!r}: class label {array[place]} (row {row}) is not between 0 and "
+            f"{feature.num_classes - 1}, nor -1 (no label); give ClassLabel as many names as there are classes"
         )
 
 

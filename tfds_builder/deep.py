@@ -107,7 +107,7 @@ class _ShardChecker:
                 self._check_equal(start, stop)
 
     def _check_values(self, column: Column, found: Array | Ragged, start: int) -> None:
-        """Raises DamagedFileError where a bool is neither 0 nor 1, or a label is of no class."""
+        """Raises DamagedFileError where a bool is neither 0 nor 1, or a label is of no class and not -1, "no label"."""
         values = found.values if isinstance(found, Ragged) else found
         if column.encoding == STRINGS or not values.size:
             return
@@ -116,7 +116,7 @@ class _ShardChecker:
             self._expect(values.view(np.uint8) <= 1, start, f"{column.name} is neither true nor false", splits)
         classes = self._classes.get(column.name.removesuffix("/ragged_flat_values"))
         if classes is not None and values.dtype.kind in "iu":
-            self._expect((values >= 0) & (values < classes), start, f"{column.name} is not one of its {classes} classes", splits)
+            self._expect((values >= -1) & (values < classes), start, f"{column.name} is not one of its {classes} classes", splits)
 
     def _expect(self, good: Array, start: int, message: str, row_splits: Array | None = None) -> None:
         """Raises DamagedFileError for the first row (or item, whose row the bounds tell) that is not good."""
