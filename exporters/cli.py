@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import io
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ ShowProgress = Annotated[
 ]
 VersionDir = Annotated[
     pathlib.Path,
-    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config."),
+    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config.", readable=False),
 ]
 
 
@@ -171,81 +170,28 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every file, size, SHA-256 and record CRC of a published version. Exits 1 if it is damaged."""
-    from exporters.progress import Progress
-    from tfds_builder.validators import printable
-    from tfds_builder.verify import verify as run
+    from exporters import show
 
-    with Progress(progress, None, "verify", unit="B") as bar:
-        report = run(path, bar.add, deep=deep)
-    if as_json:
-        print(json.dumps(dataclasses.asdict(report), indent=2))
-    else:
-        for problem in report.problems:
-            print(printable(str(problem)))
-        if report.not_decoded:
-            print(printable(f"not decoded, which takes TensorFlow: {', '.join(report.not_decoded)}"))
-        verdict = wording.plural(len(report.problems), "problem") if report.problems else "whole"
-        looked_at = [wording.plural(report.files, "file"), f"{report.bytes:,} bytes", wording.plural(report.examples, "example")]
-        print(f"{path}: {verdict} ({', '.join(looked_at)})")
-    raise typer.Exit(1 if report.problems else 0)
+    raise typer.Exit(show.verify(path, deep, as_json, progress))
 
 
 @app.command(name="list")
 def list_datasets(
-    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.")],
+    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", readable=False)],
     as_json: Json = False,
 ) -> None:
     """List every dataset, config and version published under DATA_DIR."""
-    from tfds_builder import manifest as manifest_lib
-    from tfds_builder.registration import scan
-    from tfds_builder.validators import printable
+    from exporters import show
 
-    rows: list[dict[str, Any]] = []
-    for entry in scan(data_dir):
-        try:
-            rows.append(_summary(manifest_lib.read(entry.path), entry.path))
-        except DatasetError as error:
-            rows.append({**dataclasses.asdict(entry), "problem": str(error)})
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        if "problem" in row:
-            print(printable(f"{_tfds_name(row)}  damaged: {row['problem']}"))
-            continue
-        counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
-        print(f"{_tfds_name(row)}  {row['format']}  {row['bytes']:,} bytes  {counts}")
-    if not rows:
-        print(f"nothing is published under {data_dir}")
+    show.list_datasets(data_dir, as_json)
 
 
 @app.command()
 def info(path: VersionDir, as_json: Json = False) -> None:
     """Show what a published version holds: features, layouts, splits, shards."""
-    from tfds_builder import manifest as manifest_lib
-    from tfds_builder.validators import printable
+    from exporters import show
 
-    manifest = manifest_lib.read(path)
-    columns = [column.to_json() for column in manifest.columns]
-    if as_json:
-        extra = {
-            "columns": columns,
-            "labels": dict(manifest.labels),
-            "card": dict(manifest.card),
-            "config_description": manifest.config_description,
-            "release_notes": dict(manifest.release_notes),
-        }
-        print(json.dumps({**_summary(manifest, os.fspath(path)), **extra}, indent=2))
-        return
-    print(f"{manifest.tfds_name}  {manifest.format}  {os.fspath(path)}")
-    notes = (f"{version}: {text}" for version, text in manifest.release_notes.items())
-    for text in filter(None, (manifest.config_description, *manifest.card.values(), *notes)):
-        print("\n".join(f"  {printable(line)}" for line in text.split("\n")))
-    for decision in manifest.decisions:
-        print(f"  {printable(decision)}")
-    for split, content in manifest.splits.items():
-        examples, shards = wording.plural(content.examples, "example"), wording.plural(len(content.shards), "shard")
-        print(f"  {split}: {examples} in {shards}, {content.bytes:,} bytes")
+    show.info(path, as_json)
 
 
 @app.command()
@@ -312,25 +258,6 @@ def _stop_in_a_line() -> Iterator[None]:
 def _notes(error: BaseException) -> list[str]:
     """What was added to an exception: how to go on after it."""
     return list(getattr(error, "__notes__", ()))
-
-
-def _summary(manifest: Any, path: str) -> dict[str, Any]:
-    return {
-        "name": manifest.name,
-        "config": manifest.config_name,
-        "version": manifest.version,
-        "format": manifest.format,
-        "path": path,
-        "examples": {split: content.examples for split, content in manifest.splits.items()},
-        "shards": {split: len(content.shards) for split, content in manifest.splits.items()},
-        "bytes": sum(file.bytes for file in manifest.files),
-        "decisions": list(manifest.decisions),
-    }
-
-
-def _tfds_name(row: dict[str, Any]) -> str:
-    config = f"/{row['config']}" if row["config"] else ""
-    return f"{row['name']}{config}:{row['version']}"
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def check_data_dir(data_dir: Any) -> None:
     """Raises ArgumentError unless `data_dir` can be a directory of a local file system."""
     if not isinstance(data_dir, str | os.PathLike) or not isinstance(os.fspath(data_dir), str) or "\0" in os.fspath(data_dir):
         raise ArgumentError(f"{wording.called('data_dir')} must be a path (got {data_dir!r:.120})")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fspath(data_dir)):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(data_dir)):  # also after pathlib has made one slash of two
         raise ArgumentError(
             f"{wording.called('data_dir')} must be in a local file system, where a rename is atomic (got {data_dir!r:.120}); "
             "export, then copy"

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from tfds_builder.errors import (
     DamagedFileError,
     DatasetError,
+    DatasetWarning,
     ManifestError,
     MissingFileError,
+    UnreadableFileError,
     UnsupportedReadError,
 )
 from tfds_builder.generate import generate
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DamagedFileError",
     "DatasetError",
+    "DatasetWarning",
     "ExportedBuilder",
     "ExportedDataSource",
     "ManifestError",
@@ -37,6 +40,7 @@ __all__ = [
     "ReadConfig",
     "Report",
     "Table",
+    "UnreadableFileError",
     "UnsupportedReadError",
     "as_torch",
     "builder_from_directory",

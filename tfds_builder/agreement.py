@@ -14,8 +14,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tfds_builder.errors import DatasetError, ManifestError, MissingFileError
-from tfds_builder.files import read_limited
+from tfds_builder.errors import DamagedFileError, DatasetError, ManifestError, MissingFileError, UnreadableFileError
+from tfds_builder.files import permission_denied, read_limited
 from tfds_builder.manifest import FILENAME, File, Manifest, Split
 from tfds_builder.validators import expect_shallow, parse_json, show
 
@@ -27,15 +27,30 @@ _TEMPLATES: Mapping[str, tuple[str, str]] = {
     "hdf5": ("{DATASET}-{SPLIT}-{SHARD_X_OF_Y}.h5", "-%s.h5"),
 }
 """What TFDS makes shard names of, by format, and what it makes of it after `<name>-<split>`."""
+_KINDS: Mapping[str, type[DatasetError]] = {"missing": MissingFileError, "unreadable": UnreadableFileError}
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: with which file, and what; `missing` if it is not there at all."""
+    """One thing that is wrong: with which file, and what.
+
+    Attributes:
+      kind: `"missing"` if the file is not there at all, `"unreadable"` if this user may not read it; `"damaged"` otherwise.
+    """
 
     file: str
     message: str
-    missing: bool = False
+    kind: str = "damaged"
+
+    @classmethod
+    def of(cls, file: str, error: DatasetError, path: str | os.PathLike[str]) -> Problem:
+        """An error as a problem; what it says of the file at `path` then begins with the file's name."""
+        kind = next((kind for kind, errors in _KINDS.items() if isinstance(error, errors)), "damaged")
+        return cls(file, str(error).replace(f"{os.fspath(path)} ", ""), kind)
+
+    def to_error(self, directory: pathlib.Path) -> DatasetError:
+        """The problem as an error about a version directory."""
+        return _KINDS.get(self.kind, DamagedFileError)(f"{directory / self.file}: {self.message}")
 
     def __str__(self) -> str:
         return f"{self.file}: {self.message}"
@@ -52,8 +67,7 @@ def check(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
         try:
             _check_metadata(file.file, _read(directory, file), manifest)
         except DatasetError as error:
-            message = str(error).replace(f"{directory / file.file} ", "")
-            yield Problem(file.file, message, isinstance(error, MissingFileError))
+            yield Problem.of(file.file, error, directory / file.file)
     listed = {file.file for file in manifest.metadata}
     required = [INFO, FEATURES] if manifest.format == "tfrecord" else [INFO]
     yield from (Problem(FILENAME, f"does not list {name}") for name in required if name not in listed)
@@ -140,8 +154,11 @@ def _check_labels(file: str, text: bytes, manifest: Manifest) -> None:
 def _check_strangers(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
     """Files nobody published that TFDS would read by their name. What else lies there is no concern of a reader."""
     listed = {file.file for file in manifest.metadata}
-    with os.scandir(directory) as entries:
-        strangers = sorted(entry.name for entry in entries if _is_metadata(entry.name) and entry.name not in listed)
+    try:
+        strangers = sorted(name for name in os.listdir(directory) if _is_metadata(name) and name not in listed)
+    except PermissionError:
+        yield Problem(FILENAME, str(permission_denied(directory)), "unreadable")
+        return
     for name in strangers:
         if name == FEATURES and manifest.format != "tfrecord":
             yield Problem(name, f"makes stock TFDS read this {manifest.format} directory as TFRecord; remove it")
@@ -153,8 +170,10 @@ def check_lookalikes(directory: pathlib.Path, manifest: Manifest) -> Iterator[Pr
     """Files nobody published that are named like shards: no reader takes them, and somebody meant them to be."""
     listed = {file.file for file in manifest.files}
     prefix = f"{manifest.name}-"
-    with os.scandir(directory) as entries:
-        strangers = sorted(entry.name for entry in entries if entry.name.startswith(prefix) and entry.name not in listed)
+    try:
+        strangers = sorted(name for name in os.listdir(directory) if name.startswith(prefix) and name not in listed)
+    except PermissionError:
+        return  # `check` has said so
     for name in strangers:
         if not _is_metadata(name):
             yield Problem(name, "is named like a shard and is not in the manifest; remove it")

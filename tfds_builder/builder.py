@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils.lazy_imports_utils import tree
 
-from tfds_builder import agreement, metadata
+from tfds_builder import agreement, location, metadata
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.catalog import catalog
 from tfds_builder.configs import ExportedConfig, FromDirectory
-from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
-from tfds_builder.listing import list_configs
+from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
+from tfds_builder.listing import list_configs, list_versions
 from tfds_builder.table import Table
 
 
@@ -43,6 +43,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     Raises:
       ValueError: another file_format.
       MissingFileError: no such dataset in the directory.
+      UnreadableFileError: this user may not read it; the message names the owner.
       ManifestError: its manifest is damaged or of a newer format version.
       DamagedFileError: TFDS's metadata beside it is not what was published.
       ValueError: no such config (as TFDS raises it).
@@ -73,6 +74,8 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         self._root = pathlib.Path(os.path.expanduser(os.fspath(root)))
         self._published = list_configs(self._root / self.name)
         if not self._published:
+            if location.is_url(self._root):
+                raise MissingFileError(location.explain_url(root))
             raise MissingFileError(
                 f"dataset {self.name!r}: {self._root / self.name} holds no published version (links are not followed); "
                 "pass the data_dir= it was exported to"
@@ -91,8 +94,13 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         name = next(iter(self._published)) if builder_config is None else getattr(builder_config, "name", builder_config)
         if not isinstance(name, str) or name not in self._published:
             raise ValueError(f"dataset {self.name!r} has no config {name!r}; published are {self._describe_published()}")
-        self._available = [tfds.core.Version(text) for text in self._published[name]]
-        return ExportedConfig(name, self._published[name], lambda: self.manifest) if name else None
+        versions = self._published[name] or list_versions(self._root / self.name / name)  # which says why there are none
+        if not versions:
+            raise ValueError(
+                f"dataset {self.name!r} has no version of config {name!r}; published are {self._describe_published()}"
+            )
+        self._available = [tfds.core.Version(text) for text in versions]
+        return ExportedConfig(name, versions, lambda: self.manifest) if name else None
 
     def _pick_version(self, requested_version: Any) -> Any:
         try:
@@ -101,7 +109,10 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             raise AssertionError(f"{error} Published are {self._describe_published()}") from error
 
     def _describe_published(self) -> str:
-        return "; ".join(f"{config or 'without a config'}: {', '.join(versions)}" for config, versions in self._published.items())
+        return "; ".join(
+            f"{config or 'without a config'}: {', '.join(versions) or 'not readable'}"
+            for config, versions in self._published.items()
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return builder_from_directory, (os.fspath(self.data_path),)
@@ -125,14 +136,19 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     def manifest(self) -> manifest_lib.Manifest:
         """What the version directory holds, byte for byte."""
         if self._manifest is None:
-            found = manifest_lib.read(self.data_path)
+            found = self._read_manifest()
             if found.place != tuple(filter(None, (self.name, self.builder_config_name, str(self.version)))):
-                raise _misplaced(self.data_path, found)
+                raise ManifestError(location.explain_misplaced(self.data_path, found.place, self._root))
             for problem in agreement.check(self.data_path, found):
-                kind = MissingFileError if problem.missing else DamagedFileError
-                raise kind(f"{self.data_path / problem.file}: {problem.message}")
+                raise problem.to_error(self.data_path)
             self._manifest = found
         return self._manifest
+
+    def _read_manifest(self) -> manifest_lib.Manifest:
+        try:
+            return manifest_lib.read(self.data_path)
+        except UnreadableFileError as error:
+            raise UnreadableFileError(f"{error}; published are {self._describe_published()}") from error
 
     def _check_format(self, asked: Any) -> None:
         if getattr(asked, "value", asked) not in (None, self.manifest.format):
@@ -286,10 +302,6 @@ def builder_from_directory(version_dir: str | os.PathLike[str]) -> ExportedBuild
     found = manifest_lib.read(version_dir)
     path = pathlib.Path(version_dir).resolve()
     if path.parts[-len(found.place) :] != found.place:
-        raise _misplaced(path, found)
+        raise ManifestError(location.explain_misplaced(path, found.place))
     data_dir = path.parents[len(found.place) - 1]
     return make_builder_class(found.name, data_dir)(config=found.config_name, version=found.version)
-
-
-def _misplaced(path: os.PathLike[str], found: manifest_lib.Manifest) -> ManifestError:
-    return ManifestError(f"{os.fspath(path)} holds the manifest of {'/'.join(found.place)}; move it there")

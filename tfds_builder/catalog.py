@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tensorflow_datasets.core import registered
@@ -19,6 +20,11 @@ class Catalog:
 
     def add(self, builder: type[Any]) -> None:
         self._builders[builder.name] = builder
+
+    @property
+    def builders(self) -> Mapping[str, type[Any]]:
+        """The builder classes by name, in the order they were registered."""
+        return self._builders
 
     def has_dataset(self, name: str) -> bool:
         """TFDS's provider protocol: whether this one knows the dataset."""

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from tfds_builder import manifest as manifest_lib
-from tfds_builder.listing import list_configs
+from tfds_builder.listing import list_configs, list_versions
 from tfds_builder.manifest import Manifest
 
 
@@ -20,12 +20,12 @@ class ExportedConfig(tfds.core.BuilderConfig):
 
     Args:
       name: of the config.
-      versions: those published, the newest first.
+      versions: those published, the newest first; none if this user may not list them.
       read: gives the manifest.
     """
 
     def __init__(self, name: str, versions: Sequence[str], read: Callable[[], Manifest]) -> None:
-        super().__init__(name=name, version=versions[0], supported_versions=list(versions[1:]))
+        super().__init__(name=name, version=next(iter(versions), None), supported_versions=list(versions[1:]))
         del self.description, self.release_notes  # set by the dataclass; the properties below take their place
         self._read = read
 
@@ -72,6 +72,11 @@ def _configs_of(dataset_dir: pathlib.Path) -> list[ExportedConfig]:
     if list(published) == [""]:
         return []
     return [
-        ExportedConfig(name, versions, functools.partial(manifest_lib.read, dataset_dir / name / versions[0]))
+        ExportedConfig(name, versions, functools.partial(_read_newest, dataset_dir / name, versions))
         for name, versions in published.items()
     ]
+
+
+def _read_newest(config_dir: pathlib.Path, versions: Sequence[str]) -> Manifest:
+    """The manifest of the newest version. Where none could be listed, listing them again says why."""
+    return manifest_lib.read(config_dir / (versions or list_versions(config_dir))[0])

@@ -21,5 +21,13 @@ class DamagedFileError(DatasetError, OSError):
     """A file is there but is not the file the manifest describes (its size differs)."""
 
 
+class UnreadableFileError(DatasetError, PermissionError):
+    """A file or directory is there and this user may not read it; the message names its owner."""
+
+
 class UnsupportedReadError(DatasetError, NotImplementedError):
     """The read asked for cannot be honoured for this dataset; the message says what can."""
+
+
+class DatasetWarning(UserWarning):
+    """A directory of datasets is probably not what was meant; the message says what is, and what to do about it."""

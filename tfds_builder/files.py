@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
+import pathlib
 import stat
 from typing import BinaryIO
 
-from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError
+from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError, UnreadableFileError
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -23,6 +24,7 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
 
     Raises:
       MissingFileError: it is not there.
+      UnreadableFileError: this user may not read it.
       DamagedFileError: it is a link, a directory or anything else that is no regular file, or it cannot be opened.
     """
     name = os.fspath(path)
@@ -30,6 +32,8 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
         descriptor = os.open(name, _FLAGS)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{name} is missing") from error
+    except PermissionError as error:
+        raise permission_denied(name) from error
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         if getattr(error, "errno", None) == errno.ELOOP:
             raise DamagedFileError(f"{name} must be a regular file (it is a symbolic link, which is not followed)") from error
@@ -41,20 +45,25 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
 
 
 def size_of(path: str | os.PathLike[str]) -> int:
-    """Size of a regular file.
+    """Size of a regular file that can be read.
 
     Raises:
       MissingFileError: it is not there.
+      UnreadableFileError: this user may not read it, or not look into its directory.
       DamagedFileError: it is no regular file.
     """
     try:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{os.fspath(path)} is missing") from error
+    except PermissionError as error:
+        raise permission_denied(path) from error
     except (OSError, ValueError) as error:
         raise DamagedFileError(f"{os.fspath(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(found.st_mode):
         raise DamagedFileError(f"{os.fspath(path)} must be a regular file (links are not followed)")
+    if not os.access(path, os.R_OK):
+        raise permission_denied(path)
     return found.st_size
 
 
@@ -63,6 +72,7 @@ def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
 
     Raises:
       MissingFileError: it is not there.
+      UnreadableFileError: this user may not read it.
       DamagedFileError: it is no regular file, or cannot be opened.
       ManifestError: it is larger.
     """
@@ -71,3 +81,32 @@ def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
         if size > limit:
             raise ManifestError(f"{os.fspath(path)} has {size} bytes; more than {limit} are refused")
         return stream.read(limit)
+
+
+def permission_denied(path: str | os.PathLike[str]) -> UnreadableFileError:
+    """The error that says who can let this user read a file or directory.
+
+    >>> permission_denied("/data/faces/1.0.0/manifest.json")          # doctest: +SKIP
+    UnreadableFileError('/data/faces/1.0.0/manifest.json cannot be read: permission denied; ask its owner, alice, for access')
+    """
+    name = os.fspath(path)
+    return UnreadableFileError(f"{name} cannot be read: permission denied; ask its owner, {_owner(name)}, for access")
+
+
+def _owner(name: str) -> str:
+    """Whose a path is, or, where even that may not be seen, whose the directory is that hides it."""
+    path = pathlib.Path(name).absolute()
+    for place in (path, *path.parents):
+        try:
+            user = os.lstat(place).st_uid
+        except OSError:
+            continue
+        try:
+            import pwd
+        except ImportError:  # Windows
+            break
+        try:
+            return pwd.getpwuid(user).pw_name
+        except KeyError:
+            return f"user {user}"
+    return "whoever made it"

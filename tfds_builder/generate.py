@@ -11,6 +11,7 @@ import secrets
 import string
 from typing import TYPE_CHECKING
 
+from tfds_builder import location
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.errors import DatasetError, ManifestError
 from tfds_builder.files import read_limited
@@ -53,7 +54,7 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
     directory = pathlib.Path(version_dir).absolute()
     manifest = manifest_lib.read(directory)
     if manifest.config_name and directory.parent.name != manifest.config_name:
-        raise ManifestError(f"{directory} holds the manifest of {'/'.join(manifest.place)}; move it there")
+        raise ManifestError(location.explain_misplaced(directory, manifest.place))
     dataset_dir = directory.parents[len(manifest.place) - 2]
     path = pathlib.Path(output) if output is not None else dataset_dir / module_name(manifest.name)
     _replace(path, render(manifest))
@@ -86,7 +87,7 @@ def _note_default_config(dataset_dir: pathlib.Path) -> None:
     if path.parent.is_symlink():
         return
     for _ in range(_TRIES):
-        default = next(iter(list_configs(dataset_dir)), "")
+        default = next((config for config, versions in list_configs(dataset_dir).items() if versions), "")
         if _noted_default_config(path) == default:
             return
         if default:

@@ -16,11 +16,12 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder import consistency
-from tfds_builder.errors import ManifestError, MissingFileError
+from tfds_builder.errors import DatasetError, ManifestError, MissingFileError
 from tfds_builder.files import read_limited
 from tfds_builder.install import how_to_upgrade
 from tfds_builder.parts import (
@@ -54,6 +55,7 @@ __all__ = [
     "Shard",
     "Split",
     "read",
+    "read_place",
 ]
 
 FORMAT_VERSION = 1
@@ -72,6 +74,8 @@ FORMATS = ("tfrecord", "hdf5")
 _LEFT_OUT_IF_EMPTY = ("config_name", "config_description", "release_notes")
 _HEAD = b'{"manifest_sha256": "'
 """How a manifest begins; the digest follows, then `",` and the bytes it is the digest of."""
+_PLACE = re.compile(rb'^ "(config_name|name|version)": (".*"),?$', re.MULTILINE)
+"""The lines of a canonical manifest that say where it belongs: no other line begins with a single space and these names."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -237,7 +241,8 @@ def read(version_dir: str | os.PathLike[str]) -> Manifest:
       version_dir: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
 
     Raises:
-      MissingFileError: there is no manifest there.
+      MissingFileError: there is no manifest there; the message says which folder may be meant.
+      UnreadableFileError: this user may not read it.
       DamagedFileError: it is no regular file (a link, for example), or the system cannot open it.
       ManifestError: it is damaged, too large, or of a newer format version.
     """
@@ -245,7 +250,31 @@ def read(version_dir: str | os.PathLike[str]) -> Manifest:
     try:
         text = read_limited(path, MAX_BYTES)
     except MissingFileError as error:
+        from tfds_builder import location
+
         raise MissingFileError(
-            f"{path} does not exist: {version_dir} is not a version directory published by torch2tfds"
+            location.explain(version_dir, "version")
+            or f"{path} does not exist: {version_dir} is not a version directory published by torch2tfds"
         ) from error
     return Manifest.from_json(text, os.fspath(path))
+
+
+def read_place(version_dir: str | os.PathLike[str]) -> tuple[str, ...] | None:
+    """`Manifest.place` alone, as the manifest of a directory says it; None if none can be read. It is not checked as `read` does.
+
+    >>> read_place("/data/noise/small/1.0.0")            # doctest: +SKIP
+    ('noise', 'small', '1.0.0')
+    """
+    path = pathlib.Path(version_dir) / FILENAME
+    try:
+        text = read_limited(path, MAX_BYTES)
+        found = {key.decode(): json.loads(value) for key, value in _PLACE.findall(text)}
+        if not {"name", "version"} <= set(found):
+            return Manifest.from_json(text, os.fspath(path)).place
+    except (DatasetError, ValueError):
+        return None
+    name, config, version = found["name"], found.get("config_name", ""), found["version"]
+    sound = consistency.NAME.fullmatch(name) and consistency.VERSION.fullmatch(version)
+    if not sound or (config and not consistency.CONFIG.fullmatch(config)):
+        return None
+    return tuple(filter(None, (name, config, version)))

@@ -5,46 +5,124 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 
+from tfds_builder import location
 from tfds_builder.builder import make_builder_class
 from tfds_builder.catalog import catalog
 from tfds_builder.consistency import NAME
-from tfds_builder.errors import MissingFileError
+from tfds_builder.errors import DatasetError, DatasetWarning, MissingFileError
+from tfds_builder.files import permission_denied
 from tfds_builder.listing import list_configs
+from tfds_builder.location import enumerate_some
+from tfds_builder.manifest import read_place
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One published version found under a data_dir; `config` is "" if it has none."""
+    """One published version found under a data_dir.
+
+    Attributes:
+      name, config, version: as in its path; `config` is "" if it has none, `version` "" if its directory cannot be listed.
+      path: of the version directory, or of what cannot be listed.
+      problem: why it cannot be listed, or "".
+    """
 
     name: str
     config: str
     version: str
     path: str
+    problem: str = ""
 
     @property
     def tfds_name(self) -> str:
         """What `tfds.load` calls it: `name:version` or `name/config:version`."""
-        return f"{self.name}/{self.config}:{self.version}" if self.config else f"{self.name}:{self.version}"
+        return "/".join(filter(None, (self.name, self.config))) + (f":{self.version}" if self.version else "")
 
 
-def scan(data_dir: str | os.PathLike[str]) -> Iterator[Entry]:
+def scan(data_dir: str | os.PathLike[str]) -> list[Entry]:
     """Every published version under a directory, by name and config, the newest version first. Links are not followed.
 
+    What this user may not look into is an entry with a `problem`. A DatasetWarning names folders that look like datasets and
+    are none, such as a data_dir inside the data_dir.
+
     Raises:
-      MissingFileError: the directory does not exist.
+      MissingFileError: the directory does not exist, or is no data_dir: the message says which folder is.
+      UnreadableFileError: this user may not list the directory.
     """
-    root = pathlib.Path(os.path.expanduser(os.fspath(data_dir)))
+    entries, notes = _survey(_to_path(data_dir))
+    for note in notes:
+        warnings.warn(note, DatasetWarning, stacklevel=2)
+    return entries
+
+
+def _to_path(data_dir: str | os.PathLike[str]) -> pathlib.Path:
+    if location.is_url(data_dir):
+        raise MissingFileError(location.explain_url(data_dir))
+    return pathlib.Path(os.path.expanduser(os.fspath(data_dir)))
+
+
+def _survey(root: pathlib.Path) -> tuple[list[Entry], list[str]]:
+    """What `scan` returns, and what it warns of."""
+    names, links = _list_names(root)
+    entries: list[Entry] = []
+    elsewhere = []
+    for name in names:
+        found = list(_scan_dataset(root, name))
+        if _belongs(found):
+            entries += found
+        else:
+            elsewhere.append(name)
+    if not any(entry.version for entry in entries) and (text := location.explain(root, "data_dir")):
+        raise MissingFileError(text)
+    notes = [location.explain_elsewhere(root / name) for name in elsewhere]
+    if links:
+        text = enumerate_some(links, "and")
+        notes.append(f"symbolic links are not followed, and in {root} these lead to directories: {text}; pass what they lead to")
+    return entries, notes
+
+
+def _list_names(root: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Names under a data_dir that a dataset can have: of directories, and of links to directories."""
     try:
         with os.scandir(root) as entries:
-            names = sorted(entry.name for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingFileError(f"{root} is not a directory; pass the data_dir datasets were exported to") from error
-    for name in names:
-        for config, versions in list_configs(root / name).items():
-            for version in versions:
-                yield Entry(name, config, version, os.fspath(root / name / config / version))
+            found = sorted((entry.name, entry.is_symlink()) for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir())
+    except PermissionError as error:
+        raise permission_denied(root) from error
+    except OSError as error:
+        hint = location.explain(root, "data_dir") if os.path.lexists(root) else None
+        raise MissingFileError(hint or f"{root} is not a directory; pass the data_dir datasets were exported to") from error
+    return [name for name, is_link in found if not is_link], [name for name, is_link in found if is_link]
+
+
+def _scan_dataset(root: pathlib.Path, name: str) -> Iterator[Entry]:
+    """The versions under what may be the directory of a dataset."""
+    try:
+        published: Mapping[str, list[str]] = list_configs(root / name)
+    except DatasetError as error:
+        yield Entry(name, "", "", os.fspath(root / name), str(error))
+        return
+    for config, versions in published.items():
+        directory = root / name / config
+        for version in versions:
+            yield Entry(name, config, version, os.fspath(directory / version))
+        if not versions:
+            yield Entry(name, config, "", os.fspath(directory), str(permission_denied(directory)))
+
+
+def _belongs(entries: list[Entry]) -> bool:
+    """Whether these are versions of a dataset of that name: not so if a manifest in its place is of another data_dir.
+
+    One that lies under names which are not its own says nothing: it was moved there, and is an error when it is loaded.
+    """
+    for entry in entries:
+        place = read_place(entry.path) if entry.version else None
+        if place == tuple(filter(None, (entry.name, entry.config, entry.version))):
+            return True
+        if place and location.find_data_dir(pathlib.Path(entry.path), place):
+            return False
+    return True
 
 
 def register(data_dir: str | os.PathLike[str]) -> list[str]:
@@ -57,9 +135,10 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
     `"digits"` is the newest version without a config; if all have one, that of the first config by name. `"digits/large"` and
     `"digits/large:1.0.0"` say which. What is published later is found too, if the dataset was there before.
 
-    Only directories are listed; nothing found there is imported, executed or unpickled, and a damaged
-    dataset is an error when it is loaded, not before. Registering again replaces what was registered
-    under the same name.
+    Only directories are listed, and of each dataset one manifest is asked what it is of; nothing found there is imported,
+    executed or unpickled. A dataset that is damaged, or that this user may not read, is an error when it is loaded, not before.
+    Registering again replaces what was registered under the same name. A DatasetWarning says when nothing is found, and what
+    then stays registered, and names folders that look like datasets and are data_dirs of their own.
 
     Args:
       data_dir: a directory that datasets were exported to.
@@ -68,10 +147,18 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
       The names registered, sorted.
 
     Raises:
-      MissingFileError: the directory does not exist.
+      MissingFileError: the directory does not exist, or it is too high or too deep: the message says which folder is meant.
+      UnreadableFileError: this user may not list it.
     """
-    root = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
-    names = sorted({entry.name for entry in scan(root)})
+    root = _to_path(data_dir).absolute()
+    entries, notes = _survey(root)
+    names = sorted({entry.name for entry in entries})
     for name in names:
         catalog.add(make_builder_class(name, root))
+    if not names:
+        before = [f"{name} from {builder.DATA_DIR}" for name, builder in catalog.builders.items()]
+        stays = f"; what was registered before stays: {enumerate_some(before, 'and')}" if before else ""
+        notes.append(f"nothing is published under {root}, so nothing was registered{stays}")
+    for note in notes:
+        warnings.warn(note, DatasetWarning, stacklevel=2)
     return names

@@ -15,11 +15,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tfds_builder import agreement
+from tfds_builder import agreement, location
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.agreement import Problem
-from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError
-from tfds_builder.files import open_regular
+from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError, UnreadableFileError
+from tfds_builder.files import open_regular, permission_denied
 
 if TYPE_CHECKING:
     from tfds_builder.manifest import File, Manifest, Shard
@@ -72,16 +72,27 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
       A report; `.problems` is empty when the dataset is whole.
 
     Raises:
-      MissingFileError: `path` is no directory (a missing manifest is a problem in the report).
+      MissingFileError: `path` is no directory (a directory without a manifest is a problem in the report, which says
+        what version directories are in it).
+      UnreadableFileError: this user may not look into the directory above it.
     """
     directory = pathlib.Path(path)
-    if not directory.is_dir():
-        raise MissingFileError(f"{directory} is not a directory; pass DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION")
+    try:
+        is_dir = directory.is_dir()
+    except PermissionError as error:
+        raise permission_denied(directory) from error
+    if not is_dir:
+        raise MissingFileError(
+            location.explain(directory, "version")
+            or f"{directory} is not a directory; pass DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION"
+        )
     directory = directory.resolve()
     try:
         manifest = manifest_lib.read(directory)
     except DatasetError as error:
-        return Report(os.fspath(path), 1, 0, 0, [Problem(manifest_lib.FILENAME, str(error))], deep)
+        return Report(
+            os.fspath(path), 1, 0, 0, [Problem.of(manifest_lib.FILENAME, error, directory / manifest_lib.FILENAME)], deep
+        )
     problems, total = _check_files(directory, manifest, on_bytes)
     not_decoded: list[str] = []
     if deep and not problems:  # of what is damaged already, nothing is learnt by decoding it
@@ -143,7 +154,7 @@ def _check_structure(directory: pathlib.Path, manifest: Manifest, shard: Shard) 
             hdf5.check_structure(stream, manifest.columns, manifest.geometries[shard.geometry], shard.rows)
     except DamagedFileError as error:
         return [Problem(shard.data.file, str(error))]
-    except MissingFileError:
+    except (MissingFileError, UnreadableFileError):
         pass  # already reported
     return []
 
@@ -182,7 +193,7 @@ class _FileReader:
         try:
             self._read(checker)
         except DatasetError as error:
-            return [Problem(name, str(error).replace(f"{self._path} ", ""), isinstance(error, MissingFileError))]
+            return [Problem.of(name, error, self._path)]
         except OSError as error:
             return [Problem(name, f"cannot be read: {error.strerror or error}")]
         problems = []

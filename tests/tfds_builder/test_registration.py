@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builder
-from tfds_builder.errors import DatasetError, ManifestError, MissingFileError
+from tfds_builder.errors import DatasetError, DatasetWarning, ManifestError, MissingFileError
 from tfds_builder.registration import scan
 
 
@@ -110,7 +110,17 @@ def test_missing_directory(tmp_path):
         with pytest.raises(MissingFileError, match=path.name):
             tfds_builder.register(path)
     (tmp_path / "empty").mkdir()
-    assert tfds_builder.register(tmp_path / "empty") == []
+    with pytest.warns(DatasetWarning, match="nothing is published under"):
+        assert tfds_builder.register(tmp_path / "empty") == []
+
+
+def test_nothing_replaces_nothing(data_dir, tmp_path):
+    """Registering a directory without datasets says which ones stay registered, and from where."""
+    tfds_builder.register(data_dir)
+    (tmp_path / "moved").mkdir()
+    with pytest.warns(DatasetWarning, match=f"nothing was registered; what was registered before stays: .*beta from {data_dir}"):
+        assert tfds_builder.register(tmp_path / "moved") == []
+    assert first_row("beta") == 30
 
 
 def test_unpublished_is_passed_over(data_dir):

@@ -1,0 +1,128 @@
+"""What `torch2tfds list`, `info` and `verify` print, as text or as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import warnings
+from typing import Any
+
+from exporters import wording
+from tfds_builder import manifest as manifest_lib
+from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError
+from tfds_builder.manifest import Manifest
+from tfds_builder.validators import printable
+
+
+def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
+    """Prints every version published under a directory, and on stderr what there is no dataset of it."""
+    from tfds_builder.registration import scan
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DatasetWarning)
+        entries = scan(data_dir)
+    for warning in caught:
+        print(printable(f"torch2tfds: warning: {warning.message}"), file=sys.stderr)
+    rows = [_describe(entry) for entry in entries]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(printable(_in_a_line(row)))
+    if not rows:
+        print(f"nothing is published under {data_dir}")
+
+
+def _describe(entry: Any) -> dict[str, Any]:
+    """A version as `list --json` has it: a summary of its manifest, or what keeps it from being read."""
+    found = {key: value for key, value in dataclasses.asdict(entry).items() if key != "problem"}
+    if entry.problem:
+        return {**found, "state": "not readable", "problem": entry.problem}
+    try:
+        manifest = manifest_lib.read(entry.path)
+    except UnreadableFileError as error:
+        return {**found, "state": "not readable", "problem": str(error)}
+    except DatasetError as error:
+        return {**found, "state": "damaged", "problem": str(error)}
+    if manifest.place != tuple(filter(None, (entry.name, entry.config, entry.version))):
+        from tfds_builder.location import explain_misplaced
+
+        problem = explain_misplaced(pathlib.Path(entry.path), manifest.place)
+        return {**found, "state": "misplaced", "problem": problem}
+    return _summarize(manifest, entry.path)
+
+
+def _in_a_line(row: dict[str, Any]) -> str:
+    name = "/".join(filter(None, (row["name"], row["config"]))) + (f":{row['version']}" if row["version"] else "")
+    if "problem" in row:
+        return f"{name}  {row['state']}: {row['problem']}"
+    counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
+    return f"{name}  {row['format']}  {row['bytes']:,} bytes  {counts}"
+
+
+def info(path: pathlib.Path, as_json: bool) -> None:
+    """Prints what a published version holds."""
+    manifest = manifest_lib.read(path)
+    columns = [column.to_json() for column in manifest.columns]
+    if as_json:
+        extra = {
+            "columns": columns,
+            "labels": dict(manifest.labels),
+            "card": dict(manifest.card),
+            "config_description": manifest.config_description,
+            "release_notes": dict(manifest.release_notes),
+        }
+        print(json.dumps({**_summarize(manifest, os.fspath(path)), **extra}, indent=2))
+        return
+    print(f"{manifest.tfds_name}  {manifest.format}  {os.fspath(path)}")
+    notes = (f"{version}: {text}" for version, text in manifest.release_notes.items())
+    for text in filter(None, (manifest.config_description, *manifest.card.values(), *notes)):
+        print("\n".join(f"  {printable(line)}" for line in text.split("\n")))
+    for decision in manifest.decisions:
+        print(f"  {printable(decision)}")
+    for split, content in manifest.splits.items():
+        examples, shards = wording.plural(content.examples, "example"), wording.plural(len(content.shards), "shard")
+        print(f"  {split}: {examples} in {shards}, {content.bytes:,} bytes")
+
+
+def _summarize(manifest: Manifest, path: str) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "config": manifest.config_name,
+        "version": manifest.version,
+        "format": manifest.format,
+        "path": path,
+        "examples": {split: content.examples for split, content in manifest.splits.items()},
+        "shards": {split: len(content.shards) for split, content in manifest.splits.items()},
+        "bytes": sum(file.bytes for file in manifest.files),
+        "decisions": list(manifest.decisions),
+    }
+
+
+def verify(path: pathlib.Path, deep: bool, as_json: bool, progress: bool | None) -> int:
+    """Checks a published version and prints what is wrong.
+
+    Returns:
+      The exit code: 0 if it is whole, 1 if it is damaged, 2 if something keeps it from being checked.
+    """
+    from exporters.progress import Progress
+    from tfds_builder.verify import verify as run
+
+    with Progress(progress, None, "verify", unit="B") as bar:
+        report = run(path, bar.add, deep=deep)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(report), indent=2))
+    else:
+        for problem in report.problems:
+            print(printable(str(problem)))
+        if report.not_decoded:
+            print(printable(f"not decoded, which takes TensorFlow: {', '.join(report.not_decoded)}"))
+        verdict = wording.plural(len(report.problems), "problem") if report.problems else "whole"
+        looked_at = [wording.plural(report.files, "file"), f"{report.bytes:,} bytes", wording.plural(report.examples, "example")]
+        print(f"{path}: {verdict} ({', '.join(looked_at)})")
+    if any(problem.kind in ("damaged", "missing") for problem in report.problems):
+        return 1
+    return 2 if report.problems else 0
