@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -88,6 +89,21 @@ def test_commands_are_shown():
     assert {shlex.split(line)[1] for line in COMMANDS} >= {"export", "list", "verify"}
     assert INDENTED.count("python -m pip install tox && tox run -e demo") == 1
     assert INDENTED.count("python -m pip install tox && tox run") == 1
+
+
+def test_extras():
+    """docs/install.md has a row for each extra of pyproject.toml with what it brings, and no page or message names another."""
+    root = pathlib.Path(__file__).parent.parent
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (root / "docs" / "install.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)) == sorted(extras)
+    files = [root / "README.md", *root.glob("docs/*.md"), *root.glob("exporters/**/*.py"), *root.glob("tfds_builder/**/*")]
+    texts = {path: path.read_text("utf-8") for path in files if path.suffix in (".md", ".py", ".tmpl")}
+    for path, text in texts.items():
+        named = re.findall(r'pip install .*?"\.\[([\w,-]+)\]"', text)
+        named += re.findall(r"how_to_install\('([\w-]+)'\)", text)
+        assert {extra for group in named for extra in group.split(",")} <= set(extras), path
+        assert "torch2tfds[" not in text, f"{path}: it is on no index"
 
 
 def test_links():
