@@ -41,6 +41,16 @@ class Encoded:
         return len(self.values)
 
 
+_MENDS = {
+    "M": 'convert it in collate_fn: x.astype("int64"), or str(x)',
+    "m": 'convert it in collate_fn: x.astype("int64")',
+    "f": "convert it in collate_fn: x.astype(numpy.float64)",
+    "c": "convert it in collate_fn: x.astype(numpy.complex128)",
+    "names": "give its fields as features: {name: x[name] for name in x.dtype.names}",
+}
+"""What to do about arrays that cannot be stored, by NumPy's kind of their dtype."""
+
+
 def shown(path: str) -> str:
     """A structural name as an error shows it."""
     return repr(path or "the batch")
@@ -66,8 +76,8 @@ def check_array(array: Array, path: str, where: str) -> Array:
     if isinstance(array, np.ma.MaskedArray):
         raise LoaderError(f"{where}: {shown(path)} is a masked array; fill it (.filled(value)) in collate_fn")
     array = np.asarray(array)
-    if array.dtype.kind in "US":
-        return array.astype(object)
+    if array.dtype.kind in "UST":  # of a StringDType too, where what is missing is no str
+        array = array.astype(object)
     if array.dtype.kind == "O":
         if array.ndim == 0:
             return array
@@ -76,9 +86,8 @@ def check_array(array: Array, path: str, where: str) -> Array:
     if array.dtype == ml_dtypes.bfloat16:
         return array
     if array.dtype.char not in _STORABLE:
-        raise LoaderError(
-            f"{where}: {shown(path)} has dtype {array.dtype}, which TFDS cannot store bit-exact; convert it in collate_fn"
-        )
+        mend = _MENDS.get(array.dtype.kind if array.dtype.names is None else "names", "convert it in collate_fn")
+        raise LoaderError(f"{where}: {shown(path)} has dtype {array.dtype}, which TFDS cannot store bit-exact; {mend}")
     return np.asarray(array, dtype=array.dtype.newbyteorder("="))
 
 
@@ -124,6 +133,9 @@ def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
     kinds = {type(value) for value in values}
     if all(issubclass(kind, str) for kind in kinds) or all(issubclass(kind, bytes) for kind in kinds):
         return
+    if all(issubclass(kind, numbers.Number) for kind in kinds):  # Fraction, Decimal
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise LoaderError(f"{where}: {shown(path)} holds {names}, which no dtype holds exactly; give float(x), or str(x)")
     found = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise LoaderError(f"{where}: {shown(path)} must hold only str or only bytes (got {found}); convert it in collate_fn")
 

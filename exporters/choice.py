@@ -43,6 +43,15 @@ def make_field(
             f"feature {name!r}: TFDS has no value that stands for None where a size is unknown or an encoding is given; leave "
             "out optional=True, and give empty rows, or zeros and a mask"
         )
+    if (
+        isinstance(feature, _F.Audio)
+        and feature._lazy_decode
+        and any(batch.columns[key].dtype != object for key in sources.values())
+    ):
+        raise SchemaError(
+            f"feature {name!r}: with lazy_decode=True, Audio stores the files of sounds, and the data is samples; leave "
+            "lazy_decode out"
+        )
     if type(feature) is _F.Tensor and feature.shape.count(None) > 1 and feature._encoding == _F.Encoding.NONE:
         raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size (got {feature.shape})')
     if set(sources) != {""} and not isinstance(feature, _F.Sequence | _F.FeaturesDict):

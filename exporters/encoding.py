@@ -22,8 +22,8 @@ from tfds_builder import metadata
 from tfds_builder.install import how_to_install
 from tfds_builder.manifest import STRINGS, Column
 
-_IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8")
-"""How the files that `tf.image.decode_image` knows begin."""
+_IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+"""How the files begin that TensorFlow and Pillow read as one image. GIF is none: TensorFlow gives its frames."""
 _PILLOW = {("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)}
 """(dtype, channels) of the images that Pillow encodes."""
 
@@ -63,7 +63,7 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
     if isinstance(value, bytes) and isinstance(feature, tfds.features.Image):
         if not value.startswith(_IMAGE_MAGIC):
             raise SchemaError(
-                f"{where}, feature {name!r}, row {number}: bytes that are neither JPEG nor PNG, BMP or GIF cannot pass as an "
+                f"{where}, feature {name!r}, row {number}: bytes that are neither JPEG nor PNG or BMP cannot pass as an "
                 "encoded image; decode them in the dataset"
             )
         fault = _find_fault(value, feature.shape)
