@@ -39,6 +39,8 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
       version: `"1.2.0"`, `"1.*.*"`, or None for the newest of the config.
       file_format: None or the dataset's own. ArrayRecord is taken as well and means nothing: `tfds.data_source` asks for
         it unless it is told a data_dir.
+      verify: whether everything that is read is checked first, as `tfds_builder.ReadConfig(verify=True)` does it:
+        `tfds.data_source("digits", split="train", builder_kwargs={"verify": True})`.
 
     Raises:
       ValueError: another file_format.
@@ -67,6 +69,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         config: str | tfds.core.BuilderConfig | None = None,
         version: str | tfds.core.Version | None = None,
         file_format: Any = None,
+        verify: bool = False,
     ) -> None:
         root = data_dir or self.DATA_DIR
         if root is None:
@@ -81,6 +84,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
                 "pass the data_dir= it was exported to"
             )
         self._manifest: manifest_lib.Manifest | None = None
+        self._verify = verify
         super().__init__(data_dir=self._root, config=config, version=version)
         if getattr(file_format, "value", file_format) != "array_record":
             self._check_format(file_format)
@@ -115,7 +119,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return builder_from_directory, (os.fspath(self.data_path),)
+        return builder_from_directory, (os.fspath(self.data_path), self._verify)
 
     @property
     def canonical_version(self) -> tfds.core.Version:
@@ -207,6 +211,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         decoders: Any = None,
         deserialize_method: Any = tfds.decode.DeserializeMethod.DESERIALIZE_AND_DECODE,
         file_format: Any = None,
+        verify: bool = False,
     ) -> Any:
         """Random access: `source[i]` is an example, as TFDS's own data sources give it.
 
@@ -218,6 +223,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
           decoders: nested dict of `tfds.decode.Decoder`, or a `tfds.decode.PartialDecoding`.
           deserialize_method: `tfds.decode.DeserializeMethod`; records as they are stored are there in TFRecord only.
           file_format: None or the dataset's own.
+          verify: whether what is read is checked first, as `tfds_builder.ReadConfig(verify=True)` does it.
 
         Returns:
           An `ExportedDataSource`, or the structure of them that `split` asks for.
@@ -235,7 +241,8 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         def make(one: Any) -> Any:
             segments = metadata.segments_of(self.manifest, self.info.splits[one].file_instructions)
             request = data_source.Request(one, features, decoders, deserialize_method)
-            return data_source.ExportedDataSource(Table(self.data_path, self.manifest, segments), self.manifest, request)
+            table = Table(self.data_path, self.manifest, segments, verify=verify or self._verify)
+            return data_source.ExportedDataSource(table, self.manifest, request)
 
         return tree.map_structure(make, {name: name for name in self.info.splits} if split is None else split)
 
@@ -265,7 +272,8 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         instructions = reading.select_instructions(self.info.splits[split].file_instructions, read_config)
         if not instructions:
             raise ValueError(f"Instruction {split!r} corresponds to no data!")
-        table = Table(self.data_path, self.manifest, metadata.segments_of(self.manifest, instructions))
+        verify = self._verify or getattr(read_config, "verify", False)
+        table = Table(self.data_path, self.manifest, metadata.segments_of(self.manifest, instructions), verify=verify)
         request = reading.Request(features, decoders, batch_size, shuffle, supervised_keys, read_config)
         return reading.make_dataset(table, self.manifest, request)
 
@@ -288,13 +296,14 @@ def make_builder_class(name: str, data_dir: str | os.PathLike[str]) -> type[Expo
     return builder
 
 
-def builder_from_directory(version_dir: str | os.PathLike[str]) -> ExportedBuilder:
+def builder_from_directory(version_dir: str | os.PathLike[str], verify: bool = False) -> ExportedBuilder:
     """The builder of one published version directory, registered or not.
 
     >>> builder_from_directory("/data/digits/1.0.0").info.splits      # doctest: +SKIP
 
     Args:
       version_dir: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
+      verify: whether everything that is read is checked first, as `tfds_builder.ReadConfig(verify=True)` does it.
 
     Raises:
       MissingFileError, ManifestError, DamagedFileError: it is not a version directory this can read.
@@ -304,4 +313,4 @@ def builder_from_directory(version_dir: str | os.PathLike[str]) -> ExportedBuild
     if path.parts[-len(found.place) :] != found.place:
         raise ManifestError(location.explain_misplaced(path, found.place))
     data_dir = path.parents[len(found.place) - 1]
-    return make_builder_class(found.name, data_dir)(config=found.config_name, version=found.version)
+    return make_builder_class(found.name, data_dir)(config=found.config_name, version=found.version, verify=verify)

@@ -18,7 +18,7 @@ class MissingFileError(DatasetError, FileNotFoundError):
 
 
 class DamagedFileError(DatasetError, OSError):
-    """A file is there but is not the file the manifest describes (its size differs)."""
+    """A file is there but is not the file the manifest describes: its size, its structure or a checksum differs."""
 
 
 class UnreadableFileError(DatasetError, PermissionError):

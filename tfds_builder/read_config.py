@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 @dataclasses.dataclass(eq=False)
 class ReadConfig(tfds.ReadConfig):
-    """A `tfds.ReadConfig` that can also ask for a shuffle row by row.
+    """A `tfds.ReadConfig` that can also ask for a shuffle row by row, and for a check of what is read.
 
     >>> tfds.load("digits", split="train", shuffle_files=True,           # doctest: +SKIP
     ...           read_config=tfds_builder.ReadConfig(shuffle_unit="row", shuffle_seed=0))
@@ -26,13 +26,20 @@ class ReadConfig(tfds.ReadConfig):
         `"row"`: every single row, a permutation of the whole split without a buffer; best when
         the files are in the page cache or on a fast SSD.
 
+      verify: whether what is read is checked first: of TFRecord files the CRCs of the records that are read, every time;
+        of HDF5 files, which have none, the SHA-256 of each file before its first row is read, once in a process. Damage is
+        a DamagedFileError that names the file, and the record (docs/performance.md says what it costs).
+
     Raises:
-      ValueError: `shuffle_unit` is neither.
+      ValueError: `shuffle_unit` is neither, or `verify` is no bool.
     """
 
     shuffle_unit: str = "block"
+    verify: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shuffle_unit not in ("block", "row"):
             raise ValueError(f"shuffle_unit must be 'block' or 'row' (got {self.shuffle_unit!r})")
+        if not isinstance(self.verify, bool):
+            raise ValueError(f"verify must be True or False (got {self.verify!r})")

@@ -39,6 +39,46 @@ def frame_header(length: int) -> bytes:
     return size + masked_crc32c(google_crc32c.value(size)).to_bytes(4, "little")
 
 
+def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str] | None:
+    """The first of some records that is not as it was written: its number among them, and what is wrong. None if all are.
+
+    >>> first_damaged(np.frombuffer(frame_header(0) + b"\\xd8\\xea\\x82\\xa3", np.uint8), np.array([0]))
+    (0, 'has data whose CRC is wrong')
+
+    Args:
+      data: of the file, uint8.
+      starts: where the records begin, int64 of shape (n,).
+      stride: bytes of each record, if all are of one length; 0 if they are not.
+    """
+    room = len(data) - HEADER - FOOTER
+    outside = np.flatnonzero((starts < 0) | (starts > room))
+    if len(outside) or not len(starts):
+        return (int(outside[0]), "is not in the file") if len(outside) else None
+    heads = np.ndarray((len(data) - HEADER + 1,), f"V{HEADER}", data, 0, (1,))[starts]
+    sizes = np.ndarray((len(starts),), "<u8", heads, 0, (HEADER,))
+    kinds, kind_of = np.unique(sizes, return_inverse=True)
+    headers = np.frombuffer(b"".join(frame_header(int(size)) for size in kinds), np.uint8).reshape(-1, HEADER)
+    wrong = (heads.view(np.uint8).reshape(-1, HEADER) != headers[kind_of.ravel()]).any(axis=1)
+    wrong |= sizes > (room - starts).astype(np.uint64)
+    if stride:
+        wrong |= sizes != stride - HEADER - FOOTER
+    if wrong.any():
+        return int(np.argmax(wrong)), "has a length whose CRC is wrong, or that is not its own"
+    first = starts + HEADER
+    last = first + sizes.astype(np.int64)
+    value = google_crc32c.value
+    crcs = np.array([value(data[a:b]) for a, b in zip(first.tolist(), last.tolist(), strict=True)], np.uint32)
+    stored = np.ndarray((len(data) - FOOTER + 1,), f"V{FOOTER}", data, 0, (1,))[last].view("<u4")
+    wrong = _mask(crcs) != stored
+    return (int(np.argmax(wrong)), "has data whose CRC is wrong") if wrong.any() else None
+
+
+def _mask(crcs: Array) -> Array:
+    """`masked_crc32c` of several: uint32."""
+    masked: Array = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(MASK_DELTA)
+    return masked
+
+
 class Checker:
     """Checks the records of one file, given to `feed` in order and in pieces of any size.
 
@@ -135,8 +175,7 @@ class Checker:
 
     def _compare(self, crcs: Array, stored: Array, starts: Array) -> None:
         """Reports the records whose CRC is not the one stored."""
-        masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(MASK_DELTA)
-        for row in np.flatnonzero(masked != stored).tolist():
+        for row in np.flatnonzero(_mask(crcs) != stored).tolist():
             if not self._stopped:
                 self._report("the CRC of its data is wrong", self._number + row, int(starts[row]))
 

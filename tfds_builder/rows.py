@@ -60,6 +60,7 @@ class RowReader:
         if opened is None:
             columns = self._table.read(slice(row, row + 1), self._names)
             return [values_of(columns[name], name in self._items)[0] for name in self._names]
+        self._table.check_row(row)
         readers, index = opened
         where = row + shift if index is None else index[row + shift].tolist()
         return [read(where) for read in readers]
@@ -215,6 +216,7 @@ def read_record(table: Table, row: int) -> bytes:
     Raises:
       MissingFileError, DamagedFileError: its shard is not what the manifest says.
     """
+    table.check_row(row)
     shard, number = table.find(row)
     if shard.index is None:
         stride = table.place(shard, next(iter(table.columns())).name).stride

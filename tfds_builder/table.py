@@ -2,7 +2,7 @@
 
 A shard file is mapped into memory and its columns are runs of bytes at a constant stride, so a
 block of rows of a column is one strided copy: no h5py, no protobuf, no Python per example. NumPy
-only. Per-record CRCs are not checked here; `verify` does that.
+only. Checksums are looked at if that is asked for (`checking`).
 
 >>> table = Table.of_split("/data/digits/1.0.0", "train")     # doctest: +SKIP
 >>> table.read(slice(0, 256))["image"].shape                  # doctest: +SKIP
@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tfds_builder import manifest as manifest_lib
+from tfds_builder.checking import Checks
 from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
 from tfds_builder.mapping import Files, check_file
 from tfds_builder.ragged import Ragged
-from tfds_builder.variable import Piece, VariableReader, to_target
+from tfds_builder.variable import Piece, VariableReader, read_index, runs_of, to_target
 from tfds_builder.variable import Segment as Segment
 
 Array = npt.NDArray[Any]
@@ -76,27 +77,32 @@ class Table:
       directory: the version directory.
       manifest: its manifest.
       segments: the runs of rows the table is made of, in order.
+      verify: whether rows are checked before they are read: the CRCs of their records (TFRecord), or the SHA-256 of their
+        file, once (HDF5).
     """
 
-    def __init__(self, directory: str | os.PathLike[str], manifest: Manifest, segments: Sequence[Segment]) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], manifest: Manifest, segments: Sequence[Segment], *, verify: bool = False
+    ) -> None:
         self._directory = pathlib.Path(directory)
         self._columns = {column.name: (i, column) for i, column in enumerate(manifest.columns)}
         self._geometries = manifest.geometries
+        self._verify, self._has_records = verify, manifest.format == "tfrecord"
         self._segments = [segment for segment in segments if segment.stop > segment.start]
         self._ends = np.cumsum([segment.stop - segment.start for segment in self._segments], dtype=np.int64)
         self._open()
 
     @classmethod
-    def of_split(cls, version_dir: str | os.PathLike[str], split: str) -> Table:
+    def of_split(cls, version_dir: str | os.PathLike[str], split: str, *, verify: bool = False) -> Table:
         """The whole of one split of a published version directory."""
         manifest = manifest_lib.read(version_dir)
-        return cls(version_dir, manifest, [Segment(s, 0, s.rows) for s in manifest.splits[split].shards])
+        return cls(version_dir, manifest, [Segment(s, 0, s.rows) for s in manifest.splits[split].shards], verify=verify)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_files", "_variable")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_files", "_variable", "_checks")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
@@ -106,6 +112,7 @@ class Table:
         self._files = Files(self._directory)
         columns = [column for _, column in self._columns.values()]
         self._variable = VariableReader(self._directory, self._files, columns, self._geometries)
+        self._checks = Checks(self._directory, self._files, self._geometries, self._has_records) if self._verify else None
 
     @property
     def segments(self) -> Sequence[Segment]:
@@ -142,6 +149,11 @@ class Table:
         for file in {file.file: file for segment in self._segments for file in segment.shard.files}.values():
             check_file(self._directory, file)
 
+    def check_row(self, row: int) -> None:
+        """Raises DamagedFileError if rows are checked, and this one is not what was exported."""
+        if self._checks is not None:
+            self._checks.check(list(self._run_pieces(row, row + 1, 0)))
+
     def close(self) -> None:
         """Unmaps the files and lets go of kept memory; a later read maps them again."""
         self._files.close()
@@ -165,6 +177,8 @@ class Table:
         """
         names = list(self._columns) if columns is None else columns
         pieces = list(self._pieces(rows))
+        if self._checks is not None:
+            self._checks.check(pieces)
         count = sum(len(target) for target, _, _ in pieces)
         return {name: self._read_column(name, pieces, count) for name in names}
 
@@ -288,21 +302,11 @@ class Table:
         if shard.index is None:
             starts = np.asarray(rows, np.int64) * geometry.strides[number] + geometry.offsets[number]
         else:
-            starts = self._variable.index(shard, rows)[:, 0] + geometry.offsets[number]
+            starts = read_index(self._files, shard, rows)[:, 0] + geometry.offsets[number]
             self._variable.check_range(shard, starts, column.width)
         if isinstance(rows, slice) and len(starts):
             self._files.view(shard.data, int(starts[0]), int(starts[-1]) + column.width)  # bring it in
         return starts, self._files.map(shard.data)
-
-
-def runs_of(rows: Array) -> Array:
-    """Where runs of neighbours begin among row numbers, and where the last one ends.
-
-    >>> runs_of(np.array([3, 4, 5, 9, 7, 8])).tolist()
-    [0, 3, 4, 6]
-    """
-    breaks = np.flatnonzero(rows[1:] != rows[:-1] + 1) + 1
-    return np.concatenate([[0], breaks, [len(rows)]])
 
 
 def _as_rows(data: Array, count: int, width: int, stride: int) -> Array:

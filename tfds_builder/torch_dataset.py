@@ -41,7 +41,9 @@ _FEW_CHANNELS = 4
 _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 
-def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_supervised: bool | None = None) -> Any:
+def as_torch(
+    name_or_path: str | os.PathLike[str], split: Any = "train", *, as_supervised: bool | None = None, verify: bool = False
+) -> Any:
     """A split as a map-style `torch.utils.data.Dataset` of what the DataLoader's dataset gave.
 
     >>> loader = DataLoader(tfds_builder.as_torch("digits"), batch_size=64, shuffle=True, num_workers=2)   # doctest: +SKIP
@@ -55,6 +57,7 @@ def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_s
       split: as for `tfds.load`: `"train"`, `"train[:80%]"`, ...
       as_supervised: True for (input, target) tuples, False for dicts, nested as the features are; None for tuples if
         the dataset's supervised keys are all it has, as they are if the DataLoader gave pairs.
+      verify: whether what is read is checked first, as `tfds_builder.ReadConfig(verify=True)` does it.
 
     Returns:
       The dataset. Its `classes` are the names of the target's classes, or None.
@@ -78,7 +81,7 @@ def as_torch(name_or_path: str | os.PathLike[str], split: Any = "train", *, as_s
     leaves = dict(metadata.flatten_features(builder.info.features))
     columns = {column.name: column for column in manifest.columns}
     ways = tuple(_Way.of(Value.of(name, feature, columns.keys() - leaves.keys()), columns) for name, feature in leaves.items())
-    return _make(Table(builder.data_path, manifest, segments), ways, tuple(keys) if keys else None)
+    return _make(Table(builder.data_path, manifest, segments, verify=verify), ways, tuple(keys) if keys else None)
 
 
 def _find_builder(name_or_path: str | os.PathLike[str]) -> ExportedBuilder:

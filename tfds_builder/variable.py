@@ -85,7 +85,7 @@ class VariableReader:
         """Where in the file the asked rows of a ragged column begin, and their bytes: int64, shape (n,)."""
         if shard.index is not None:
             slot = self.slots[column.name]
-            index = self.index(shard, rows)
+            index = read_index(self._files, shard, rows)
             starts, lengths = index[:, slot], index[:, slot + 1]
         else:
             geometry = self._geometries[shard.geometry]
@@ -149,7 +149,7 @@ class VariableReader:
         """Byte strings of the asked rows, object array of shape (n, values)."""
         if shard.index is not None:
             slot = self.slots[column.name]
-            index = self.index(shard, rows)[:, slot : slot + 2 * column.values]
+            index = read_index(self._files, shard, rows)[:, slot : slot + 2 * column.values]
             starts, lengths = index[:, 0::2], index[:, 1::2]
         else:
             starts, lengths = self._split_strings(shard, number, column, rows)
@@ -176,13 +176,6 @@ class VariableReader:
         first, last = splits[:-1].reshape(shard.rows, -1)[rows], splits[1:].reshape(shard.rows, -1)[rows]
         return first + geometry.offsets[number], last - first
 
-    def index(self, shard: Shard, rows: slice | Array) -> Array:
-        """Rows of a TFRecord shard's index: int64, shape (n, 1 + 2 * strings a row)."""
-        assert shard.index is not None
-        data = self._files.view(shard.index, 0, shard.index.bytes, populate=False)
-        index: Array = np.ndarray((shard.rows, shard.index.bytes // 8 // shard.rows), np.dtype("<i8"), data)[rows]
-        return index
-
     def check_range(self, shard: Shard, starts: Array, lengths: Array | int) -> None:
         """Raises DamagedFileError where an index points outside its file."""
         size = shard.data.bytes
@@ -196,6 +189,24 @@ class VariableReader:
             once = np.unique(rows, return_index=True)[1] if isinstance(rows, np.ndarray) else slice(None)
             if lengths[once].sum(dtype=np.float64) > shard.data.bytes:
                 raise DamagedFileError(f"the index of {self._directory / shard.data.file} has strings that overlap")
+
+
+def runs_of(rows: Array) -> Array:
+    """Where runs of neighbours begin among row numbers, and where the last one ends.
+
+    >>> runs_of(np.array([3, 4, 5, 9, 7, 8])).tolist()
+    [0, 3, 4, 6]
+    """
+    breaks = np.flatnonzero(rows[1:] != rows[:-1] + 1) + 1
+    return np.concatenate([[0], breaks, [len(rows)]])
+
+
+def read_index(files: Files, shard: Shard, rows: slice | Array) -> Array:
+    """Rows of a TFRecord shard's index: int64, shape (n, 1 + 2 * strings a row)."""
+    assert shard.index is not None
+    data = files.view(shard.index, 0, shard.index.bytes, populate=False)
+    index: Array = np.ndarray((shard.rows, shard.index.bytes // 8 // shard.rows), np.dtype("<i8"), data)[rows]
+    return index
 
 
 def to_target(places: range | Array) -> slice | Array:
