@@ -233,16 +233,21 @@ def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
     if kinds or not is_plain or (ndim > 1 and len({row.shape[1:] for row in rows}) > 1):
         return None
     if types == {np.ndarray}:
-        items = check_array(np.concatenate(rows) if ndim else np.stack(rows), path, where)
+        items = check_array(_concatenate(np.concatenate, rows) if ndim else np.stack(rows), path, where)
     else:
         with torch.no_grad():  # no gradient of it is asked
-            items = _tensor_to_numpy(torch.cat(rows) if ndim else torch.stack(rows), path, where)
+            items = _tensor_to_numpy(_concatenate(torch.cat, rows) if ndim else torch.stack(rows), path, where)
     if not ndim:
         return items
     lengths = list(map(len, rows)) if types == {np.ndarray} else [row.shape[0] for row in rows]
     if len(set(lengths)) == 1:
         return items.reshape(len(rows), lengths[0], *items.shape[1:])
     return Rows.of_items(items, lengths)
+
+
+def _concatenate(join: Callable[[list[Any]], Any], rows: list[Any]) -> Any:
+    """Rows end to end; one alone, which may be large, is not copied."""
+    return rows[0] if len(rows) == 1 else join(rows)
 
 
 def _object(row: Any, path: str, where: str) -> Array | None:

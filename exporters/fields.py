@@ -234,6 +234,8 @@ class RaggedField:
 
     def _join(self, column: Array | Rows) -> tuple[Array, Sequence[Array]]:
         """All values end to end, and the rows, both in the stored layout."""
+        if isinstance(column, np.ndarray) and self.layout is None and column.dtype == self.dtype != object:
+            return np.ascontiguousarray(column).reshape(-1), list(column)  # without a copy, as a rule
         empty = np.empty([size or 0 for size in self.feature.shape], self.dtype)
         rows = [empty if row is EMPTY else np.asarray(row) for row in to_stored_rows(column, self.layout)]
         if isinstance(column, Rows) and column.items is not None and self.layout is None:

@@ -162,6 +162,7 @@ class Job:
             items_lib.check_stream(raw, loader, split)
             if self._schema is None:
                 self._start(raw, split)
+            del raw  # no batch is held while the next one is drained
             assert self._schema is not None
             done = sum(shard.rows for shard in finished[:first])
             self._bar.pass_over(done, first)
@@ -214,7 +215,8 @@ class Job:
     def _encode(self, raws: Iterator[Any], split: str, start: int, observer: Observer) -> Iterator[tuple[int, Columns]]:
         """Raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
-        for number, raw in enumerate(raws, start):
+        number = start  # enumerate() would hold the batch before
+        for raw in raws:
             batch = batches_lib.to_batch(raw, split, number, self._lists)
             columns = self._schema.encode(batch, split)
             if batch.rows:
@@ -222,6 +224,8 @@ class Job:
                 observer.add(columns, number)
                 yield number, columns
                 self._bar.add_batch(batch.rows, self._size(columns))
+            number += 1
+            del raw, batch, columns
 
     def _size(self, columns: Columns) -> int:
         if self._row_bytes is not None:
@@ -276,6 +280,7 @@ class Job:
         for batch in batches:
             states[:] = [loader_lib.state_of(loader)]  # as bytes: what it is made of moves on
             yield batch
+            del batch
 
     def _context(self, split: str, number: int) -> ShardContext:
         """What a shard says about itself (HDF5 keeps it in attributes)."""

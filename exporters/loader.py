@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import dis
 import io
-import itertools
 import operator
 import pathlib
 import types
@@ -219,7 +218,13 @@ def peek(batches: Iterator[Any], split: str) -> tuple[Any, Iterator[Any]]:
         first = next(batches)
     except StopIteration:
         raise SchemaError(f"split {split!r}: the loader yields no batch; give it a dataset that is not empty") from None
-    return first, itertools.chain([first], batches)
+    return first, _with_first([first], batches)
+
+
+def _with_first(held: list[Any], batches: Iterator[Any]) -> Iterator[Any]:
+    """All batches; none is held once it is given."""
+    yield held.pop()
+    yield from batches
 
 
 def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:

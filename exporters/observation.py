@@ -255,15 +255,16 @@ def _example_bytes(columns: Columns) -> int:
 
 
 def _join_rows(column: Ragged) -> Array:
-    """The rows of a ragged column as `bytes`, shape (N, 1): equal bytes for equal rows."""
+    """The rows of a ragged column as `bytes`, or arrays of bytes, shape (N, 1): equal bytes for equal rows."""
     out, values = np.empty((len(column), 1), object), np.ascontiguousarray(column.values)
     if values.dtype == object:
         flat, bounds = values.ravel().tolist(), column.row_splits * (values[:1].size or 1)
         flat = [len(text).to_bytes(8, "little") + text for text in flat]
         out[:, 0] = [b"".join(flat[start:end]) for start, end in itertools.pairwise(bounds.tolist())]
     else:
-        data, bounds = values.tobytes(), column.row_splits * values[:1].nbytes
-        out[:, 0] = [data[start:end] for start, end in itertools.pairwise(bounds.tolist())]
+        data, bounds = values.reshape(-1).view(np.uint8), column.row_splits * values[:1].nbytes
+        for row, (start, end) in enumerate(itertools.pairwise(bounds.tolist())):
+            out[row, 0] = data[start:end]
     return out
 
 
@@ -277,7 +278,7 @@ def _levels(field: AnyField, array: Array) -> int:
         return 0
     most = 0
     for channel in range(array.shape[-1]):
-        values = array[:, ..., channel].reshape(-1)[:_SAMPLE].astype(np.float64)
+        values = array[:, ..., channel].flat[:_SAMPLE].astype(np.float64)  # reshape would copy the whole channel
         levels = np.unique(values)
         if not 1 < len(levels) <= 256 or not np.isfinite(levels).all() or len(values) < 4 * len(levels):
             return 0

@@ -86,9 +86,9 @@ class PaddingWatch:
         if array.ndim not in (2, 3) or array.shape[1] < 4:
             return None
         for pad, ends in list(self._ends[name].items()):
-            is_pad = array == pad if array.ndim == 2 else np.all(array == pad, axis=2)
-            if not is_pad[:, -2:].all(axis=1).any():
+            if not (array[:, -2:] == pad).reshape(len(array), -1).all(axis=1).any():
                 continue
+            is_pad = array == pad if array.ndim == 2 else np.all(array == pad, axis=2)
             runs = np.where(is_pad.all(axis=1), array.shape[1], np.argmin(is_pad[:, ::-1], axis=1))
             if not np.array_equal(is_pad.sum(axis=1), runs):
                 del self._ends[name][pad]  # it is a value among others

@@ -74,22 +74,27 @@ def cut_into_shards(items: Iterable[Item], size: Callable[[Item], int], shard_by
     >>> [list(run) for run in cut_into_shards([4, 4, 4, 9, 1], size=int, shard_bytes=8)]
     [[4, 4], [4], [9], [1]]
 
-    Nothing is held back: each run must be used up before the next is asked for.
+    Nothing is held back, nor held once it is given: each run must be used up before the next is asked for.
     """
     source = iter(items)
     ahead: list[Item] = []  # the batch that did not fit into the run before
 
+    def take_back() -> Iterator[Item]:
+        yield ahead.pop()
+
     def run() -> Iterator[Item]:
         taken = 0
-        for item in itertools.chain([ahead.pop()], source):
+        for item in itertools.chain(take_back(), source):
             item_bytes = size(item)
             if taken and taken + item_bytes > shard_bytes:
                 ahead.append(item)
                 return
             taken += item_bytes
             yield item
+            del item
 
     for first in source:
         ahead.append(first)
+        del first
         while ahead:
             yield run()

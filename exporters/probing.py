@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from exporters.copies import copy_example
@@ -16,6 +16,9 @@ from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_seq
 
 _TRIED = 3
 """Examples that are asked for to tell lists of rows, one after the other, until `collate_fn` makes batches of one."""
+
+_LARGE = 32 * 1024 * 1024
+"""Examples of more bytes than that are not asked for: a dozen of them would be in memory, and the batch alone must do."""
 
 
 def lists_of_batch(raw: Any, loader: Any, split: str) -> Lists:
@@ -32,8 +35,8 @@ def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
     """Structural names of the lists that have an item a row; `""` is the batch itself.
 
     PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells.
-    Where the dataset cannot be asked for one, the batch has what can be taken for one; if that tells nothing, the batch
-    alone must do (`rows.find_row_lists`).
+    Where the dataset cannot be asked for one, the batch has what can be taken for one; if that tells nothing, or examples are
+    large, the batch alone must do (`rows.find_row_lists`).
     """
     if getattr(loader.collate_fn, "__name__", "") == "default_collate":
         return frozenset()
@@ -47,7 +50,7 @@ def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
             rows = min(rows, len(loader.dataset) if total is None else total)
     if not has_lists(raw, rows):
         return frozenset()
-    if not is_ready:
+    if not is_ready and _size_of(raw) <= _LARGE * (rows or 1):
         with random_state_kept(loader):
             for probe in _probes(raw, loader):
                 with contextlib.suppress(Exception):  # whatever it is, the drain meets it or need not
@@ -65,6 +68,13 @@ def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
         yield lambda key=key: draw(loader, collate, [[key] * count for count in PROBES])  # type: ignore[misc]
     for example in guess_examples(raw):
         yield lambda example=example: [collate([example()] * count) for count in PROBES]  # type: ignore[misc]
+
+
+def _size_of(value: Any) -> int:
+    """Bytes of the arrays, tensors and strings of a batch."""
+    if isinstance(value, Mapping | list | tuple):
+        return sum(map(_size_of, value.values() if isinstance(value, Mapping) else value))
+    return len(value) if isinstance(value, str | bytes) else getattr(value, "nbytes", 0)
 
 
 def _collate_copies(collate: Callable[[Any], Any], examples: Any) -> Any:

@@ -77,6 +77,7 @@ def write_shard(
         for number, columns in batches:
             writer.append(columns)
             rows, stop = rows + stored_rows(columns), number + 1
+            del columns
         geometry = writer.finish()
         written = [file.close() for file in files]
     except BaseException:

@@ -32,6 +32,8 @@ fsync at the end (one tenth of an export of large images)."""
 _SHARD_NOTE, _STAGE_NOTE, _HOLDER_NOTE = ".shard.json", "stage", "holder"
 _QUEUE_BUFFERS = 4
 """Buffers that may wait to be written: enough to keep both threads busy, a few batches of memory."""
+_QUEUE_BYTES = 64 * 1024 * 1024
+"""Bytes that may wait to be written. A larger buffer is written alone, before anything else is drained."""
 
 _TRIES = 10
 """Times a directory is made again that others remove meanwhile."""
@@ -53,16 +55,24 @@ class StagedFile:
         self._digest, self._size, self._begun = hashlib.sha256(), 0, 0
         self._error: BaseException | None = None
         self._queue: queue.Queue[Any] = queue.Queue(_QUEUE_BUFFERS)
+        self._waiting, self._moved = 0, threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"write {self.path.name}", daemon=True)
         self._thread.start()
 
     def write(self, buffer: Any, release: Callable[[], None] | None = None) -> None:
-        """Queues contiguous bytes; `release()` is called when they are written.
+        """Queues contiguous bytes; `release()` is called when they are written. Waits while too many bytes do.
 
         Raises:
           OSError: an earlier write failed.
         """
-        self._queue.put((buffer, release))
+        size = memoryview(buffer).nbytes
+        with self._moved:
+            self._moved.wait_for(lambda: not self._waiting or self._waiting + size <= _QUEUE_BYTES)
+            self._waiting += size
+        self._queue.put((buffer, release, size))
+        if size > _QUEUE_BYTES:
+            with self._moved:
+                self._moved.wait_for(lambda: not self._waiting)
         self._raise()
 
     def take_back(self) -> memoryview:
@@ -107,15 +117,19 @@ class StagedFile:
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
+            buffer, release, size = item
             if self._error is None:
                 try:
-                    buffer, release = item
                     with naming(self.path):
                         self._write(buffer)
                     if release is not None:
                         release()
                 except BaseException as error:  # handed to the thread that writes
                     self._error = error
+            del item, buffer, release  # not held while the next one is waited for
+            with self._moved:
+                self._waiting -= size
+                self._moved.notify_all()
 
     def _write(self, buffer: Any) -> None:
         view = memoryview(buffer)

@@ -30,12 +30,15 @@ class Blocks:
     def __init__(self, data: Sink, make: Callable[[], Array], finish: Callable[[Array], None] | None = None) -> None:
         self._data, self._make, self._finish = data, make, finish
         self._free: list[Array] = []
-        self._block, self._filled = make(), 0
+        self._block: Array | None = None  # made when there is something to fill it with
+        self._filled = 0
 
     def room(self, rows: int) -> Iterator[tuple[Array, slice]]:
         """Room for that many rows, as (part of a block to be filled, which of the rows)."""
         done = 0
         while done < rows:
+            if self._block is None:
+                self._block, self._filled = self._free.pop() if self._free else self._make(), 0
             take = min(rows - done, len(self._block) - self._filled)
             yield self._block[self._filled : self._filled + take], slice(done, done + take)
             done, self._filled = done + take, self._filled + take
@@ -44,10 +47,12 @@ class Blocks:
 
     def flush(self) -> None:
         """Hands the rows filled since the last time to the sink."""
-        if not self._filled:
+        if self._block is None or not self._filled:
             return
         rows = self._block[: self._filled]
         if self._finish is not None:
             self._finish(rows)
-        self._data.write(rows.reshape(-1).view(np.uint8), functools.partial(self._free.append, self._block))
-        self._block, self._filled = self._free.pop() if self._free else self._make(), 0
+        is_large = self._block.nbytes > 2 * BLOCK_BYTES  # one row, which is not kept
+        release = None if is_large else functools.partial(self._free.append, self._block)
+        self._block = None
+        self._data.write(rows.reshape(-1).view(np.uint8), release)

@@ -65,25 +65,34 @@ class _Template:
     def __init__(self, columns: Sequence[Column], lists: Mapping[str, str]) -> None:
         self.fixed = [column for column in columns if not column.is_variable]
         self.variable = [_Variable(column, lists[column.name]) for column in columns if column.is_variable]
-        entries, ends = b"", []
-        for column in self.fixed:
-            entries += _entry(column.name, _delimited(_LISTS[lists[column.name]], _delimited(0x0A, bytes(column.width))))
-            ends.append(len(entries))
+        headers = [_entry_header(column.name, _LISTS[lists[column.name]], column.width) for column in self.fixed]
+        entries = sum(map(len, headers)) + sum(column.width for column in self.fixed)
         prefix = bytes([0x0A])  # Example.features
-        prefix += bytes(_LENGTH_BYTES) if self.variable else varint(len(entries))
+        prefix += bytes(_LENGTH_BYTES) if self.variable else varint(entries)
         self.start = _HEADER + len(prefix)
-        self.body = prefix + entries
-        self.offsets = {column.name: self.start + end - column.width for column, end in zip(self.fixed, ends, strict=True)}
-        self.record_bytes = _HEADER + len(self.body) + _FOOTER
+        self.offsets = dict[str, int]()
+        self._constants, place = list[tuple[int, bytes]](), self.start
+        for column, header in zip(self.fixed, headers, strict=True):
+            self._constants.append((place, header))
+            self.offsets[column.name] = place + len(header)
+            place += len(header) + column.width
+        self.record_bytes = place + _FOOTER
         if self.record_bytes >= _MAX_RECORD:
             raise SchemaError(
                 f"an example takes {self.record_bytes:,} bytes, and protobuf parses less than 2 GiB; use format='hdf5'"
             )
-        self.row = np.frombuffer(_frame_header(len(self.body)) + self.body + bytes(_FOOTER), np.uint8)
+        self._constants.append((0, _frame_header(place - _HEADER) + prefix))
 
     def make_block(self) -> Array:
         """Records with nothing but their constant bytes, as many as a block holds."""
-        return np.broadcast_to(self.row, (max(1, BLOCK_BYTES // self.record_bytes), self.record_bytes)).copy()
+        return self.make(max(1, BLOCK_BYTES // self.record_bytes))
+
+    def make(self, rows: int) -> Array:
+        """Records with nothing but their constant bytes: uint8, shape (rows, record_bytes)."""
+        records = np.zeros((rows, self.record_bytes), np.uint8)
+        for place, constant in self._constants:
+            records[:, place : place + len(constant)] = np.frombuffer(constant, np.uint8)
+        return records
 
 
 class _Variable:
@@ -159,9 +168,13 @@ def _lengths(runs: Sequence[Any]) -> Array:
     return np.fromiter(map(len, runs), np.int64, len(runs))
 
 
-def _entry(name: str, feature: bytes) -> bytes:
-    """One entry of Features.feature, a map<string, Feature>."""
-    return _delimited(0x0A, _delimited(0x0A, name.encode()) + _delimited(0x12, feature))
+def _entry_header(name: str, kind: int, width: int) -> bytes:
+    """What comes before the value in one entry of Features.feature, a map<string, Feature>: a list of that kind with one run of
+    `width` bytes."""
+    header = b"\x0a" + varint(width)
+    for tag, before in ((kind, b""), (0x12, _delimited(0x0A, name.encode())), (0x0A, b"")):
+        header = before + bytes([tag]) + varint(len(header) + width) + header
+    return header
 
 
 def _frame_header(length: int) -> bytes:
@@ -212,7 +225,7 @@ class TFRecordWriter:
         """Records of different lengths: the fixed part, then the lists; the index says where they went."""
         template, fixed_bytes = self._template, self._template.record_bytes - _FOOTER
         if len(self._fixed) < rows:
-            self._fixed = np.broadcast_to(template.row, (rows, template.record_bytes)).copy()
+            self._fixed = template.make(rows)
         fixed = self._fixed[:rows, :fixed_bytes]
         self._fill(self._fixed[:rows], columns, slice(None))
         ends, pieces, index = np.full(rows, fixed_bytes), list[Sequence[Any]](), list[Array]()
