@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from exporters import wording
 from tfds_builder import manifest as manifest_lib
-from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError
+from tfds_builder.describe import Loaded, describe
+from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError, UnsupportedVersionError
 from tfds_builder.manifest import Manifest
 from tfds_builder.validators import printable
+
+_STATES = {UnreadableFileError: "not readable", UnsupportedVersionError: "not supported"}
+_NAMES_SHOWN = 5
+_TEXT_SHOWN = 100
 
 
 def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
@@ -26,12 +33,15 @@ def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
         entries = scan(data_dir)
     for warning in caught:
         print(printable(f"torch2tfds: warning: {warning.message}"), file=sys.stderr)
-    rows = [_describe(entry) for entry in entries]
+    newest = {(entry.name, entry.config): entry.version for entry in reversed(entries)}
+    rows = [_describe(entry) | {"newest": entry.version == newest[entry.name, entry.config]} for entry in entries]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
         print(printable(_in_a_line(row)))
+        for text in filter(None, (row.get("config_description"), row.get("description"))) if row["newest"] else ():
+            print(f"    {printable(_first_line(text))}")
     if not rows:
         print(f"nothing is published under {data_dir}")
 
@@ -43,16 +53,20 @@ def _describe(entry: Any) -> dict[str, Any]:
         return {**found, "state": "not readable", "problem": entry.problem}
     try:
         manifest = manifest_lib.read(entry.path)
-    except UnreadableFileError as error:
-        return {**found, "state": "not readable", "problem": str(error)}
     except DatasetError as error:
-        return {**found, "state": "damaged", "problem": str(error)}
+        state = next((text for kind, text in _STATES.items() if isinstance(error, kind)), "damaged")
+        return {**found, "state": state, "problem": str(error)}
     if manifest.place != tuple(filter(None, (entry.name, entry.config, entry.version))):
         from tfds_builder.location import explain_misplaced
 
         problem = explain_misplaced(pathlib.Path(entry.path), manifest.place)
         return {**found, "state": "misplaced", "problem": problem}
-    return _summarize(manifest, entry.path)
+    published = datetime.datetime.fromtimestamp(os.stat(os.path.join(entry.path, manifest_lib.FILENAME)).st_mtime, datetime.UTC)
+    return _summarize(manifest, entry.path) | {
+        "description": manifest.card.get("description", ""),
+        "config_description": manifest.config_description,
+        "published": published.isoformat(timespec="seconds"),
+    }
 
 
 def _in_a_line(row: dict[str, Any]) -> str:
@@ -60,7 +74,13 @@ def _in_a_line(row: dict[str, Any]) -> str:
     if "problem" in row:
         return f"{name}  {row['state']}: {row['problem']}"
     counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
-    return f"{name}  {row['format']}  {row['bytes']:,} bytes  {counts}"
+    line = f"{name}  {row['format']}  {row['bytes']:,} bytes  {counts}  {row['published'][:10]}"
+    return f"{line}  newest" if row["newest"] else line
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().split("\n")[0]
+    return line if len(line) <= _TEXT_SHOWN else f"{line[: _TEXT_SHOWN - 3]}..."
 
 
 def info(path: pathlib.Path, as_json: bool) -> None:
@@ -69,6 +89,7 @@ def info(path: pathlib.Path, as_json: bool) -> None:
     columns = [column.to_json() for column in manifest.columns]
     if as_json:
         extra = {
+            "features": [dataclasses.asdict(feature) for feature in describe(manifest)],
             "columns": columns,
             "labels": dict(manifest.labels),
             "card": dict(manifest.card),
@@ -81,11 +102,22 @@ def info(path: pathlib.Path, as_json: bool) -> None:
     notes = (f"{version}: {text}" for version, text in manifest.release_notes.items())
     for text in filter(None, (manifest.config_description, *manifest.card.values(), *notes)):
         print("\n".join(f"  {printable(line)}" for line in text.split("\n")))
+    for feature in describe(manifest):
+        print(f"  {printable(_feature_line(feature, manifest.labels.get(feature.name, ())))}")
     for decision in manifest.decisions:
         print(f"  {printable(decision)}")
     for split, content in manifest.splits.items():
         examples, shards = wording.plural(content.examples, "example"), wording.plural(len(content.shards), "shard")
         print(f"  {split}: {examples} in {shards}, {content.bytes:,} bytes")
+
+
+def _feature_line(feature: Loaded, names: Sequence[str]) -> str:
+    """A feature as it is loaded, with the first of its class names."""
+    line = f"{feature.name}: {feature.shape} {feature.dtype}" + (f", {feature.note}" if feature.note else "")
+    if not names:
+        return line
+    more = f", ... ({len(names) - _NAMES_SHOWN} more)" if len(names) > _NAMES_SHOWN else ""
+    return f"{line}: {', '.join(names[:_NAMES_SHOWN])}{more}"
 
 
 def _summarize(manifest: Manifest, path: str) -> dict[str, Any]:

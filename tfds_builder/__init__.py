@@ -17,6 +17,7 @@ from tfds_builder.errors import (
     MissingFileError,
     UnreadableFileError,
     UnsupportedReadError,
+    UnsupportedVersionError,
 )
 from tfds_builder.generate import generate
 from tfds_builder.verify import Report, verify
@@ -42,6 +43,7 @@ __all__ = [
     "Table",
     "UnreadableFileError",
     "UnsupportedReadError",
+    "UnsupportedVersionError",
     "as_torch",
     "builder_from_directory",
     "generate",

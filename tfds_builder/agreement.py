@@ -14,7 +14,14 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tfds_builder.errors import DamagedFileError, DatasetError, ManifestError, MissingFileError, UnreadableFileError
+from tfds_builder.errors import (
+    DamagedFileError,
+    DatasetError,
+    ManifestError,
+    MissingFileError,
+    UnreadableFileError,
+    UnsupportedVersionError,
+)
 from tfds_builder.files import permission_denied, read_limited
 from tfds_builder.manifest import FILENAME, File, Manifest, Split
 from tfds_builder.validators import expect_shallow, parse_json, show
@@ -27,7 +34,11 @@ _TEMPLATES: Mapping[str, tuple[str, str]] = {
     "hdf5": ("{DATASET}-{SPLIT}-{SHARD_X_OF_Y}.h5", "-%s.h5"),
 }
 """What TFDS makes shard names of, by format, and what it makes of it after `<name>-<split>`."""
-_KINDS: Mapping[str, type[DatasetError]] = {"missing": MissingFileError, "unreadable": UnreadableFileError}
+_KINDS: Mapping[str, type[DatasetError]] = {
+    "missing": MissingFileError,
+    "unreadable": UnreadableFileError,
+    "unsupported": UnsupportedVersionError,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +46,8 @@ class Problem:
     """One thing that is wrong: with which file, and what.
 
     Attributes:
-      kind: `"missing"` if the file is not there at all, `"unreadable"` if this user may not read it; `"damaged"` otherwise.
+      kind: `"missing"` if the file is not there at all, `"unreadable"` if this user may not read it,
+        `"unsupported"` if it is of a newer format version; `"damaged"` otherwise.
     """
 
     file: str

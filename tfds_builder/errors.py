@@ -10,7 +10,11 @@ class DatasetError(Exception):
 
 
 class ManifestError(DatasetError, ValueError):
-    """The manifest is not JSON, contradicts itself, or comes from a newer format version."""
+    """The manifest is not JSON, is not what was published, or contradicts itself."""
+
+
+class UnsupportedVersionError(ManifestError):
+    """The dataset is of a newer format version than this torch2tfds reads: it is not damaged, and an upgrade reads it."""
 
 
 class MissingFileError(DatasetError, FileNotFoundError):

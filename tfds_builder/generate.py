@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tfds_builder import location
 from tfds_builder import manifest as manifest_lib
+from tfds_builder.describe import describe
 from tfds_builder.errors import DatasetError, ManifestError
 from tfds_builder.files import read_limited
 from tfds_builder.install import how_to_install
@@ -20,7 +21,7 @@ from tfds_builder.listing import list_configs
 from tfds_builder.validators import parse_json
 
 if TYPE_CHECKING:
-    from tfds_builder.manifest import Column, Manifest
+    from tfds_builder.manifest import Manifest
 
 
 _DEFAULT_CONFIG = pathlib.Path(".config", "metadata.json")
@@ -113,8 +114,9 @@ def _noted_default_config(path: pathlib.Path) -> str | None:
 def render(manifest: Manifest) -> str:
     """The module's source. Text of the dataset goes in escaped: it can neither end the docstring nor run."""
     template = importlib.resources.files("tfds_builder").joinpath("dataset_builder.py.tmpl").read_text("utf-8")
-    rows = [("feature", "shape", "dtype")] + [_describe(column) for column in manifest.columns]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    features = [(_inert(f.name), str(f.shape), _inert(f.dtype), _inert(f.note)) for f in describe(manifest)]
+    rows = [("feature", "shape", "dtype", ""), *features]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += ["", "    " + ", ".join(f"{_inert(n)}: {s.examples:,} examples" for n, s in manifest.splits.items())]
     load_name, holds = _inert(manifest.name), f"version {_inert(manifest.version)}"
@@ -130,10 +132,6 @@ def render(manifest: Manifest) -> str:
         summary="\n".join(lines),
         install=how_to_install("tensorflow"),
     )
-
-
-def _describe(column: Column) -> tuple[str, str, str]:
-    return _inert(column.name), str(column.shape), column.dtype
 
 
 def _inert(text: str) -> str:

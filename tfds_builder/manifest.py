@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder import consistency
-from tfds_builder.errors import DatasetError, ManifestError, MissingFileError
+from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, UnsupportedVersionError
 from tfds_builder.files import read_limited
 from tfds_builder.install import how_to_upgrade
 from tfds_builder.parts import (
@@ -58,8 +58,8 @@ __all__ = [
     "read_place",
 ]
 
-FORMAT_VERSION = 1
-"""Version of the bytes described by docs/format.md; a reader refuses a higher one."""
+FORMAT_VERSION = 2
+"""Version of the bytes described by docs/format.md, which says when it rises. A reader reads every version up to its own."""
 
 FILENAME = "manifest.json"
 MAX_BYTES = 64 * 1024 * 1024
@@ -159,21 +159,23 @@ class Manifest:
           where: what to call it in an error.
 
         Raises:
-          ManifestError: it is not JSON, comes from a newer format version, is not what was written
-            (its SHA-256 differs), or contradicts itself.
+          UnsupportedVersionError: it is of a newer format version.
+          ManifestError: it is not JSON, is not what was written (its SHA-256 differs), or contradicts itself.
         """
         content = expect(parse_json(text, _MAX_VALUES, where), dict, where)
         expect_unicode(text, content, where)
         version = expect_natural(expect_field(content, "format_version", where), f"{where} format_version")
-        if version > FORMAT_VERSION:
-            raise ManifestError(
-                f"{where} has format_version {version}, and this torch2tfds reads up to {FORMAT_VERSION}; "
+        digest = hashlib.sha256(text[len(_HEAD) + 66 :]).hexdigest()
+        has_head = text.startswith(_HEAD)
+        is_whole = has_head and content.get("manifest_sha256") == digest
+        if version > FORMAT_VERSION and (is_whole or not has_head):  # else it may be a lower one with a bit flipped
+            raise UnsupportedVersionError(
+                f"{where} is not supported: it has format_version {version}, and this torch2tfds reads up to {FORMAT_VERSION}; "
                 f"upgrade it: {how_to_upgrade()}"
             )
         if version < 1:
             raise ManifestError(f"{where} has format_version {version}, and the first is 1")
-        digest = hashlib.sha256(text[len(_HEAD) + 66 :]).hexdigest()
-        if not text.startswith(_HEAD) or content.get("manifest_sha256") != digest:
+        if not is_whole:
             raise ManifestError(
                 f"{where} is damaged: its SHA-256 is {digest}, and it says {show(content.get('manifest_sha256'))}"
             )
@@ -244,7 +246,8 @@ def read(version_dir: str | os.PathLike[str]) -> Manifest:
       MissingFileError: there is no manifest there; the message says which folder may be meant.
       UnreadableFileError: this user may not read it.
       DamagedFileError: it is no regular file (a link, for example), or the system cannot open it.
-      ManifestError: it is damaged, too large, or of a newer format version.
+      UnsupportedVersionError: it is of a newer format version.
+      ManifestError: it is damaged or too large.
     """
     path = pathlib.Path(version_dir) / FILENAME
     try:

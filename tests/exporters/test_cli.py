@@ -122,8 +122,9 @@ def test_a_dataset_from_end_to_end(format, torch2tfds, tmp_path):
     assert result["decisions"] == ["image: NCHW (5, 6, 7) -> NHWC (6, 7, 5), Tensor int64", "kind: ClassLabel of 2 classes"]
 
     (listed,) = json.loads(torch2tfds("list", "data", "--json").stdout)
-    assert listed == {key: value for key, value in result.items() if key not in ("module", "hazards", "counts")} | {
-        "path": listed["path"]
+    told = {"path": listed["path"], "description": "Counting.", "config_description": "", "newest": True}
+    assert listed == {key: value for key, value in result.items() if key not in ("module", "hazards", "counts")} | told | {
+        "published": listed["published"]
     }
     info = json.loads(torch2tfds("info", path, "--json").stdout)
     assert info["labels"] == {"kind": ["no", "yes"]}

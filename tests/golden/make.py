@@ -1,11 +1,14 @@
 """Makes the golden datasets of this directory: `python tests/golden/make.py [DIRECTORY]` (needs torch, h5py, TensorFlow).
 
+What earlier format versions wrote lies in `version_<format_version>`, and is never written again.
+
 The values come from a frozen NumPy generator and need NumPy only, so a test on a machine without PyTorch
 knows what every published byte must come back as: `truth(NAME)["train"]["image"]`.
 """
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import sys
 from typing import Any
@@ -107,7 +110,7 @@ def publish(data_dir: pathlib.Path, name: str) -> None:
             return torch.from_numpy(values.view(np.int16).copy()).view(torch.bfloat16)
         return torch.from_numpy(values.copy())
 
-    def batch(columns: dict[str, Any], rows: slice) -> dict[str, Any]:
+    def batch(columns: dict[str, Any], rows: list[int]) -> dict[str, Any]:
         nested: dict[str, Any] = {}
         for flat, values in columns.items():
             *parents, leaf = flat.split("/")
@@ -124,9 +127,7 @@ def publish(data_dir: pathlib.Path, name: str) -> None:
     spec = DATASETS[kind]
     step = spec["batch"]
     loaders = {
-        split: DataLoader(
-            [batch(columns, slice(i, i + step)) for i in range(0, spec["rows"][split], step)], None, collate_fn=_same
-        )
+        split: DataLoader(range(spec["rows"][split]), step, collate_fn=functools.partial(batch, columns))
         for split, columns in truth(kind).items()
     }
     options: dict[str, dict[str, Any]] = {
@@ -156,7 +157,6 @@ def publish_variants(data_dir: pathlib.Path, name: str) -> None:
     """Exports one golden dataset that has configs (`variants_hdf5`) under a directory."""
     from unittest import mock
 
-    import torch
     from torch.utils.data import DataLoader
 
     import exporters
@@ -165,15 +165,52 @@ def publish_variants(data_dir: pathlib.Path, name: str) -> None:
         large = config == "large"
         with mock.patch("exporters.job.PRODUCER", "torch2tfds golden"):
             exporters.export(
-                DataLoader([{"row": torch.arange(rows)}], None, collate_fn=_same), data_dir, name=name, version=version,
+                DataLoader([{"row": row} for row in range(rows)], rows), data_dir, name=name, version=version,
                 config=exporters.Config(config, VARIANT["description"]) if large else config,
                 release_notes=VARIANT["notes"] if large else None,
                 format=name.partition("_")[2], overwrite=True, progress=False,
             )  # fmt: skip
 
 
-def _same(batch: Any) -> Any:
-    return batch
+ROWS = 5
+"""Rows of `rows_tfrecord` and `rows_hdf5`, which differ in length: what format version 2 added."""
+
+
+def rows() -> list[dict[str, Any]]:
+    """The examples of split `train` of these."""
+    return [
+        {
+            "id": np.int64(row),
+            "boxes": np.arange(8 * row, dtype=np.float32).reshape(2 * row, 4) / 4,
+            "tokens": np.arange(row, dtype=np.int64) * 1000 - 1,
+            "words": [f"word {i}" for i in range(3 - row % 3)],
+        }
+        for row in range(ROWS)
+    ]
+
+
+def publish_rows(data_dir: pathlib.Path, name: str) -> None:
+    """Exports the golden dataset whose rows differ in length (`rows_hdf5`) under a directory."""
+    from unittest import mock
+
+    import tensorflow_datasets as tfds
+    import torch
+    from torch.utils.data import DataLoader
+
+    import exporters
+
+    def tensors(example: dict[str, Any]) -> dict[str, Any]:
+        return {key: value if key == "words" else torch.from_numpy(np.array(value)) for key, value in example.items()}
+
+    def batch(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        return {key: [example[key] for example in map(tensors, examples)] for key in examples[0]}
+
+    with mock.patch("exporters.job.PRODUCER", "torch2tfds golden"):
+        exporters.export(
+            DataLoader(rows(), 2, collate_fn=batch), data_dir, name=name, format=name.partition("_")[2],
+            features={"words": tfds.features.Tensor(shape=(None,), dtype=np.str_)}, shard_bytes=300, overwrite=True,
+            progress=False,
+        )  # fmt: skip
 
 
 def names() -> list[str]:
@@ -187,3 +224,4 @@ if __name__ == "__main__":
         publish(target, golden)
     for format in FORMATS:
         publish_variants(target, f"variants_{format}")
+        publish_rows(target, f"rows_{format}")

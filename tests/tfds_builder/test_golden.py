@@ -1,4 +1,6 @@
-"""Today's exporter still writes the bytes of `tests/golden`, which every other test here reads."""
+"""Today's exporter still writes the bytes of `tests/golden`, which every other test reads.
+
+What it wrote in earlier format versions is still read: `test_format_versions.py`."""
 
 import consumer_kit as kit
 import pytest
@@ -35,6 +37,13 @@ def test_exporter_writes_the_golden_configs(format, tmp_path):
     assert contents(tmp_path) == {
         name: data for name, data in contents(kit.GOLDEN).items() if name.startswith(f"variants_{format}")
     }
+
+
+@kit.both_formats
+def test_exporter_writes_the_golden_rows(format, tmp_path):
+    """The exporter writes the golden dataset whose rows differ in length byte for byte, and no other file."""
+    kit.make.publish_rows(tmp_path, f"rows_{format}")
+    assert contents(tmp_path) == {name: data for name, data in contents(kit.GOLDEN).items() if name.startswith(f"rows_{format}")}
 
 
 @kit.every_golden

@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 
 from tfds_builder import manifest as manifest_lib
-from tfds_builder.errors import DatasetError, ManifestError, MissingFileError
+from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, UnsupportedVersionError
 from tfds_builder.manifest import STRINGS, Column, Manifest
 
 
@@ -86,9 +86,21 @@ def test_too_large(tmp_path):
 
 
 def test_newer_format_version():
-    """A newer format version is refused with both versions and what to do, whatever else the manifest holds."""
-    with pytest.raises(ManifestError, match=r"format_version 2.*reads up to 1.*upgrade"):
-        parse({"format_version": 2, "surprise": []})
+    """A newer format version is not supported, which is no damage: both versions and what to do, whatever else it holds."""
+    newer = manifest_lib.FORMAT_VERSION + 1
+    with pytest.raises(
+        UnsupportedVersionError, match=rf"not supported: .*format_version {newer}.*reads up to {newer - 1}.*upgrade"
+    ):
+        parse({"format_version": newer, "surprise": []})
+
+
+def test_damaged_format_version():
+    """A format version that was not written, so that the digest differs, is damage and no reason to upgrade."""
+    text = (kit.GOLDEN / "pairs_tfrecord" / "1.0.0" / "manifest.json").read_bytes()
+    for version in (b"0", b"9"):
+        with pytest.raises(ManifestError, match=r"damaged|first is 1") as raised:
+            Manifest.from_json(text.replace(b'"format_version": 2', b'"format_version": ' + version))
+        assert not isinstance(raised.value, UnsupportedVersionError)
 
 
 @pytest.mark.parametrize("key", sorted(set(golden_json("pairs_tfrecord")) - {"producer"}))

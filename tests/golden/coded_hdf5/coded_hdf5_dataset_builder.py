@@ -15,9 +15,9 @@ It needs TensorFlow and torch2tfds (in a clone of torch2tfds, pip install ".[ten
 Every published version beside it can be loaded ("coded_hdf5" + ":1.0.0"); the newest is the default.
 Generated for version 1.0.0, which holds:
 
-    feature  shape  dtype
-    png      ()     string
-    zipped   ()     string
+    feature  shape      dtype
+    png      (3, 2, 3)  uint8    Image, stored as PNG
+    zipped   (4,)       float64  stored compressed (zlib)
 
     train: 9 examples, test: 2 examples
 """

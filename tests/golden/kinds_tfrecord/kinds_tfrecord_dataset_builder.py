@@ -31,7 +31,7 @@ Generated for version 1.0.0, which holds:
     array/deep/uint32      (2, 1)  uint32
     array/deep/uint64      (2, 1)  uint64
     array/deep/uint8       (2, 1)  uint8
-    label                  ()      int64
+    label                  ()      int64       ClassLabel of 300 classes
     scalar/bfloat16        ()      bfloat16
     scalar/bool            ()      bool
     scalar/complex128      ()      complex128

@@ -17,7 +17,7 @@ Generated for version 1.0.0, which holds:
 
     feature  shape      dtype
     image    (4, 5, 3)  uint8
-    label    ()         int64
+    label    ()         int64  ClassLabel of 5 classes
 
     train: 53 examples, test: 12 examples, few: 1 examples
 """
