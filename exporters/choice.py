@@ -16,6 +16,7 @@ from exporters.fields import AnyField, Field, RaggedField, TreeField, ragged_col
 from exporters.layout import Layout
 from exporters.rows import Rows
 from exporters.values import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
+from exporters.wording import Code, argument
 from tfds_builder import metadata
 from tfds_builder.manifest import DTYPE_BYTES, RAW, VARINT, Column
 
@@ -56,8 +57,8 @@ def make_field(
         raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size (got {feature.shape})')
     if set(sources) != {""} and not isinstance(feature, _F.Sequence | _F.FeaturesDict):
         raise SchemaError(
-            f"feature {name!r}: features= says {type(feature).__name__}, and the batch has the parts {sorted(sources)} there; "
-            f"if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
+            f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the batch has the parts "
+            f"{sorted(sources)} there; if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
         )
     boxes = _pixel_boxes(name, feature, batch, layouts)
     if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or _is_nested(batch.columns[sources[""]]):
@@ -117,11 +118,12 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
         axes = 2 if inner is not feature else 1
         if column.ndim != axes or column.dtype.kind not in "iu":
             raise SchemaError(
-                f"feature {name!r}: features= says {type(feature).__name__}, and the data is {column.dtype} of shape "
-                f"{column.shape}; a class label is one integer"
+                f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the data is {column.dtype} of "
+                f"shape {column.shape}; a class label is one integer"
             )
         if inner.num_classes is None:
-            raise SchemaError(f"feature {name!r}: give the ClassLabel names= or num_classes=")
+            line = argument("features", {name: Code("tfds.features.ClassLabel(num_classes=...)")})
+            raise SchemaError(f"feature {name!r}: give the ClassLabel names, or the number of classes: {line}")
         if inner._str2int is not None:
             check_class_names(name, inner.names)
         return
@@ -137,12 +139,14 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
     stored = tuple(info.shape)
     if len(stored) != len(shape) or any(want is not None and want != got for want, got in zip(stored, shape, strict=True)):
         raise SchemaError(
-            f"feature {name!r}: features= says shape {stored}, and the data (channels-last) has {shape}; "
+            f"feature {name!r}: {argument('features')} says shape {stored}, and the data (channels-last) has {shape}; "
             "drop the override or correct it"
         )
     wanted, got = np.dtype(info.np_dtype), column.dtype
     if wanted != got:
-        raise SchemaError(f"feature {name!r}: features= says dtype {wanted}, and the data is {got}; convert it in collate_fn")
+        raise SchemaError(
+            f"feature {name!r}: {argument('features')} says dtype {wanted}, and the data is {got}; convert it in collate_fn"
+        )
 
 
 def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None) -> Column:

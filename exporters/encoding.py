@@ -18,6 +18,7 @@ from tensorflow_datasets.core import example_serializer
 from exporters.arrays import Array
 from exporters.errors import SchemaError
 from exporters.values import check_exact
+from exporters.wording import argument
 from tfds_builder import metadata
 from tfds_builder.install import how_to_install
 from tfds_builder.manifest import STRINGS, Column
@@ -108,7 +109,7 @@ def _find_fault(file: bytes, shape: tuple[int | None, ...]) -> str:
         except Exception as error:  # of whatever kind: its decoders read what a stranger wrote
             return f"cannot be opened: {error}"
         if any(want not in (None, got) for want, got in zip(shape[:2], (height, width), strict=True)):
-            return f"has {height} x {width} pixels, and features= says shape {shape}"
+            return f"has {height} x {width} pixels, and {argument('features')} says shape {shape}"
     return ""
 
 

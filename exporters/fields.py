@@ -24,6 +24,7 @@ from exporters.errors import SchemaError
 from exporters.layout import Layout
 from exporters.rows import EMPTY, Rows, iterate_rows
 from exporters.values import check_labels, column_of, describe_missing, source_dtype, to_stored_rows
+from exporters.wording import Code, argument
 from tfds_builder import metadata
 from tfds_builder.manifest import RAW, STRINGS, VARINT, Column
 from tfds_builder.ragged import Ragged
@@ -184,7 +185,7 @@ def _declare(
     kind = "object_" if dtype.kind == "O" else dtype.name
     encoding = "" if kind in ("object_", "uint32") else ', encoding="bytes"'
     feature = f"tfds.features.Tensor(shape=({', '.join(sizes)},), dtype={module}.{kind}{encoding})"
-    return f', or declare what varies: features={{"{name}": {feature}}}'
+    return f", or declare what varies: {argument('features', {name: Code(feature)})}"
 
 
 @dataclasses.dataclass(frozen=True)

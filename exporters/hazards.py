@@ -147,7 +147,8 @@ def check_policy(on_hazard: Any) -> dict[str, str]:
             )
         if action not in ACTIONS:
             raise ArgumentError(
-                f"{wording.called('on_hazard')} must be 'error', 'warn' or 'ignore', or a mapping of hazards to those "
+                f"{wording.called('on_hazard')} must be 'error', 'warn' or 'ignore', "
+                f"or {wording.either('a mapping of hazards to those', 'HAZARD=ACTION')} "
                 f"(got {action!r:.80}); for example {wording.argument('on_hazard', {'drop_last': 'ignore'})}"
             )
     return {name: given.get(name, given.get(DEFAULT, "warn")) for name in HAZARDS}
@@ -207,8 +208,9 @@ class Watch:
             name = finding.name
             if not self.watches(name) or any((hazard.name, hazard.split) == (name, split) for hazard in self.found):
                 continue
+            remedy = finding.remedy or wording.spoken(HAZARDS[name].remedy)
             message = (
-                f"split {split!r}: {finding.text} ({name}); to mend it: {finding.remedy or HAZARDS[name].remedy}; "
+                f"split {split!r}: {finding.text} ({name}); to mend it: {remedy}; "
                 f"to accept it: {wording.argument('on_hazard', {name: 'ignore'})}"
             )
             self.found.append(Hazard(name, split, finding.count, message))

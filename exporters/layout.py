@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.errors import LayoutError
+from exporters.wording import argument
 
 _CHANNELS = (1, 3, 4)
 """Grey, RGB, RGBA: the only sizes taken for a channel axis unasked."""
@@ -99,7 +100,7 @@ def decide(name: str, shape: tuple[int | None, ...], layout: str | None) -> Layo
 
 
 def _ambiguous(name: str, shape: tuple[int | None, ...], *readings: str) -> None:
-    choices = " or ".join(f'layouts={{"{name}": "{reading}"}}' for reading in readings)
+    choices = " or ".join(argument("layouts", {name: reading}) for reading in readings)
     raise LayoutError(f"feature {name!r}: a batch of shape {shape} can be read as {' or '.join(readings)}; say which: {choices}")
 
 

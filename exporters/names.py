@@ -152,7 +152,7 @@ def _check_feature_name(part: str, name: str) -> None:
         raise ArgumentError(
             f"feature name {part!r:.80} cannot be stored: it must not be empty, '.', '..', 'tfds_id' or longer than "
             f"{_NAME_BYTES} bytes, nor hold '/', control characters or surrogates; "
-            f"rename it: {wording.argument('names', {f'{name:.80}': '...'})}"
+            f"rename it: {wording.argument('names', {name: '...'})}"
         )
 
 

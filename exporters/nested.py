@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters.errors import SchemaError
+from exporters.wording import Code, argument
 
 
 def infer_sequence(name: str, values: Sequence[Any], within: str = "") -> Any:
@@ -51,7 +52,7 @@ def infer_sequence(name: str, values: Sequence[Any], within: str = "") -> Any:
         )
         raise SchemaError(
             f"feature {name!r}: its lists hold {found or 'nothing, in the first batch'}; say what they hold: "
-            f'features={{"{within or name}": tfds.features.Sequence(...)}}'
+            + argument("features", {within or name: Code("tfds.features.Sequence(...)")})
         )
     shape = shapes.pop() if len(shapes) == 1 else None
     feature = _leaf(kinds.pop(), dtypes.pop(), shape or ())

@@ -131,7 +131,8 @@ def _declare_sequence(missing: Collection[str], extra: Collection[str], names: M
         parts = [name for known, name in names.items() if known.rpartition("/")[0] == parent]
         if parent and part.isdigit() and parts:
             name = parts[0].rpartition("/")[0]
-            return f', or, if lists there may have any length: features={{"{name}": tfds.features.Sequence(...)}}'
+            line = argument("features", {name: Code("tfds.features.Sequence(...)")})
+            return f", or, if lists there may have any length: {line}"
     return ""
 
 
@@ -191,7 +192,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise ArgumentError(
-                f"{option}= names {unknown[0]!r}, which is no feature of the data; features: {sorted(names.values())}"
+                f"{argument(option)} names {unknown[0]!r}, which is no feature of the data; features: {sorted(names.values())}"
             )
     unpad = find_padded(names, options.unpad or {})
     batch = as_declared(batch, _declared(groups, overrides), "batch 0")
@@ -285,7 +286,9 @@ def flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
             try:
                 flat[f"{prefix}{name}"] = tfds.features.FeaturesDict({"feature": value})["feature"]
             except (ValueError, TypeError) as error:
-                raise ArgumentError(f"features={{{name!r}: ...}} must be a tfds feature (got {value!r})") from error
+                raise ArgumentError(
+                    f"{argument('features', {name: Code('...')})} must be a tfds feature (got {value!r})"
+                ) from error
     return flat
 
 
@@ -314,7 +317,7 @@ def _check_label_files(fields: Sequence[AnyField]) -> None:
             if other != name:
                 raise SchemaError(
                     f"features {other!r} and {name!r} would share the file {name.replace('/', '-')}.labels.txt; "
-                    "rename one with names="
+                    f"rename one with {argument('names')}"
                 )
 
 
@@ -348,7 +351,7 @@ def _infer_feature(name: str, column: Array | Rows, shape: tuple[int | None, ...
     if isinstance(column, Rows) and column.is_unknown:
         raise SchemaError(
             f"feature {name!r}: the first batch has nothing but empty lists there; say what they hold: "
-            f'features={{"{name}": tfds.features.Tensor(shape=(None,), dtype=..., encoding="bytes")}}'
+            + argument("features", {name: Code('tfds.features.Tensor(shape=(None,), dtype=..., encoding="bytes")')})
         )
     if column.dtype == object and isinstance(column, Rows) and column.ndim == 1:
         return infer_sequence(name, column.arrays)

@@ -117,13 +117,13 @@ def check_class_names(name: str, classes: Sequence[str]) -> None:
         if not text.strip() or text != text.strip() or any(c in text for c in "\r\n\0") or not valid:
             raise SchemaError(
                 f"feature {name!r}: class name {text!r} (number {number}) cannot be stored: TFDS keeps one name a line, "
-                f'stripped; give other names: features={{"{name}": tfds.features.ClassLabel(names=[...])}}'
+                "stripped; give other names: " + argument("features", {name: Code("tfds.features.ClassLabel(names=[...])")})
             )
     if len(set(classes)) != len(classes):
         twice = next(text for text in classes if list(classes).count(text) > 1)
         raise SchemaError(
             f"feature {name!r}: class name {twice!r} appears twice in dataset.classes, and TFDS needs unique names; give "
-            f'others, or none: features={{"{name}": tfds.features.ClassLabel(num_classes={len(classes)})}}'
+            "others, or none: " + argument("features", {name: Code(f"tfds.features.ClassLabel(num_classes={len(classes)})")})
         )
 
 
@@ -168,7 +168,7 @@ def check_exact(feature: Any, value: Any, name: str, where: str, number: int) ->
             _check_text(leaf, given, place)
         elif isinstance(leaf, _F.ClassLabel) and given.dtype.kind in "iu":
             if leaf.num_classes is None:
-                raise SchemaError(f"{place}: give the ClassLabel names= or num_classes=")
+                raise SchemaError(f"{place}: give the ClassLabel names, or the number of classes")
             check_labels(given.reshape(-1), leaf, name, where, [number] * given.size)
         elif given.dtype != wanted and not _holds(wanted, given):
             odd = next((item for item in given.ravel().tolist() if not _is_kept(wanted, item)), given.dtype.name)

@@ -12,6 +12,7 @@ works where it is read.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import contextvars
 import dataclasses
@@ -34,7 +35,8 @@ _OPTIONS: Mapping[str, str] = {
 }
 """Where an option is not called as its keyword is."""
 
-_CLASS_LABEL = re.compile(r"(?:tfds\.features\.)?ClassLabel\((?:num_classes=(\d+)|names=.*)\)", re.DOTALL)
+_MAPPING = re.compile(r"\b(layouts|names|on_hazard|unpad)=(\{[^{}]*\})")
+_CLASS_LABEL = re.compile(r"(?:tfds\.features\.)?ClassLabel\((?:num_classes=(?:(\d+)|\.\.\.)|names=.*)\)", re.DOTALL)
 _MODULES: Mapping[str, str] = {
     "np": "numpy as np",
     "ml_dtypes": "ml_dtypes",
@@ -101,6 +103,16 @@ def again() -> str:
     return f"run the same {either('export', 'command')} again"
 
 
+def spoken(text: str) -> str:
+    """A text that was written for Python, with the arguments in it as the caller would write them.
+
+    >>> with command_line():
+    ...     spoken('say unpad={"tokens": "length"}')
+    'say --unpad tokens=length'
+    """
+    return _MAPPING.sub(lambda found: argument(found[1], ast.literal_eval(found[2])), text)
+
+
 def plural(count: int, noun: str) -> str:
     """A number of things: `1 finished shard`, `1,200 finished shards`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -137,6 +149,8 @@ def _option(name: str, value: Any) -> str:
     if name == "progress" and value is False:
         return "--quiet"
     option = called(name)
+    if name == "features" and value is _NO_VALUE:
+        return "--features or --classes"
     if value is _NO_VALUE or value is True:
         return option
     if name == "features" and isinstance(value, Mapping):

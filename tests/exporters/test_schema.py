@@ -126,7 +126,7 @@ def test_options_for_a_feature_that_is_not_there(option, loader_of, refuses):
 @pytest.mark.parametrize("feature", ["ClassLabel", 3, None, object()])
 def test_override_that_is_no_feature(feature, loader_of, refuses):
     """An override that is no TFDS feature is refused."""
-    refuses(loader_of({"x": Y}), ArgumentError, "'x'", "tfds feature", features={"x": feature})
+    refuses(loader_of({"x": Y}), ArgumentError, '"x"', "tfds feature", features={"x": feature})
 
 
 def test_nested_overrides(publish, loader_of, manifest_of):
