@@ -46,7 +46,7 @@ HAZARDS: Mapping[str, Kind] = {
     "random_transform": Kind(
         BEFORE,
         "a random transform: the export freezes one draw of it for ever",
-        "dataset.transform = None  # export what is fixed, augment where you train",
+        "dataset.transform = None  # and no such collate_fn: export what is fixed, augment where you train",
     ),
     "workers_repeat": Kind(
         DRAINING,
@@ -58,6 +58,11 @@ HAZARDS: Mapping[str, Kind] = {
         "the loader gives more examples than its sampler or its dataset's length promised: examples may be cut into rows",
         "let each row be one example: DataLoader(dataset, batch_size=64); if each item of the dataset is a batch: "
         "DataLoader(dataset, batch_size=1, collate_fn=operator.itemgetter(0))",
+    ),
+    "layout_doubtful": Kind(
+        DRAINING,
+        "`layouts=` takes another axis for the channels than the shape shows: images would be stored on their side",
+        'say where the channels are: layouts={"image": "NCHW"}',
     ),
     "float_images": Kind(
         DRAINING,

@@ -5,12 +5,18 @@ Transforms are known by what they are called and by their attributes, whichever 
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import sysconfig
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from exporters import items as items_lib
 from exporters import loader as loader_lib
+from exporters.copies import copy_example
 from exporters.hazards import Finding
+from exporters.randomness import random_state_kept
 
 _RANDOM_WORDS = (
     "AutoAugment",
@@ -24,6 +30,8 @@ _RANDOM_WORDS = (
     "ElasticTransform",
 )
 """In the name of a transform that draws at random, though the name does not begin with `Random`."""
+_COLLATED, _AGAIN = 16, 2
+"""Examples that `collate_fn` is given, at most, to see whether it draws at random, and how often after the first time."""
 _NODES = 10_000
 """Transforms looked at, at most."""
 
@@ -96,6 +104,29 @@ def _find_random(loader: Any, reads: bool) -> Iterator[Finding]:
         yield Finding("random_transform", None, f"{', '.join(names)} draws at random, and the export freezes one draw")
     elif reads and loader_lib.reads_differ(loader):
         yield Finding("random_transform", None, "dataset[0] read twice gives two different examples, and the export freezes one")
+    elif reads and _batches_differ(loader):
+        name = getattr(items_lib.collate_of(loader), "__qualname__", type(items_lib.collate_of(loader)).__name__)
+        text = f"collate_fn ({name}) gives different batches of the same examples, and the export freezes one"
+        yield Finding("random_transform", None, text)
+
+
+def _batches_differ(loader: Any) -> bool:
+    """Whether `collate_fn` makes different batches, bit for bit, of copies of the same examples; with workers, in one of them.
+
+    False where it is one of PyTorch's own, or cannot be asked. The state of every random generator is put back.
+    """
+    if not items_lib.has_own_collate(loader) or not loader_lib.is_drawn_by_index(loader):
+        return False
+    with random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain will meet it too
+        index = next(iter(loader.batch_sampler if loader.batch_sampler is not None else loader.sampler))
+        index = index[:_COLLATED] if isinstance(index, list) else index
+        return bool(next(loader_lib.draw(loader, functools.partial(_results_differ, loader.collate_fn), [index])))
+    return False
+
+
+def _results_differ(collate: Callable[[Any], Any], examples: Any) -> bool:
+    first = collate(copy_example(examples))
+    return not all(loader_lib.is_same(first, collate(copy_example(examples))) for _ in range(_AGAIN))
 
 
 def transforms_of(loader: Any) -> Iterator[Any]:
@@ -119,12 +150,51 @@ def transforms_of(loader: Any) -> Iterator[Any]:
 
 
 def _parts(item: Any) -> Iterator[Any]:
-    """What a transform is composed of: Compose, Sequential, Lambda, partial, and those that wrap others."""
+    """What a transform is composed of: Compose, Sequential, Lambda, partial, those that wrap others, and what functions name."""
     for name, value in _attributes(item):
         if "transform" in name or name in ("_modules", "lambd", "augmentations"):
             yield value
-    if hasattr(item, "func"):
-        yield item.func
+    if isinstance(item, functools.partial):
+        yield from (item.func, *item.args, *item.keywords.values())
+    elif isinstance(item, types.MethodType):
+        yield from _named(item.__func__, item.__self__)
+    elif isinstance(item, types.FunctionType):
+        yield from _named(item, None)
+    else:
+        yield from _named(type(item).__call__, item)
+
+
+def _named(function: Any, owner: Any) -> Iterator[Any]:
+    """What a function holds or names: its closure, its defaults, globals, and attributes of its modules and of `self`.
+
+    Nothing of functions of Python's own and of installed packages.
+    """
+    if not isinstance(function, types.FunctionType) or function.__code__.co_filename.startswith(_libraries()):
+        return
+    names = set(_names(function.__code__))
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it is empty still
+            yield cell.cell_contents
+    yield from (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    found = [function.__globals__[name] for name in names & function.__globals__.keys()]
+    yield from found
+    for holder in (owner, *(value for value in found if isinstance(value, types.ModuleType))):
+        attributes = getattr(holder, "__dict__", {})
+        yield from (attributes[name] for name in names & attributes.keys())
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """Names of globals and attributes in the code of a function, and of the functions within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    """Where Python's own modules and installed packages are."""
+    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def datasets_of(dataset: Any) -> Iterator[Any]:

@@ -138,6 +138,16 @@ def draws_lists(loader: Any) -> bool:
     return False
 
 
+def collate_of(loader: Any) -> Any:
+    """The `collate_fn` that a loader was given, also of one that `settle` made."""
+    return loader.collate_fn.args[0] if gathers(loader) else loader.collate_fn
+
+
+def has_own_collate(loader: Any) -> bool:
+    """Whether `collate_fn` is none of PyTorch's own, which neither pad nor draw."""
+    return not str(getattr(collate_of(loader), "__module__", "")).startswith("torch.utils.data")
+
+
 def _hand_on(item: Any) -> Any:
     return item
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from exporters.errors import LayoutError
 from exporters.wording import argument
 
-_CHANNELS = (1, 3, 4)
+CHANNELS = (1, 3, 4)
 """Grey, RGB, RGBA: the only sizes taken for a channel axis unasked."""
 
 
@@ -86,12 +86,12 @@ def decide(name: str, shape: tuple[int | None, ...], layout: str | None) -> Layo
     if layout is not None:
         return parse(name, layout, len(shape))
     if len(shape) == 4:
-        first, last = shape[1] in _CHANNELS, shape[3] in _CHANNELS
+        first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
         if first and last:
             _ambiguous(name, shape, "NCHW", "NHWC")
         return Layout("NCHW", "NHWC") if first else Layout("NHWC", "NHWC") if last else None
     if len(shape) == 5:
-        likely = [axis for axis in range(1, 5) if shape[axis] in _CHANNELS]
+        likely = [axis for axis in range(1, 5) if shape[axis] in CHANNELS]
         if likely == [4]:
             return Layout("NDHWC", "NDHWC")
         if likely:
@@ -106,7 +106,7 @@ def _ambiguous(name: str, shape: tuple[int | None, ...], *readings: str) -> None
 
 def looks_like_image(shape: tuple[int | None, ...]) -> bool:
     """Whether a batch of this shape is taken for images (of whichever layout)."""
-    return len(shape) == 4 and (shape[1] in _CHANNELS or shape[3] in _CHANNELS)
+    return len(shape) == 4 and (shape[1] in CHANNELS or shape[3] in CHANNELS)
 
 
 def to_stored(array: npt.NDArray[Any], layout: Layout | None) -> npt.NDArray[Any]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from exporters.arrays import Array, Columns
 from exporters.digests import Tally
-from exporters.fields import AnyField, Field
+from exporters.fields import AnyField, Field, RaggedField
 from exporters.hazards import Counts, Finding, Watch
 from exporters.inspection import expected_examples
+from exporters.items import has_own_collate
+from exporters.layout import CHANNELS, Layout
 from exporters.loader import follows_pytorch, is_iterable
 from exporters.padding_watch import PaddingWatch
 from exporters.schema import Schema
+from exporters.wording import argument
 from tfds_builder.ragged import Ragged
 
 NARROW_BYTES = 64
@@ -56,7 +59,7 @@ class Observer:
         self._has_digests = watch.watches("duplicates", "shared_examples", "workers_repeat")
         self._floats = _floats(schema) if watch.watches("not_finite") else ()
         self._labels: dict[str, Any] = dict.fromkeys(_labels(schema)) if watch.watches("single_class") else {}
-        looks = watch.watches("padding") and _has_own_collate(loader)
+        looks = watch.watches("padding") and has_own_collate(loader)
         self._padding = PaddingWatch(schema.fields, schema.names, schema.unpad) if looks else None
         self._classes = {field.name for field in schema.fields if type(field.feature).__name__ == "ClassLabel"}
         self._not_finite: dict[str, list[int]] = {}
@@ -132,12 +135,15 @@ class Observer:
     def _look_at_first(self, columns: Columns) -> None:
         self._example_bytes = _example_bytes(columns)
         for field in self._schema.fields:
-            name, array = field.columns[-1].name, columns[field.columns[-1].name]
-            if not isinstance(array, np.ndarray):
-                continue
-            if self._watch.watches("float_images") and (levels := _levels(field, array)):
-                text = f"{name!r} has {levels} different, evenly spaced values a channel, in {array.dtype}: uint8 holds them"
-                self._report(Finding("float_images", None, f"{text} in {array.dtype.itemsize} times less"))
+            column = columns[field.columns[-1].name]
+            values = column.values if isinstance(column, Ragged) else column
+            if self._watch.watches("float_images") and (levels := _levels(field, values)):
+                text = (
+                    f"{field.name!r} has {levels} different, evenly spaced values a channel, in {values.dtype}: uint8 holds them"
+                )
+                self._report(Finding("float_images", None, f"{text} in {values.dtype.itemsize} times less"))
+            if isinstance(field, Field | RaggedField) and field.layout is not None:
+                self._report(*find_contradiction(field.name, field.layout, field.shape))
 
     def _count_not_finite(self, flat: Mapping[str, Array]) -> None:
         with np.errstate(all="ignore"):
@@ -268,17 +274,40 @@ def _join_rows(column: Ragged) -> Array:
     return out
 
 
+def find_contradiction(name: str, layout: Layout, shape: Sequence[int | None]) -> Iterator[Finding]:
+    """A finding if a layout takes one axis for another: there are as many channels as no image has, and height, or width, is what
+    images have channels; or there are 3 frames, or 3 layers of a volume.
+
+    Args:
+      name: the feature.
+      layout: of the batches.
+      shape: of a row as the loader gives it.
+    """
+    sizes = dict(zip(layout.source[1:], shape, strict=True))
+    swapped = [axis for axis in "HWTD" if sizes.get(axis) in (CHANNELS if axis in "HW" else (3,))]
+    if sizes.get("C") is None or sizes["C"] in CHANNELS or len(swapped) != 1:
+        return
+    letters = [axis for axis in layout.source if axis != "C"]
+    letters.insert(layout.source.index(swapped[0]), "C")
+    text = (
+        f"{name!r}, of shape {tuple(shape)}, is said to be {layout.source}: {sizes['C']} channels, and {swapped[0]} of "
+        f"{sizes[swapped[0]]}"
+    )
+    yield Finding("layout_doubtful", None, text, f"say where the channels are: {argument('layouts', {name: ''.join(letters)})}")
+
+
 def _levels(field: AnyField, array: Array) -> int:
     """How many values each channel of a float image has at most, if they are k steps from the lowest, k = 0..255; else 0.
 
     That is what 8-bit integers become by any affine map. Fewer than 16 values, or values that hardly repeat, do not count.
     """
-    is_image = field.layout is not None and field.layout.stored.endswith("C") and array.ndim >= 4
-    if not is_image or array.dtype.name not in ("float16", "float32", "float64"):
+    is_image = field.layout is not None and field.layout.stored.endswith("C") and len(field.layout.stored) >= 4
+    channels = field.feature.shape[-1] if is_image and isinstance(field, Field | RaggedField) else None
+    if not channels or array.dtype.name not in ("float16", "float32", "float64"):
         return 0
-    most = 0
-    for channel in range(array.shape[-1]):
-        values = array[:, ..., channel].flat[:_SAMPLE].astype(np.float64)  # reshape would copy the whole channel
+    pixels, most = array.reshape(-1, channels) if array.ndim == 1 else array, 0
+    for channel in range(channels):
+        values = pixels[..., channel].flat[:_SAMPLE].astype(np.float64)  # reshape would copy the whole channel
         levels = np.unique(values)
         if not 1 < len(levels) <= 256 or not np.isfinite(levels).all() or len(values) < 4 * len(levels):
             return 0
@@ -289,8 +318,3 @@ def _levels(field: AnyField, array: Array) -> int:
             return 0
         most = max(most, len(levels))
     return most if most >= 16 else 0
-
-
-def _has_own_collate(loader: Any) -> bool:
-    """Whether `collate_fn` is not one of PyTorch's own, none of which pads."""
-    return not str(getattr(loader.collate_fn, "__module__", "")).startswith("torch.utils.data")

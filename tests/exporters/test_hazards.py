@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import random
 import re
 import warnings
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -23,13 +25,14 @@ from torch.utils.data import (
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
+    default_collate,
     get_worker_info,
 )  # fmt: skip
 
 from exporters import ArgumentError, ExportError, HazardError, HazardWarning
 from exporters.digests import Digester, Layouts, Tally
 from exporters.hazards import HAZARDS, Counts, Watch, check_policy
-from exporters.observation import count_not_finite
+from exporters.observation import count_not_finite, find_contradiction
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "hazards.md"
 
@@ -92,6 +95,61 @@ class RandomCrop(Fixed):
 
 class ColorJitter(Fixed):
     pass
+
+
+CROP = RandomCrop()
+
+
+def names_a_global(rows):
+    return CROP(default_collate(rows))
+
+
+def names_another(rows):
+    return [names_a_global(rows)][0]
+
+
+def holds(transform):
+    return lambda rows: transform(default_collate(rows))
+
+
+def takes(rows, transform=None):
+    return transform(default_collate(rows))
+
+
+def nests(rows):
+    def inner(batch):
+        return CROP(batch)
+
+    return inner(default_collate(rows))
+
+
+class Collator:
+    """A collate_fn that is an object."""
+
+    def __init__(self, mixer):
+        self.mixer = mixer
+
+    def __call__(self, rows):
+        return self.mixer(default_collate(rows))
+
+    def method(self, rows):
+        return self.mixer(default_collate(rows))
+
+
+def draws(generator):
+    """A collate_fn that draws, and names nothing that is called so."""
+
+    def collate(rows):
+        x, y = default_collate(rows)
+        return x + int(generator() * 1000), y
+
+    return collate
+
+
+def writes_into_its_rows(rows):
+    for x, _ in rows:
+        x += 1
+    return default_collate(rows)
 
 
 def named(*rows):
@@ -232,6 +290,69 @@ FOUND: dict[str, tuple[str, str, int | None, str, Any]] = {
         "2 workers",
         lambda: batches(Stream(ITEMS[:3], shared=False), num_workers=2),
     ),
+    **{
+        f"collate_fn, {name}": (
+            "random_transform",
+            "train",
+            None,
+            "RandomCrop",
+            partial(lambda f: batches(CLEAN, collate_fn=f), collate),
+        )
+        for name, collate in {
+            "a global": names_a_global,
+            "a global of a global": names_another,
+            "a closure": holds(CROP),
+            "a partial": partial(takes, transform=CROP),
+            "a partial of a lambda": partial(takes, transform=lambda batch: CROP(batch)),
+            "a function within": nests,
+            "an object": Collator(CROP),
+            "a method": Collator(CROP).method,
+            "a default": lambda rows, crop=CROP: crop(default_collate(rows)),
+        }.items()
+    },
+    **{
+        f"collate_fn that draws, {name}": (
+            "random_transform",
+            "train",
+            None,
+            "different batches of the same examples",
+            partial(lambda f, n: batches(CLEAN, collate_fn=draws(f), num_workers=n), generator, workers),
+        )
+        for name, generator, workers in (
+            ("torch", lambda: torch.rand(()), 0),
+            ("NumPy", np.random.rand, 0),
+            ("Python", random.random, 0),
+            ("torch, in a worker", lambda: torch.rand(()), 1),
+        )
+    },
+    "collate_fn of single examples": (
+        "random_transform",
+        "train",
+        None,
+        "different batches",
+        lambda: DataLoader(CLEAN, batch_size=None, collate_fn=lambda pair: (pair[0] + torch.randint(9, ()), pair[1])),
+    ),
+    "another axis as channels": (
+        "layout_doubtful",
+        "train",
+        None,
+        "16 channels, and H of 3",
+        lambda: batches(TensorDataset(IMAGES)),
+    ),
+    "ToTensor, of many sizes": (
+        "float_images",
+        "train",
+        None,
+        "'image' has",
+        lambda: batches([(image[:, : 9 + n % 4] / 255, n) for n, image in enumerate(IMAGES)], collate_fn=list),
+    ),
+    "ToTensor, of many sizes both ways": (
+        "float_images",
+        "train",
+        None,
+        "'image' has",
+        lambda: batches([(image[:, : 13 + n % 4, : 13 + n % 3] / 255, n) for n, image in enumerate(IMAGES)], collate_fn=list),
+    ),
     "ToTensor": ("float_images", "train", None, "'image'", lambda: batches(TensorDataset(IMAGES / 255), batch_size=40)),
     "Normalize": ("float_images", "train", None, "4 times less", lambda: batches(TensorDataset(normalised(IMAGES), LABELS))),
     "half": ("float_images", "train", None, "2 times less", lambda: batches(TensorDataset((IMAGES / 255).half(), LABELS))),
@@ -310,6 +431,13 @@ SILENT = {
     "workers with equal rows": lambda: batches(Stream([torch.zeros(4)] * 40), num_workers=2),
     "uint8 images": lambda: batches(TensorDataset(IMAGES, LABELS)),
     "float images": lambda: batches(TensorDataset(torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0)), LABELS)),
+    "a collate_fn that draws nothing": lambda: batches(CLEAN, collate_fn=Collator(Fixed())),
+    "a collate_fn that writes into its rows": lambda: batches(
+        [(row.clone(), 0) for row in NUMBERS[:31]], collate_fn=writes_into_its_rows
+    ),
+    "float images of many sizes": lambda: batches(
+        [(torch.rand(3, 9 + n % 4, 16, generator=torch.Generator().manual_seed(n)), n) for n in range(40)], collate_fn=list
+    ),
     "masks": lambda: batches(TensorDataset((IMAGES > 99).float(), LABELS)),
     "counted floats": lambda: batches(torch.arange(40 * 3 * 8 * 8.0).reshape(40, 3, 8, 8)[:2]),
     "black images": lambda: batches(TensorDataset(torch.zeros(40, 3, 16, 16), torch.arange(40))),
@@ -335,6 +463,7 @@ SILENT = {
     ),
 }
 
+OPTIONS: dict[str, dict[str, Any]] = {"another axis as channels": {"layouts": {"image": "NHWC"}}}
 ALONE = {"default": "ignore"}
 
 
@@ -343,7 +472,7 @@ def test_found(case, publish):
     """A loader with a hazard is warned of, once, by the hazard's name and split, with its count; the export goes on."""
     name, split, count, words, make = FOUND[case]
     with pytest.warns(HazardWarning) as caught:
-        result = publish(make(), on_hazard=ALONE | {name: "warn"})
+        result = publish(make(), **OPTIONS.get(case, {}), on_hazard=ALONE | {name: "warn"})
     assert [(hazard.name, hazard.split) for hazard in result.hazards] == [(name, split)]
     (hazard,) = result.hazards
     if name != "workers_repeat":
@@ -358,7 +487,8 @@ def test_found(case, publish):
 def test_refused(case, refuses):
     """As an error the same hazard ends the export by our own error, and nothing is left behind."""
     name, split, _, _, make = FOUND[case]
-    error = refuses(make(), HazardError, f"split {split!r}", name, "nothing was published", on_hazard=ALONE | {name: "error"})
+    options = {**OPTIONS.get(case, {}), "on_hazard": ALONE | {name: "error"}}
+    error = refuses(make(), HazardError, f"split {split!r}", name, "nothing was published", **options)
     assert isinstance(error, ExportError)
     assert isinstance(error, ValueError)
 
@@ -378,6 +508,50 @@ def test_silent(case, publish):
 def test_every_hazard_has_a_case():
     """No hazard is without a loader that has it."""
     assert {case[0] for case in FOUND.values()} == set(HAZARDS)
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "found"),
+    [
+        ("NHWC", (3, 32, 32), "NCHW"),
+        ("NHWC", (1, 28, 28), "NCHW"),
+        ("NCHW", (32, 32, 4), "NHWC"),
+        ("NCTHW", (3, 16, 64, 64), None),
+        ("NTCHW", (16, 3, 64, 64), None),
+        ("NCTHW", (16, 3, 64, 64), "NTCHW"),
+        ("NTHWC", (8, 3, 32, 32), "NTCHW"),
+        ("NCHW", (32, 64, 64), None),
+        ("NHWC", (64, 64, 32), None),
+        ("NCHW", (3, 1, 32), None),
+        ("NHWC", (3, 3, 32), None),
+        ("NHWC", (None, 32, 32), None),
+        ("NHWC", (3, None, 32), "NCHW"),
+        ("NHWC", (3, 32, None), None),
+        ("NHW", (3, 32), None),
+        ("NC", (32,), None),
+    ],
+)
+def test_layouts_that_contradict_the_data(layout, shape, found):
+    """A layout is doubted where its channels are none that images have, and another axis is; the line has the other layout."""
+    from exporters import layout as layout_lib
+
+    findings = list(find_contradiction("x", layout_lib.parse("x", layout, len(shape) + 1), shape))
+    assert [finding.remedy for finding in findings] == (
+        [f'say where the channels are: layouts={{"x": "{found}"}}'] if found else []
+    )
+
+
+@pytest.mark.filterwarnings("ignore::exporters.HazardWarning")
+def test_a_collate_fn_leaves_no_trace(publish, read_back):
+    """A collate_fn that is tried draws, for the export, what it would have drawn; nothing of its rows is changed."""
+
+    def loader():
+        torch.manual_seed(3)
+        return batches(CLEAN, collate_fn=draws(lambda: torch.rand(())))
+
+    expected = torch.cat([x for x, _ in loader()])
+    found = read_back(publish(loader(), on_hazard={"random_transform": "warn", "default": "ignore"}))["features"]
+    assert np.array_equal(found, expected.numpy())
 
 
 def test_docs():
