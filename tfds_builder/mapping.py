@@ -78,7 +78,11 @@ class Buffers:
 
     New memory costs as much as copying into it: the kernel has to find and clear its pages. A large
     array from here gives its memory back when the last view of it is dropped (for a tensor, when
-    TensorFlow lets go of it). Safe to use from several threads.
+    TensorFlow lets go of it). Safe to use from several threads, and after a fork.
+
+    An array may be dropped anywhere, even by a garbage collection while this thread holds the lock. So what comes back
+    is put down without it, and taken in by whoever holds it next; and nothing but attributes is used for that, which are
+    still there when the interpreter ends and modules are empty.
 
     Args:
       relieve: called when there is no memory to be had, before it is asked for once more.
@@ -88,8 +92,15 @@ class Buffers:
     """
 
     def __init__(self, relieve: Callable[[], None] = lambda: None) -> None:
+        self._relieve, self._limit, self.keeps = relieve, _REUSED_BYTES, True
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """A new lock, and nothing kept, for a child in which the old one may be held for ever."""
+        self._returned: collections.deque[Array] = collections.deque()
         self._free: list[Array] = []
-        self._bytes, self._relieve, self.keeps = 0, relieve, True
+        self._bytes = 0
+        self._lock = threading.Lock()
 
     def empty(self, rows: int, row_bytes: int) -> Array:
         """Room for rows, not initialised, that belongs to the caller: uint8, shape (rows, row_bytes)."""
@@ -100,34 +111,61 @@ class Buffers:
         return np.asarray(loan)[:size].reshape(rows, row_bytes)
 
     def _take(self, size: int) -> Array:
-        for number, memory in enumerate(self._free):
-            if size <= memory.size <= 2 * size:
-                try:
-                    taken = self._free.pop(number)
-                except IndexError:  # another thread was faster
-                    break
-                if size <= taken.size:
-                    self._bytes -= taken.size
-                    return taken
+        found = self._find(size)
+        if found is not None:
+            return found
         for _ in range(_TRIES):
             try:
                 return _anonymous(size)
             except OSError:
-                self._free.clear()
-                self._bytes = 0
+                with self._lock:
+                    self._drop()
                 self._relieve()
                 time.sleep(_PAUSE)  # until another thread has read what it holds mapped
         return _anonymous(size)
 
+    def _find(self, size: int) -> Array | None:
+        """Memory that is kept, for so many bytes; None if there is none."""
+        found = None
+        with self._lock:
+            self._take_in()
+            for number, memory in enumerate(self._free):
+                if size <= memory.size <= 2 * size:
+                    found = self._free.pop(number)
+                    self._bytes -= found.size
+                    break
+        self._settle()
+        return found
+
     def give_back(self, memory: Array) -> None:
         """Keeps memory for the next one who asks, unless enough is kept already or nobody is expected."""
-        if self.keeps and self._bytes + memory.size <= _REUSED_BYTES:
-            self._bytes += memory.size
-            self._free.append(memory)
+        self._returned.append(memory)
+        self._settle()
 
     def clear(self) -> None:
         """Lets go of what is kept, and keeps nothing until `keeps` is set again."""
         self.keeps = False
+        self._settle()
+
+    def _settle(self) -> None:
+        """Takes in what has come back. If the lock is held, whoever holds it does so afterwards."""
+        while (self._returned or (self._free and not self.keeps)) and self._lock.acquire(blocking=False):
+            try:
+                self._take_in()
+            finally:
+                self._lock.release()
+
+    def _take_in(self) -> None:
+        """What `_settle` does, by the one who holds the lock."""
+        while self._returned:
+            memory = self._returned.popleft()
+            if self.keeps and self._bytes + memory.size <= self._limit:
+                self._bytes += memory.size
+                self._free.append(memory)
+        if not self.keeps:
+            self._drop()
+
+    def _drop(self) -> None:
         self._free.clear()
         self._bytes = 0
 
@@ -228,6 +266,7 @@ class Files:
     def renew_lock(self) -> None:
         """A new lock, for a child in which the old one may be held for ever."""
         self._lock = threading.RLock()
+        self.buffers.renew_lock()
 
     def view(self, file: File, start: int, stop: int, *, populate: bool = True) -> Array:
         """Bytes `start` to `stop` of a file to be copied from: uint8.

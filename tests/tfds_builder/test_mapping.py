@@ -258,3 +258,125 @@ def test_memory_that_mapped_files_leave_no_room_for(file, tmp_path, monkeypatch)
     monkeypatch.setattr(mapping, "_TRIES", 2)
     with pytest.raises(OSError, match="Cannot allocate memory"):
         files.buffers.empty(1024, 2048)
+
+
+def test_buffers_in_threads(monkeypatch):
+    """Threads that take memory and give it back, garbage collections and readers that close among them: what is counted is what
+    is kept, never more than the limit, and no memory is lent twice."""
+    monkeypatch.setattr(mapping, "_REUSED_BYTES", 4 * 1024**2)
+    buffers, failures = Buffers(), []
+
+    def work(seed):
+        random, mine = np.random.default_rng(seed), []
+        for turn in range(150):
+            array = buffers.empty(int(random.integers(1, 4)), 300_000)
+            array[:] = seed
+            mine.append(array)
+            if any(np.any(kept != seed) for kept in mine):
+                failures.append(seed)
+            del mine[: int(random.integers(0, 3))]
+            if turn % 20 == seed:
+                buffers.clear()
+                buffers.keeps = True
+            if turn % 37 == seed:
+                loop = [array]
+                loop.append(loop)  # found by a collection only
+                del loop
+                gc.collect()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    gc.collect()
+    assert not failures
+    assert not buffers._returned
+    assert buffers._bytes == sum(memory.size for memory in buffers._free) <= 4 * 1024**2
+
+
+def test_memory_that_comes_back_while_the_lock_is_held():
+    """Memory that is dropped while the lock is held, by a garbage collection in the same thread say, does not wait for it, and is
+    used again afterwards; and a reader that closes then does not wait either."""
+    buffers = Buffers()
+    array = buffers.empty(1, 400_000)
+    address = array.ctypes.data
+    with buffers._lock:
+        del array
+        assert not buffers._free
+    again = buffers.empty(1, 400_000)
+    assert again.ctypes.data == address
+    del again
+    with buffers._lock:
+        buffers.clear()
+    buffers.empty(1, 400_000)
+    assert not buffers._free
+
+
+AT_EXIT = """
+import atexit, sys, threading, types
+import numpy as np, tensorflow as tf, tensorflow_datasets as tfds
+import tfds_builder
+directory = {directory!r}
+builder = tfds_builder.builder_from_directory(directory)
+module = sys.modules["kept"] = types.ModuleType("kept")
+config = tfds_builder.ReadConfig(verify=True)
+datasets = [builder.as_dataset(split="train", batch_size=size, shuffle_files=shuffle, read_config=config)
+            for size in (None, 256) for shuffle in (False, True)]
+iterators = [iter(ds) for ds in datasets]
+tensors = module.tensors = [next(iterator) for iterator in iterators]
+tf_numpy = module.arrays = next(datasets[2].as_numpy_iterator())
+source = builder.as_data_source("train", verify=True)
+rows = module.rows = source.__getitems__(range(200)), source[0]
+table = tfds_builder.Table.of_split(directory, "train")
+whole = tfds_builder.__dict__["whole"] = table.read(slice(0, None))
+np.kept = table.read(slice(0, 512))  # goes when NumPy does
+builtins = __import__("builtins"); builtins.kept = table.read(slice(0, 700))
+atexit.register(lambda: (next(iterators[0]), source[1], table.read(slice(3, 400))))
+atexit.register(lambda held=table.read(slice(0, 600)): held)
+try:
+    import torch
+    dataset = module.dataset = tfds_builder.as_torch(directory, verify=True)
+    batch = module.batch = dataset.__getitems__(range(300)), dataset[5]
+    torch.kept = dataset.__getitems__(range(300))
+except ImportError:
+    pass
+
+class Cycle:
+    def __init__(self):
+        self.me, self.array = self, table.read(slice(0, 512))
+
+    def __del__(self):
+        self.array = None
+
+cycle = Cycle()
+stop = threading.Event()
+
+def work():
+    held = table.read(slice(0, 512))
+    while not stop.wait(0.001):
+        held = {{**table.read(slice(5, 517)), "before": held["x"][:1]}}
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+del cycle
+print("from here on", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="no /proc")
+@pytest.mark.parametrize("ending", ["", "stop.set()"])
+def test_nothing_is_said_at_exit(ending, wide, tmp_path):
+    """Whatever is kept of a reader to the very end (in globals, in modules, in cycles, in other threads, for atexit), a process
+    ends with 0 and without a word."""
+    script = tmp_path / "ends.py"
+    script.write_text(AT_EXIT.format(directory=str(wide[0])) + ending)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
+    assert done.stderr.partition("from here on\n")[1:] == ("from here on\n", "")
+    assert done.returncode == 0
