@@ -103,7 +103,7 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
         raise LoaderError(
             f"{where}: {shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
         )
-    kinds = {_number_kind(value) for value in values}
+    kinds = {number_kind(value) for value in values}
     if len(kinds) > 1 and kinds != {"int", "float"}:
         raise LoaderError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
     if len(types) > 1:  # NumPy would find them a type of its own
@@ -122,7 +122,7 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
     return array
 
 
-def _number_kind(value: Any) -> str:
+def number_kind(value: Any) -> str:
     """bool, int, float or complex, NumPy's scalars included."""
     if isinstance(value, bool | np.bool_):
         return "bool"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array, are_scalars, is_scalar
+from exporters.arrays import Array, are_scalars, is_scalar, number_kind
 from exporters.errors import LoaderError, SchemaError
 
 EMPTY: Array = np.empty(0)
@@ -282,7 +282,7 @@ def find_sequences(raw: Any, rows: frozenset[str], where: str, path: str = "") -
       LoaderError: as `split_rows`.
     """
     if path in rows:
-        for name, leaf in split_rows(raw, path, where, frozenset()):
+        for name, leaf in split_rows(raw, path, where, None):
             if any(isinstance(value, list | tuple) for value in leaf.values):
                 yield name
     elif not _is_array(raw) and (isinstance(raw, Mapping | list | tuple) or dataclasses.is_dataclass(raw)):
@@ -304,23 +304,19 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "dtype") and not getattr(value, "is_nested", False) and hasattr(value, "shape")
 
 
-def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozenset[str]) -> Iterator[tuple[str, RowValues]]:
+def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozenset[str] | None) -> Iterator[tuple[str, RowValues]]:
     """A list of rows as its leaves, each of them row by row, by structural name.
 
     Args:
       values, path: the rows, and their structural name.
       where: split and batch, for errors.
-      sequences: what is known to be one (see `Lists`).
+      sequences: what is known to be one (see `Lists`); None if these rows are to tell.
 
     Raises:
       LoaderError: rows have different parts.
     """
     first = next((value for value in values if value is not None), None)
-    nested = isinstance(first, Mapping) or dataclasses.is_dataclass(first)
-    if isinstance(first, tuple) or (isinstance(first, list) and _is_array(first[0] if first else 0)):
-        is_sequence = len({len(value) for value in values if isinstance(value, list | tuple)}) > 1
-        nested = bool(first) and not are_scalars(first) and not is_sequence
-    if _is_array(first) or not nested or path in sequences:
+    if not _has_parts(first, values, sequences is not None) or (sequences is not None and path in sequences):
         yield path, RowValues(list(values))
         return
     for key in first if isinstance(first, Mapping) else ():
@@ -339,3 +335,33 @@ def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozense
             )
     for name in names:
         yield from split_rows([row[name] for row in rows], f"{path}/{name}" if path else name, where, sequences)
+
+
+def _has_parts(first: Any, values: Sequence[Any], is_known: bool) -> bool:
+    """Whether rows are structures, a feature each part; of lists and tuples that is asked of those that are no known sequence.
+
+    Mappings, dataclasses and namedtuples are. A tuple is, and a list of arrays, where all rows have one length; a tuple of
+    values only where they are of different kinds, as `(1, 0.5)`: `(0.5, 1.5)` is one array of two.
+    """
+    if _is_array(first):
+        return False
+    if isinstance(first, Mapping) or dataclasses.is_dataclass(first) or hasattr(first, "_fields"):
+        return True
+    if not isinstance(first, tuple) and not (isinstance(first, list) and _is_array(first[0] if first else 0)):
+        return False
+    if is_known:
+        return bool(first)
+    rows = [value for value in values if isinstance(value, list | tuple)]
+    if not first or len({len(row) for row in rows}) > 1:
+        return False
+    if not are_scalars(first):
+        return True
+    kinds = [frozenset(map(_kind_of_value, column)) for column in zip(*rows, strict=True)]
+    return isinstance(first, tuple) and len(set(kinds)) > 1
+
+
+def _kind_of_value(value: Any) -> str:
+    """What a single value is, as far as one array holds it beside others."""
+    if isinstance(value, str | bytes):
+        return "str" if isinstance(value, str) else "bytes"
+    return number_kind(value) if is_scalar(value) else type(value).__name__
