@@ -74,7 +74,12 @@ def _size_of(value: Any) -> int:
     """Bytes of the arrays, tensors and strings of a batch."""
     if isinstance(value, Mapping | list | tuple):
         return sum(map(_size_of, value.values() if isinstance(value, Mapping) else value))
-    return len(value) if isinstance(value, str | bytes) else getattr(value, "nbytes", 0)
+    if isinstance(value, str | bytes):
+        return len(value)
+    try:
+        return int(getattr(value, "nbytes", 0))
+    except RuntimeError:  # of a tensor that is not dense, which is refused later
+        return 0
 
 
 def _collate_copies(collate: Callable[[Any], Any], examples: Any) -> Any:
