@@ -63,7 +63,7 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
       SchemaError: its columns have different numbers of rows.
     """
     where = f"split {split!r}, batch {number}"
-    if number and _is_empty(raw):
+    if is_empty(raw, lists):
         return Batch({}, 0, number)
     parts = _unique(_flatten(raw, where, lists), where)
     if not parts:
@@ -81,11 +81,22 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
     return Batch(columns, rows.pop(), number, encoded)
 
 
-def _is_empty(raw: Any) -> bool:
-    """Whether a batch is an empty list, or has nothing but empty lists by name: no rows, and no structure to be told."""
+def is_empty(raw: Any, lists: Lists | None = None, *, is_part: bool = False) -> bool:
+    """Whether a batch has no rows: it is None, an empty list, an array of none, or has nothing but such parts.
+
+    Args:
+      raw: the batch.
+      lists: what its lists are; while that is not known, a list of things is not empty, whatever those are.
+      is_part: whether it is a part of one, which may not be None.
+    """
+    if isinstance(raw, np.ndarray) or _is_tensor(raw):
+        return raw.ndim > 0 and (raw.size(0) if _is_tensor(raw) else len(raw)) == 0
     if isinstance(raw, Mapping):
-        return bool(raw) and all(map(_is_empty, raw.values()))
-    return isinstance(raw, list | tuple) and not raw
+        return all(is_empty(part, is_part=True) for part in raw.values())
+    if isinstance(raw, list | tuple) and len(raw):
+        known = hasattr(raw, "_fields") or (lists is not None and "" not in lists.rows)
+        return known and not is_part and all(is_empty(part, is_part=True) for part in raw)
+    return isinstance(raw, list | tuple) or (raw is None and not is_part)
 
 
 def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS) -> PartlyEncoded:
@@ -96,15 +107,6 @@ def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encod
             for path, place, leaf in _leaves(raw, "", "", lists)
         )
     )
-
-
-def check_first(batch: Batch, split: str) -> None:
-    """Raises SchemaError if a first batch has no rows: the features cannot be told from it."""
-    if not batch.rows:
-        raise SchemaError(
-            f"split {split!r}, batch 0: the first batch has no rows, so the features cannot be told; fill the dataset, or let "
-            "collate_fn skip empty batches"
-        )
 
 
 def position_names(raw: Any, lists: Lists = _NO_LISTS) -> list[str]:

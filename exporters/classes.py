@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters.batches import torch_module
+from exporters.errors import SchemaError
 
 
 def class_names(loader: Any) -> list[str] | None:
@@ -32,3 +33,20 @@ def _find_classes(dataset: Any) -> Sequence[Any] | None:
         if all(item is not None and list(item) == list(found[0] or []) for item in found):
             return found[0]
     return None
+
+
+def of_splits(loaders: Mapping[str, Any]) -> list[str] | None:
+    """`dataset.classes` of the splits that have them.
+
+    Raises:
+      SchemaError: two splits have different ones.
+    """
+    found = {split: names for split, loader in loaders.items() if (names := class_names(loader)) is not None}
+    for split, names in found.items():
+        first, expected = next(iter(found.items()))
+        if names != expected:
+            raise SchemaError(
+                f"split {split!r}: dataset.classes differs from that of split {first!r} ({names[:5]}... and {expected[:5]}...); "
+                "all splits must have the same classes, in the same order"
+            )
+    return next(iter(found.values()), None)

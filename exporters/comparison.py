@@ -7,8 +7,6 @@ several times more, and only if all those agree with each other is the data othe
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,7 +16,7 @@ import numpy as np
 from exporters import loader as loader_lib
 from exporters import wording
 from exporters.arrays import Array, Columns
-from exporters.copies import copy_example
+from exporters.copies import copy_callable, copy_example
 from exporters.errors import ExportError, ResumeError
 from exporters.order import Order
 from exporters.randomness import random_state_kept
@@ -84,10 +82,8 @@ class _Tried:
     Copies are given to it, as it may write into them. Where they cannot be copied it is called once.
     """
 
-    def __init__(self, collate: Callable[[Any], Any]) -> None:
-        self._collate = collate
-        with contextlib.suppress(Exception):  # then it is called itself, and what it keeps may change
-            self._collate = copy.deepcopy(collate)
+    def __init__(self, collate: Callable[[Any], Any], dataset: Any) -> None:
+        self._collate = copy_callable(collate, dataset)
 
     def __call__(self, examples: Any) -> tuple[Any, bool]:
         if getattr(self._collate, "__module__", "").startswith("torch.utils.data"):
@@ -137,7 +133,9 @@ class Comparison:
         return True
 
     def _draw(self, numbers: Sequence[int]) -> Iterator[tuple[Any, bool]]:
-        return loader_lib.draw(self._loader, _Tried(self._loader.collate_fn), [self._order[number] for number in numbers])
+        return loader_lib.draw(
+            self._loader, _Tried(self._loader.collate_fn, self._loader.dataset), [self._order[number] for number in numbers]
+        )
 
     def _outcome(self, raw: Any, number: int) -> Columns | ExportError:
         """The stored columns of a batch, or why it cannot be stored: it could, when it was."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +28,39 @@ def copy_example(value: Any, memo: dict[int, Any] | None = None) -> Any:
     if id(value) not in memo:
         memo[id(value)] = _copy(value, memo)
     return memo[id(value)]
+
+
+def copy_callable(function: Any, shared: Any) -> Any:
+    """A copy of a `collate_fn` with copies of what it keeps, in its attributes or in what it closes over.
+
+    What is kept in a module's variables is not copied; nor is what cannot be, then the function itself is returned.
+
+    Args:
+      function: the function, or object that is called.
+      shared: what is not copied, and is in the copy what it is here: the dataset.
+    """
+    memo = {id(shared): shared}
+    try:
+        return _copy_callable(function, memo)
+    except Exception:  # whatever objects raise that cannot be copied
+        return function
+
+
+def _copy_callable(function: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(function, functools.partial):
+        args, keywords = copy.deepcopy((function.args, function.keywords), memo)
+        return functools.partial(_copy_callable(function.func, memo), *args, **keywords)
+    if not isinstance(function, types.FunctionType) or not function.__closure__:
+        return copy.deepcopy(function, memo)
+    cells = tuple(types.CellType(_copy_callable(cell.cell_contents, memo)) for cell in function.__closure__)
+    twin = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
+    twin.__kwdefaults__, twin.__module__ = function.__kwdefaults__, function.__module__
+    return twin
+
+
+def keeps_nothing(function: Any) -> bool:
+    """Whether a `collate_fn` is a plain function, which can keep nothing between two calls but in a module's variables."""
+    return isinstance(function, types.FunctionType) and not function.__closure__
 
 
 def _copy(value: Any, memo: dict[int, Any]) -> Any:

@@ -158,8 +158,8 @@ def export(
     with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
         watch.inspect(reads=not stage.has_finished_shards())
         for _ in range(2):
-            with Progress(progress, loader.expected_total(splits.values()), name) as bar:
-                job = Job(stage, encoder, bar, watch, plan)
+            with Progress(progress, loader.expected_total(splits.values()), name) as bar, contextlib.ExitStack() as stack:
+                job = stack.enter_context(contextlib.closing(Job(stage, encoder, bar, watch, plan)))
                 try:
                     job.begin(splits, options)
                     for split in splits:

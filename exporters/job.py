@@ -14,21 +14,22 @@ from exporters import batches as batches_lib
 from exporters import classes as classes_lib
 from exporters import items as items_lib
 from exporters import loader as loader_lib
+from exporters import lookahead, unlabelled, wording, workers
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
-from exporters import unlabelled, wording, workers
 from exporters.arrays import Columns
+from exporters.batches import Batch
 from exporters.comparison import Comparison, pick
 from exporters.disk import naming
 from exporters.engines import local
-from exporters.errors import ResumeError, SchemaError
+from exporters.errors import ResumeError
 from exporters.formats import Format, ShardContext
 from exporters.hazards import Counts, Watch
 from exporters.inspection import expected_examples
 from exporters.ledger import Ledger
 from exporters.names import Options
 from exporters.observation import Observer, find_duplicates
-from exporters.probing import lists_of_batch
+from exporters.probing import First, first_batch, without_examples
 from exporters.progress import Progress
 from exporters.rows import Lists
 from exporters.schema import Schema
@@ -61,6 +62,8 @@ class Job:
         self._row_bytes: int | None = None  # of every row, if they are all alike
         self._splits: dict[str, list[ShardResult]] = {}
         self._begun: dict[str, bytes | None] = {}
+        self._heads: dict[str, lookahead.Head] = {}
+        self._has_looked = False
         self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
 
     def begin(self, loaders: Mapping[str, Any], options: Options) -> None:
@@ -96,7 +99,7 @@ class Job:
             if not batch.rows:
                 return {}
             if self._schema is None:
-                self._start(raw, split)
+                self._start(First(number, raw, self._lists), split)
             assert self._schema is not None
             return self._schema.encode(batch, split)
 
@@ -130,7 +133,7 @@ class Job:
         self._splits[split] = self._ledger.finished(split)
         written = sum(result.rows for result in self._splits[split])
         if not written:
-            raise SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
+            raise without_examples(split)
         if observer is None:
             self._bar.pass_over(written, len(self._splits[split]))
             self._bar.say(self._watch_finished(split, written))
@@ -156,47 +159,77 @@ class Job:
             self._bar.say(
                 f"split {split!r}: in_order=False is drained as in_order=True, so that it can go on where it is stopped"
             )
-        encoding = workers.encoding_loader(loader, _classes(self._loaders), self._options)
-        with contextlib.closing(loader_lib.drain(encoding, order, start)) as batches:
-            raw, raws = loader_lib.peek(batches, split)
-            items_lib.check_stream(raw, loader, split)
+        encoding = workers.encoding_loader(loader, classes_lib.of_splits(self._loaders), self._options)
+        with contextlib.closing(lookahead.drain(encoding, order, start, self._heads.pop(split, None))) as raws:
+            head = first_batch(raws, loader, split, self._lists if self._ledger.plan is not None else None)
             if self._schema is None:
-                self._start(raw, split)
-            del raw  # no batch is held while the next one is drained
+                self._start(head, split)
             assert self._schema is not None
+            if not self._has_looked and not self._stage.overwrite:  # else what follows may be for nothing
+                self._look_ahead(split)
             done = sum(shard.rows for shard in finished[:first])
             self._bar.pass_over(done, first)
             observer = Observer(self._watch, split, loader, self._schema, done, self._ledger.digests(split, first))
-            items = self._encode(raws, split, start, observer)
+            items = self._encode(lookahead.with_first([(head.number, head.raw)], raws), split, observer)
+            del head  # no batch is held while the next one is drained
             runs = plan_lib.cut_into_shards(items, lambda item: self._size(item[1]), self._known["shard_bytes"])
             expected = self._expected_rows(loader)
             for _ in local.run(runs, functools.partial(self._write, observer, split, finished, expected), first):
                 self._bar.add_shard()
             return observer
 
-    def _start(self, first: Any, split: str) -> None:
-        """Settles schema and plan from the first batch and says what was decided.
+    def _look_ahead(self, split: str, batch: Batch | None = None) -> list[Columns]:
+        """The stored columns of the first batch of every split that is pending, before a byte is written.
+
+        Args:
+          split: the first that is drained.
+          batch: its first batch; None if that is not asked for.
+
+        Raises:
+          ExportError: a split has no example, or its first batch cannot be stored.
+        """
+        schema, found = self._schema, list[Columns]()
+        assert schema is not None
+        self._has_looked = True
+
+        def encode(batch: Batch, split: str) -> None:
+            found.append(schema.encode(batch, split))
+
+        if batch is not None:
+            encode(batch, split)
+        for other, loader in self._loaders.items():
+            order, others = self._ledger.order(other), [item for item in self._loaders.values() if item is not loader]
+            is_pending = other != split and not self._ledger.finished(other)
+            if not is_pending or not lookahead.can_look(loader, order, others):
+                continue
+            encoding = workers.encoding_loader(loader, classes_lib.of_splits(self._loaders), self._options)
+            head = lookahead.look(loader, other, order, encoding, self._lists, encode)
+            if head is not None:
+                self._heads[other] = head
+        return found
+
+    def close(self) -> None:
+        """Lets go of streams that were opened and not drained."""
+        for head in self._heads.values():
+            if head.rest is not None:
+                head.rest.close()
+
+    def _start(self, first: First, split: str) -> None:
+        """Settles schema and plan from the first batch that has rows, and says what was decided.
 
         Raises:
           ResumeError: what is finished belongs to another plan.
         """
         before, options = self._ledger.plan, self._options
-        if before is None:
-            lists = lists_of_batch(first, self._loaders[split], split)
-        else:  # this may be any batch of the split
-            lists, options = (
-                Lists(frozenset(before.row_lists), frozenset(before.sequences)),
-                schema_lib.as_before(options, before),
-            )
-        self._schema, self._lists = schema_lib.settle(first, split, lists, _classes(self._loaders), options)
+        if before is not None:  # this may be any batch of the split
+            options = schema_lib.as_before(options, before)
+        classes = classes_lib.of_splits(self._loaders)
+        self._schema, self._lists = schema_lib.settle(first.raw, split, first.lists, classes, options, first.number)
         decisions = (*items_lib.decisions(self._loaders), *self._schema.decisions)
-        batch = batches_lib.to_batch(first, split, 0, self._lists)
-        self._schema = unlabelled.make_room(
-            self._schema,
-            unlabelled.first_columns(batch, split, self._loaders, self._schema, self._lists),
-            self._loaders,
-            before.columns if before is not None else (),
-        )
+        batch = batches_lib.to_batch(first.raw, split, first.number, self._lists)
+        firsts = [self._schema.encode(batch, split)] if before is not None else self._look_ahead(split, batch)
+        known = before.columns if before is not None else ()
+        self._schema = unlabelled.make_room(self._schema, firsts, self._loaders, known)
         for sentence in (*decisions, *self._schema.check_round_trip(batch, split)):
             self._bar.say(sentence)
         self._columns = self._encoder.columns(self._schema.columns)
@@ -212,11 +245,10 @@ class Job:
             sequences=tuple(sorted(self._lists.sequences)),
         )
 
-    def _encode(self, raws: Iterator[Any], split: str, start: int, observer: Observer) -> Iterator[tuple[int, Columns]]:
-        """Raw batches to (number, stored columns); batches without rows are passed over."""
+    def _encode(self, raws: Iterator[tuple[int, Any]], split: str, observer: Observer) -> Iterator[tuple[int, Columns]]:
+        """Numbered raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
-        number = start  # enumerate() would hold the batch before
-        for raw in raws:
+        for number, raw in raws:
             batch = batches_lib.to_batch(raw, split, number, self._lists)
             columns = self._schema.encode(batch, split)
             if batch.rows:
@@ -224,8 +256,7 @@ class Job:
                 observer.add(columns, number)
                 yield number, columns
                 self._bar.add_batch(batch.rows, self._size(columns))
-            number += 1
-            del raw, batch, columns
+            del raw, batch, columns  # no batch is held while the next one is drained
 
     def _size(self, columns: Columns) -> int:
         if self._row_bytes is not None:
@@ -366,20 +397,3 @@ class Job:
             data, *index = [place(file, name) for file, name in named]
             shards.append(Shard(data=data, rows=result.rows, geometry=places[result.geometry], index=index[0] if index else None))
         return Split(shards=tuple(shards))
-
-
-def _classes(loaders: Mapping[str, Any]) -> list[str] | None:
-    """`dataset.classes` of the splits that have them.
-
-    Raises:
-      SchemaError: two splits have different ones.
-    """
-    found = {split: names for split, loader in loaders.items() if (names := classes_lib.class_names(loader)) is not None}
-    for split, names in found.items():
-        first, expected = next(iter(found.items()))
-        if names != expected:
-            raise SchemaError(
-                f"split {split!r}: dataset.classes differs from that of split {first!r} ({names[:5]}... and {expected[:5]}...); "
-                "all splits must have the same classes, in the same order"
-            )
-    return next(iter(found.values()), None)

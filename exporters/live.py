@@ -6,6 +6,7 @@ export, so they serve as a preview of one.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tfds_builder.install import how_to_install
 if TYPE_CHECKING:
     from exporters.arrays import Columns
     from exporters.names import Options
+    from exporters.probing import First
     from exporters.schema import Schema
 
 
@@ -50,15 +52,16 @@ def in_memory(
       ExportError: as `exporters.export` does.
     """
     from exporters import items
-    from exporters import loader as loader_lib
     from exporters.names import Options
+    from exporters.probing import first_batch
 
     tf = _tensorflow()
     options = Options(names, features, layouts, supervised_keys, unpad)
     loader = items.settle(loader, "train")
-    first, raws = loader_lib.peek(iter(loader), "train")
+    raws = enumerate(iter(loader))
+    first = first_batch(raws, loader, "train")
     source = _Source(loader, first, options, as_supervised)
-    columns = concatenate(source.encode(raws))
+    columns = concatenate(source.encode(itertools.chain([(first.number, first.raw)], raws)))
     if not source.decoder.ragged:
         return source.finish(tf.data.Dataset.from_tensor_slices(columns))
     rows = source.decoder.split(tf.data.Dataset.from_tensors(source.pair(columns)))
@@ -88,40 +91,45 @@ def stream(
     from exporters import items
     from exporters import loader as loader_lib
     from exporters.names import Options
+    from exporters.probing import first_batch
+    from exporters.randomness import random_state_kept
 
     tf = _tensorflow()
     options = Options(names, features, layouts, supervised_keys, unpad)
     loader = items.settle(loader, "train")
-    first, opened = loader_lib.sample(loader, "train")
+    with random_state_kept(loader) as put_back:
+        batches, is_opened = loader_lib.sample(loader)
+        if is_opened:  # then this is the first epoch
+            put_back.clear()
+        sampled = enumerate(batches)
+        first = first_batch(sampled, loader, "train")
     source = _Source(loader, first, options, as_supervised)
-    waiting, lock = [opened] if opened is not None else [], threading.Lock()
+    waiting, lock = [itertools.chain([(first.number, first.raw)], sampled)] if is_opened else [], threading.Lock()
 
     def epoch() -> Iterator[Mapping[str, Any]]:
         with lock:
-            raws = waiting.pop() if waiting else iter(loader)
+            raws = waiting.pop() if waiting else enumerate(loader)
         yield from map(source.pair, source.encode(raws))
 
-    batches = tf.data.Dataset.from_generator(epoch, output_signature=source.decoder.signature(pairs=True))
-    return source.finish(source.decoder.split(batches))
+    ds = tf.data.Dataset.from_generator(epoch, output_signature=source.decoder.signature(pairs=True))
+    return source.finish(source.decoder.split(ds))
 
 
 class _Source:
     """A loader with its schema: batches as the columns that `tf.data` is to see."""
 
-    def __init__(self, loader: Any, first: Any, options: Options, as_supervised: bool) -> None:
-        from exporters import classes, items
+    def __init__(self, loader: Any, first: First, options: Options, as_supervised: bool) -> None:
+        from exporters import classes
         from exporters import schema as schema_lib
         from exporters.batches import to_batch
         from exporters.errors import ArgumentError
-        from exporters.probing import lists_of_batch
         from tfds_builder.decoding import FeatureDecoder
 
-        items.check_stream(first, loader, "train")
-        lists = lists_of_batch(first, loader, "train")
-        settled = schema_lib.settle(first, "train", lists, classes.class_names(loader), options)
+        names = classes.class_names(loader)
+        settled = schema_lib.settle(first.raw, "train", first.lists, names, options, first.number)
         self.schema: Schema = settled[0]
         self._lists = settled[1]
-        self.schema.check_round_trip(to_batch(first, "train", 0, self._lists), "train")
+        self.schema.check_round_trip(to_batch(first.raw, "train", first.number, self._lists), "train")
         self.decoder = FeatureDecoder(self.schema.features)
         if as_supervised and self.schema.supervised_keys is None:
             raise ArgumentError(
@@ -129,8 +137,8 @@ class _Source:
             )
         self._keys = self.schema.supervised_keys if as_supervised else None
 
-    def encode(self, raws: Iterator[Any]) -> Iterator[Columns]:
-        """Raw batches as contiguous columns, in the form TFDS decodes."""
+    def encode(self, raws: Iterator[tuple[int, Any]]) -> Iterator[Columns]:
+        """Raw batches, with their numbers, as contiguous columns, in the form TFDS decodes."""
         import numpy as np
 
         from exporters.batches import to_batch
@@ -138,7 +146,7 @@ class _Source:
         from tfds_builder.table import to_numpy_dtype
 
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
-        for number, raw in enumerate(raws):
+        for number, raw in raws:
             columns = self.schema.encode(to_batch(raw, "train", number, self._lists), "train")
             if not columns:
                 continue

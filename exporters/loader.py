@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import dis
+import functools
 import io
 import operator
 import pathlib
 import types
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from exporters.batches import torch_module
-from exporters.errors import SchemaError
 from exporters.order import Order, Source, record
 from exporters.randomness import random_state_kept
 
@@ -78,7 +78,7 @@ def describe(loader: Any) -> Source:
     if not _follows_sampler(loader):
         has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict") and comes_in_order(loader)
         return dataclasses.replace(source, kind="state") if has_state else source
-    if length_of(sampler) is None:
+    if length_of(sampler) is None or isinstance(sampler, Iterator):
         return source
     if not _is_batch_sampler(sampler) or type(sampler.sampler) is not torch_module().utils.data.SequentialSampler:
         return dataclasses.replace(source, kind="indices")
@@ -128,11 +128,10 @@ def record_order(loader: Any, path: pathlib.Path) -> bool:
     workers another one is made then (torch/utils/data/dataloader.py, `_BaseDataLoaderIter.__init__` and `_reset`; torchdata's
     iterators draw when they are made). If nothing can be recorded, they are as before.
     """
-    torch = torch_module()
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     with random_state_kept(loader) as put_back:
         batches = iter(sampler)
-        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+        draw_seed(loader)
         recorded = record(iter(sampler) if loader.num_workers else batches, path)
         if recorded:
             put_back.clear()
@@ -208,63 +207,48 @@ def _twin(loader: Any, **changes: Any) -> Any:
     return twin
 
 
-def peek(batches: Iterator[Any], split: str) -> tuple[Any, Iterator[Any]]:
-    """The first of some raw batches, and an iterator over all of them, the first included.
+def sample(loader: Any) -> tuple[Iterator[Any], bool]:
+    """Raw batches from a loader's first on, and whether its iterator had to be opened for them.
 
-    Raises:
-      SchemaError: there is none.
+    For a map-style dataset the batches are fetched here, and `random_state_kept` puts everything back, so that the next epoch
+    draws as if nothing had happened. An iterable dataset may be a stream that cannot be read twice (and a subclass may iterate
+    in its own way): then the iterator is the loader's, and must be used first. So it is where a sampler is an iterator itself.
     """
-    try:
-        first = next(batches)
-    except StopIteration:
-        raise SchemaError(f"split {split!r}: the loader yields no batch; give it a dataset that is not empty") from None
-    return first, _with_first([first], batches)
+    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    if is_iterable(loader) or not iterates_as_torch(loader) or isinstance(sampler, Iterator):
+        return iter(loader), True
+    return map(functools.partial(_fetch, loader), iter(sampler)), False
 
 
-def _with_first(held: list[Any], batches: Iterator[Any]) -> Iterator[Any]:
-    """All batches; none is held once it is given."""
-    yield held.pop()
-    yield from batches
-
-
-def sample(loader: Any, split: str) -> tuple[Any, Iterator[Any] | None]:
-    """The first raw batch without using up the loader's order.
-
-    For a map-style dataset the batch is fetched here, the state of every random generator put
-    back, and the next epoch draws as if nothing had happened. An iterable dataset may be a stream
-    that cannot be read twice (and a subclass may iterate in its own way): there the opened iterator
-    is returned too, and must be used first.
-    """
-    if is_iterable(loader) or not iterates_as_torch(loader):
-        return peek(iter(loader), split)
-    with random_state_kept(loader):
-        sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
-        index = next(iter(sampler), None)
-        if index is None or (isinstance(index, Sequence) and not index):
-            raise SchemaError(f"split {split!r}: the loader yields no batch; give it a dataset that is not empty")
-        if loader.batch_sampler is None:
-            return loader.collate_fn(loader.dataset[index]), None
-        get_many = getattr(loader.dataset, "__getitems__", None)
-        rows = get_many(index) if get_many else [loader.dataset[i] for i in index]
-        return loader.collate_fn(rows), None
-
-
-def draw(loader: Any, collate: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
-    """Batches of those examples of a loader's dataset; where the loader has no batches of indices, of those indices. In a worker
-    of its own if the loader has workers: what the dataset opens there is not shared with those that are forked later."""
-    options: dict[str, Any] = {"collate_fn": collate, "batch_sampler": batches}
+def _fetch(loader: Any, index: Any) -> Any:
+    """The batch of some indices, made here."""
     if loader.batch_sampler is None:
-        options = {"collate_fn": collate, "batch_size": None, "sampler": batches}
+        return loader.collate_fn(loader.dataset[index])
+    get_many = getattr(loader.dataset, "__getitems__", None)
+    return loader.collate_fn(get_many(index) if get_many else [loader.dataset[key] for key in index])
+
+
+def draw_first(loader: Any, collate: Callable[[Any], Any], order: Order) -> Iterator[Any]:
+    """The batches of an order as `draw` makes them: the first one, and the others only if they are asked for."""
+    for batches in ([order[0]], _Drawn(order, 1)):
+        yield from draw(loader, collate, batches, torch_module().Generator())
+
+
+def draw_seed(loader: Any) -> None:
+    """Moves generators on as an iterator of a loader does when it is made: it draws the seed of its workers."""
+    torch_module().empty((), dtype=torch_module().int64).random_(generator=loader.generator)
+
+
+def draw(loader: Any, collate: Callable[[Any], Any], batches: Any, generator: Any = None) -> Iterator[Any]:
+    """Batches of those examples of a loader's dataset; where the loader has no batches of indices, of those indices. In a worker
+    of its own if the loader has workers: what the dataset opens there is not shared with those that are forked later. The seed of
+    that worker is of torch's own generator, unless another is given."""
+    options: dict[str, Any] = {"collate_fn": collate, "generator": generator}
+    options |= {"batch_size": None, "sampler": batches} if loader.batch_sampler is None else {"batch_sampler": batches}
     if loader.num_workers:
         options |= {"num_workers": 1, "worker_init_fn": loader.worker_init_fn}
         options |= {"multiprocessing_context": loader.multiprocessing_context}
     return iter(torch_module().utils.data.DataLoader(loader.dataset, **options))
-
-
-def draw_first(loader: Any) -> Any:
-    """A batch of the indices that a loader's sampler draws first, got as `draw` does."""
-    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
-    return next(draw(loader, loader.collate_fn, [next(iter(sampler))]))
 
 
 def is_iterable(loader: Any) -> bool:

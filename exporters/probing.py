@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from exporters.batches import is_empty, to_batch
 from exporters.copies import copy_example
-from exporters.items import gathers
+from exporters.errors import SchemaError
+from exporters.items import check_stream, gathers
 from exporters.loader import draw, expected_examples, gives_batches, is_iterable
 from exporters.randomness import random_state_kept
 from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
@@ -19,6 +22,42 @@ _TRIED = 3
 
 _LARGE = 32 * 1024 * 1024
 """Examples of more bytes than that are not asked for: a dozen of them would be in memory, and the batch alone must do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class First:
+    """The first batch of a split that has rows: its number, the batch as it came, and what its lists are."""
+
+    number: int
+    raw: Any
+    lists: Lists
+
+
+def first_batch(raws: Iterator[tuple[int, Any]], loader: Any, split: str, lists: Lists | None = None) -> First:
+    """The first of some raw batches that has rows; those before it are passed over.
+
+    Args:
+      raws: the batches with their numbers.
+      loader, split: of the batches.
+      lists: what the lists of a batch are; None if the batch must tell.
+
+    Raises:
+      LoaderError: it cannot be turned into columns.
+      SchemaError: no batch has rows.
+    """
+    for number, raw in raws:
+        if is_empty(raw, lists):
+            continue
+        check_stream(raw, loader, split)
+        known = lists_of_batch(raw, loader, split) if lists is None else lists
+        if to_batch(raw, split, number, known).rows:
+            return First(number, raw, known)
+    raise without_examples(split)
+
+
+def without_examples(split: str) -> SchemaError:
+    """What is wrong with a split whose loader gives no batch, or none that has rows."""
+    return SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
 
 
 def lists_of_batch(raw: Any, loader: Any, split: str) -> Lists:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import pickle
 import random
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +57,26 @@ def _ways_back(owner: Any) -> Iterator[Callable[[], None]]:
     yield functools.partial(random.setstate, random.getstate())
     yield functools.partial(np.random.set_state, np.random.get_state())
     yield functools.partial(torch.set_rng_state, torch.get_rng_state())
+
+
+def fingerprint(owner: Any) -> list[bytes]:
+    """The states of all those generators, to be compared with what they are later."""
+    torch = torch_module()
+    found: list[Any] = [random.getstate(), np.random.get_state(), torch.get_rng_state()]
+    for item, _ in _reach(owner):
+        if isinstance(item, torch.Generator | np.random.RandomState):
+            found.append(item.get_state())
+        elif isinstance(item, np.random.Generator):
+            found.append(item.bit_generator.state)
+        elif isinstance(item, random.Random) and not isinstance(item, random.SystemRandom):
+            found.append(item.getstate())
+    return [pickle.dumps(state.tolist() if isinstance(state, torch.Tensor) else state) for state in found]
+
+
+def shared_iterators(one: Any, other: Any) -> bool:
+    """Whether what can be reached from two objects has an iterator in common: what one takes from it, the other does not get."""
+    mine = {id(item) for item, _ in _reach(one) if isinstance(item, Iterator)}
+    return any(id(item) in mine for item, _ in _reach(other))
 
 
 def _put_back_attributes(item: Any, attributes: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from exporters import encoding
 from exporters import layout as layout_lib
 from exporters.arrays import Array, Columns
-from exporters.batches import Batch, Parts, check_first, position_names, to_batch
+from exporters.batches import Batch, Parts, position_names, to_batch
 from exporters.choice import make_field
 from exporters.declared import as_declared
 from exporters.errors import ArgumentError, LayoutError, SchemaError
@@ -136,26 +136,28 @@ def _declare_sequence(missing: Collection[str], extra: Collection[str], names: M
     return ""
 
 
-def settle(raw: Any, split: str, lists: Lists, classes: Sequence[str] | None, options: Options) -> tuple[Schema, Lists]:
+def settle(
+    raw: Any, split: str, lists: Lists, classes: Sequence[str] | None, options: Options, number: int = 0
+) -> tuple[Schema, Lists]:
     """The schema of a first raw batch, and what its lists are: a list that `features=` says is a Sequence is one.
 
     Args:
-      raw, split: the batch, and the split it is of.
+      raw, split: the batch, which has rows, and the split it is of.
       lists: as the batch tells (`probing.lists_of_batch`).
       classes, options: as for `infer`.
+      number: of the batch.
 
     Raises:
       LoaderError: the batch cannot be turned into columns.
       SchemaError, LayoutError, ArgumentError: as for `infer`.
     """
-    batch = to_batch(raw, split, 0, lists)
-    check_first(batch, split)
+    batch = to_batch(raw, split, number, lists)
     try:
         positions = position_names(raw, lists)
         declared = frozenset(_declared_sequences(name_columns(batch.columns, positions, options), options))
         if not declared <= lists.sequences:
             lists = dataclasses.replace(lists, sequences=lists.sequences | declared)
-            batch, positions = to_batch(raw, split, 0, lists), position_names(raw, lists)
+            batch, positions = to_batch(raw, split, number, lists), position_names(raw, lists)
         return infer(batch, positions, classes, options), lists
     except (SchemaError, LayoutError) as error:
         place = "" if str(error).startswith("batch 0") else "first batch: "

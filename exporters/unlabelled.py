@@ -12,13 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from exporters import loader as loader_lib
 from exporters.arrays import Array, Columns
-from exporters.batches import Batch, to_batch
 from exporters.errors import SchemaError
 from exporters.inspection import datasets_of
-from exporters.randomness import random_state_kept
-from exporters.rows import Lists
 from exporters.schema import Schema
 from exporters.values import WIDEST
 from exporters.wording import Code, argument
@@ -53,15 +49,6 @@ def make_room(
             if column.name in columns and _is_negative(columns[column.name]).any()
         }
     return schema.widened(wide) if wide else schema
-
-
-def first_columns(batch: Batch, split: str, loaders: Mapping[str, Any], schema: Schema, lists: Lists) -> Iterator[Columns]:
-    """Stored columns of the first batch at hand, and of that of each other split whose examples can be asked for."""
-    yield schema.encode(batch, split)
-    for other, loader in loaders.items():
-        if other != split and loader_lib.is_drawn_by_index(loader):
-            with random_state_kept(loader), contextlib.suppress(Exception):  # the drain meets it, and places it
-                yield schema.encode(to_batch(loader_lib.draw_first(loader), other, 0, lists), other)
 
 
 def check(columns: Columns, stored: Sequence[Column], where: str) -> None:

@@ -2,10 +2,10 @@
 
     worker:  dataset -> collate_fn -> encode what is not direct -> main process:  check -> shard
 
-The first batch of each worker comes raw: the main process tells the features from the first of them,
-as without workers, and the worker tells them from its own. Both do the same with the same options, and the main
-process checks that they agree. Where a worker cannot encode a batch, it comes raw as well, and the main process finds
-the same fault again, which it alone can place.
+The first batch of each worker that has rows comes raw, and so do those before it: the main process tells the features
+from the first of them, as without workers, and the worker tells them from its own. Both do the same with the same options,
+and the main process checks that they agree. Where a worker cannot encode a batch, it comes raw as well, and the main
+process finds the same fault again, which it alone can place.
 """
 
 from __future__ import annotations
@@ -85,7 +85,11 @@ class _Collate:
         try:
             if self._encoders is not None:
                 return batches_lib.encode_parts(raw, self._encoders, self._lists)
+            if batches_lib.is_empty(raw):
+                return raw
             lists = lists_of_batch(raw, self._size, "")
+            if not batches_lib.to_batch(raw, "", 0, lists).rows:
+                return raw
             schema, self._lists = schema_lib.settle(raw, "", lists, self._classes, self._options)
             fields = [field for field in schema.fields if isinstance(field, Field)]
             self._encoders = {field.source: _encoder(field) for field in fields if encoding.runs_in_worker(field.feature)}

@@ -253,10 +253,10 @@ def test_bad_parts(case, loader_of, refuses):
         batches.to_batch(batch, "test", 0)
 
 
-@pytest.mark.parametrize("empty", [(), [], {}])
-def test_batch_without_parts(empty, loader_of, refuses):
-    """A batch with nothing in it is refused."""
-    refuses(loader_of(empty), LoaderError, "split 'train', batch 0", f"empty {type(empty).__name__}")
+@pytest.mark.parametrize("empty", [(), [], {}, None])
+def test_batches_without_parts(empty, loader_of, refuses):
+    """A split whose batches have nothing in them is refused."""
+    refuses(loader_of(empty, empty), SchemaError, "split 'train'", "gives no example")
 
 
 @pytest.mark.parametrize("short", [X[:1], ["a"], np.zeros((3, 2)), [[1, 2], [3]]])

@@ -134,6 +134,29 @@ class Deduplicating:
         return torch.stack(rows)
 
 
+KEPT = []
+
+
+def carry_for_all(rows):
+    KEPT.extend(rows)
+    give = len(KEPT) // 3 * 3
+    rows, KEPT[:] = KEPT[:give], KEPT[give:]
+    return default_collate(rows)
+
+
+def carrying():
+    """The same as a function that closes over what it keeps."""
+    kept = []
+
+    def collate(rows):
+        kept.extend(rows)
+        give = len(kept) // 3 * 3
+        rows, kept[:] = kept[:give], kept[give:]
+        return default_collate(rows)
+
+    return collate
+
+
 def leave_out(rows):
     return torch.stack([row for row in rows if int(row) % 3])
 
@@ -158,6 +181,7 @@ WAYS = {
     "the same, workers": lambda stop_at=None: DataLoader(Numbers(stop_at), batch_size=4, sampler=Turning(), num_workers=1),
     "leaves out": plain(collate_fn=leave_out),
     "carries over": lambda stop_at=None: plain(collate_fn=Carrying())(stop_at),
+    "carries over in a closure": lambda stop_at=None: plain(collate_fn=carrying())(stop_at),
     "carries over, workers": lambda stop_at=None: plain(collate_fn=Carrying(), num_workers=2)(stop_at),
     "leaves out what was seen": lambda stop_at=None: plain(collate_fn=Deduplicating())(stop_at),
     "integers of NumPy": plain(Keys, sampler=list(np.arange(ROWS, dtype=np.int32))),
@@ -214,15 +238,8 @@ def stop_after(monkeypatch, shards):
 
 
 def test_a_state_that_cannot_be_put_back(tmp_path):
-    """A `collate_fn` that keeps rows where nobody sees them is refused, not gone on with: rows would be lost."""
-    kept = []
-
-    def collate(rows):
-        kept.extend(rows)
-        give = len(kept) // 3 * 3
-        rows, kept[:] = kept[:give], kept[give:]
-        return default_collate(rows)
-
+    """A `collate_fn` that keeps rows in a variable of its module is refused, not gone on with: rows would be lost."""
+    collate, kept = carry_for_all, KEPT
     with pytest.raises(Stop):
         run(tmp_path, plain(collate_fn=collate)(50))
     with pytest.raises(ResumeError, match=r"split 'train': the loader gives other data .*overwrite=True"):
