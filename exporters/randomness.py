@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import pickle
 import random
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +58,7 @@ def _ways_back(owner: Any) -> Iterator[Callable[[], None]]:
     yield functools.partial(torch.set_rng_state, torch.get_rng_state())
 
 
-def fingerprint(owner: Any) -> list[bytes]:
+def fingerprint(owner: Any) -> list[Any]:
     """The states of all those generators, to be compared with what they are later."""
     torch = torch_module()
     found: list[Any] = [random.getstate(), np.random.get_state(), torch.get_rng_state()]
@@ -70,7 +69,16 @@ def fingerprint(owner: Any) -> list[bytes]:
             found.append(item.bit_generator.state)
         elif isinstance(item, random.Random) and not isinstance(item, random.SystemRandom):
             found.append(item.getstate())
-    return [pickle.dumps(state.tolist() if isinstance(state, torch.Tensor) else state) for state in found]
+    return [_as_lists(state) for state in found]
+
+
+def _as_lists(state: Any) -> Any:
+    """The state of a generator as what can be compared by `==`."""
+    if isinstance(state, Mapping):
+        return {key: _as_lists(part) for key, part in state.items()}
+    if isinstance(state, tuple):
+        return [_as_lists(part) for part in state]
+    return state.tolist() if hasattr(state, "tolist") else state
 
 
 def shared_iterators(one: Any, other: Any) -> bool:
