@@ -198,7 +198,7 @@ class Job:
         if batch is not None:
             encode(batch, split)
         for other, loader in self._loaders.items():
-            order, others = self._ledger.order(other), [item for item in self._loaders.values() if item is not loader]
+            order, others = self._ledger.order(other), [self._loaders[name] for name in self._loaders if name != other]
             is_pending = other != split and not self._ledger.finished(other)
             if not is_pending or not lookahead.can_look(loader, order, others):
                 continue

@@ -12,8 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 import exporters
-from exporters import ExportError, SchemaError
-from exporters.job import Job
+from exporters import ExportError, SchemaError, lookahead
 
 ROWS = 12
 
@@ -241,7 +240,7 @@ def test_looking_ahead_changes_nothing(splits, tmp_path, tree, monkeypatch):
     found = []
     for looks in (True, False):
         if not looks:
-            monkeypatch.setattr(Job, "_look_ahead", lambda *_: None)
+            monkeypatch.setattr(lookahead, "can_look", lambda *_: False)
         seeded()
         loaders = {split: LOADERS[name]() for split, name in zip(("train", "test"), splits, strict=True)}
         exporters.export(loaders, tmp_path / str(looks), name="ds", progress=False, on_hazard="ignore")
@@ -306,3 +305,11 @@ def test_a_collate_fn_that_splits_share(kind, publish, read_back):
     loaders = make()
     result = publish(loaders, on_hazard="ignore")
     assert [read_back(result, split)["features"][:, 0].tolist() for split in loaders] == expected
+
+
+def test_a_loader_of_two_splits(publish, read_back):
+    """One loader over a stream may stand for two splits; neither loses a batch to the other's look ahead."""
+    for workers in (0, 1):
+        loader = DataLoader(Stream(), batch_size=4, num_workers=workers, persistent_workers=bool(workers))
+        result = publish({"train": loader, "test": loader}, on_hazard="ignore")
+        assert [read_back(result, split)["features"][:, 0].tolist() for split in ("train", "test")] == [list(range(ROWS))] * 2
