@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -119,7 +120,8 @@ def export(
       on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or
         "ignore", or a mapping of hazard to one of these (`{"drop_last": "ignore"}`; the others are
         warned of, or treated as the key "default" says). docs/hazards.md has every hazard.
-      progress: True shows a bar, None shows one if stderr is a terminal, False says nothing.
+      progress: True shows a bar; None shows one in a terminal or a notebook, and elsewhere, as in a log file, a line every
+        half minute or tenth of the whole, whichever is later; False says nothing.
 
     Returns:
       What was published; `.path` is the version directory.
@@ -176,7 +178,8 @@ def export(
         module = generate(stage.target)
     except (OSError, DatasetError) as error:
         module = ""
-        warnings.warn(f"{stage.target} is published, but not its builder module: {error}; run torch2tfds generate", stacklevel=2)
+        again = f"torch2tfds generate {shlex.quote(os.fspath(stage.target))}"
+        warnings.warn(f"{stage.target} is published, but not its builder module: {error}; write it with {again}", stacklevel=2)
     return Export(
         path=os.fspath(stage.target),
         module=module,

@@ -129,8 +129,9 @@ class Counts:
     written: int
 
     def __str__(self) -> str:
-        expected = "an unknown number of" if self.expected is None else f"{self.expected:,}"
-        return f"{expected} examples expected, {self.read:,} read, {self.written:,} written"
+        unknown = "an unknown number of examples"
+        expected = unknown if self.expected is None else wording.plural(self.expected, "example")
+        return f"{expected} expected, {self.read:,} read, {self.written:,} written"
 
 
 def check_policy(on_hazard: Any) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from exporters import items as items_lib
 from exporters import loader as loader_lib
+from exporters import wording
 from exporters.copies import copy_example
 from exporters.hazards import Finding
 from exporters.randomness import random_state_kept
@@ -72,7 +73,7 @@ def _find_dropped(loader: Any) -> Iterator[Finding]:
         if total is None or parts > 1:
             most = (loader.batch_size - 1) * parts
             if most:
-                yield Finding("drop_last", None, f"drop_last=True leaves out up to {most:,} examples")
+                yield Finding("drop_last", None, f"drop_last=True leaves out up to {wording.plural(most, 'example')}")
             return
     else:
         total = _len(loader.sampler)
@@ -87,7 +88,7 @@ def _find_sampling(loader: Any, loaders: Iterable[Any]) -> Iterator[Finding]:
         return
     drawn, total = _len(sampler), _len(loader.dataset)
     if getattr(sampler, "replacement", False) is True:
-        count = "" if drawn is None or total is None else f": {drawn:,} draws from {total:,} examples"
+        count = "" if drawn is None or total is None else f": {drawn:,} draws from {wording.plural(total, 'example')}"
         yield Finding("sampler_repeats", drawn, f"{type(sampler).__name__} draws with replacement{count}")
     if total is None:
         return

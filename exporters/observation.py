@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from exporters import wording
 from exporters.arrays import Array, Columns
 from exporters.digests import Tally
 from exporters.fields import AnyField, Field, RaggedField
@@ -19,7 +20,6 @@ from exporters.layout import CHANNELS, Layout
 from exporters.loader import follows_pytorch, is_iterable
 from exporters.padding_watch import PaddingWatch
 from exporters.schema import Schema
-from exporters.wording import argument
 from tfds_builder.ragged import Ragged
 
 NARROW_BYTES = 64
@@ -79,9 +79,8 @@ class Observer:
         if self._padding is not None:
             self._report(*self._padding.add(columns))
         if self._promised is not None and self._done + self._read > self._promised:
-            text = (
-                f"the loader gives more than the {self._promised:,} examples that its sampler, or its dataset's length, promised"
-            )
+            promised = wording.plural(self._promised, "example")
+            text = f"the loader gives more than the {promised} that its sampler, or its dataset's length, promised"
             self._report(Finding("more_examples", None, text))
             self._promised = None
         flat = {
@@ -159,7 +158,7 @@ class Observer:
     def _find_not_finite(self) -> Iterator[Finding]:
         if self._not_finite:
             parts = [f"{name!r} has {nans:,} NaN and {infs:,} infinite values" for name, (nans, infs) in self._not_finite.items()]
-            text = f"{', '.join(parts)} in the first {self._read:,} examples"
+            text = f"{', '.join(parts)} in the first {wording.plural(self._read, 'example')}"
             yield Finding("not_finite", sum(map(sum, self._not_finite.values())), text)
 
     def _follow_label(self, name: str, value: Any, labels: Array | Ragged) -> None:
@@ -182,7 +181,8 @@ class Observer:
         """A finding if the first rows of all workers are the same, and not all alike."""
         rows = self._first.get(0, [])
         if len(set(rows)) > 1 and all(other == rows for other in self._first.values()):
-            text = f"all {self._workers} workers begin with the same {len(rows)} examples, and give each example as many times"
+            same = wording.plural(len(rows), "example")
+            text = f"all {self._workers} workers begin with the same {same}, and give each example as many times"
             yield Finding("workers_repeat", None, text)
 
     def _find_at_end(self, counts: Counts) -> Iterator[Finding]:
@@ -194,7 +194,7 @@ class Observer:
         if self._read >= FEW_ROWS and not self._done:
             labelled = {name: value for name, value in self._labels.items() if value != -1 or name not in self._classes}
             for name, value in labelled.items():
-                yield Finding("single_class", self._read, f"{name!r} is {value} in all {self._read:,} examples")
+                yield Finding("single_class", self._read, f"{name!r} is {value} in all {wording.plural(self._read, 'example')}")
         if self._has_digests and self._example_bytes >= NARROW_BYTES:
             yield from find_duplicates(self._watch.tally, self._split, self._known + self._read, self._workers)
 
@@ -293,7 +293,9 @@ def find_contradiction(name: str, layout: Layout, shape: Sequence[int | None]) -
         f"{name!r}, of shape {tuple(shape)}, is said to be {layout.source}: {sizes['C']} channels, and {swapped[0]} of "
         f"{sizes[swapped[0]]}"
     )
-    yield Finding("layout_doubtful", None, text, f"say where the channels are: {argument('layouts', {name: ''.join(letters)})}")
+    yield Finding(
+        "layout_doubtful", None, text, f"say where the channels are: {wording.argument('layouts', {name: ''.join(letters)})}"
+    )
 
 
 def _levels(field: AnyField, array: Array) -> int:
