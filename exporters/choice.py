@@ -13,8 +13,9 @@ from exporters.batches import Batch
 from exporters.boxes import PixelBoxes
 from exporters.errors import SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, ragged_columns
-from exporters.layout import Layout
-from exporters.rows import Rows
+from exporters.layout import Layout, decide
+from exporters.leaves import Found, check_shape, find_arrays, join, leaves_of, settle
+from exporters.rows import Rows, iterate_rows
 from exporters.values import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from exporters.wording import Code, argument
 from tfds_builder import metadata
@@ -23,8 +24,74 @@ from tfds_builder.manifest import DTYPE_BYTES, RAW, VARINT, Column
 _F = tfds.features
 
 
+def settle_declared(
+    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, given: Mapping[str, str | None]
+) -> dict[str, Layout]:
+    """The layouts of the leaves of a feature that `features=` declares, by path below it.
+
+    Args:
+      name, feature, sources, batch: as for `make_field`.
+      given: layouts by flat name; None says that there is none.
+
+    Raises:
+      LayoutError: a layout does not fit, or several do.
+      SchemaError: the data has another shape than what is declared.
+    """
+    _check_declared(name, feature)
+    layouts: dict[str, Layout] = {}
+    for leaf in leaves_of(feature):
+        path = next((path for path in sources if not path or f"{leaf.path}/".startswith(f"{path}/")), None)
+        leaf_name = join(name, leaf.path)
+        if path is None or given.get(leaf_name, "") is None:
+            continue
+        column = batch.columns[sources[path]]
+        if leaf.path == path and not is_nested(column):
+            if not leaf.above and column.ndim != 1 + len(leaf.shape) and not _is_unknown(column):
+                layout = decide_unless(given, leaf_name, column.shape)  # another shape than is declared
+                layouts |= {path: layout} if layout is not None else {}
+                continue
+            is_like = column.ndim == 1 + leaf.above + len(leaf.shape) and not _is_unknown(column)
+            found = Found(column.shape, is_whole=True) if is_like else None
+        else:
+            rows = (_unwrap(row) for row in iterate_rows(column))
+            found = find_arrays(leaf, rows, batch.rows, leaf.path[len(path) + 1 if path else 0 :])
+        layout = settle(leaf_name, leaf, found, given.get(leaf_name))
+        if leaf.path or leaf.above:
+            check_shape(leaf_name, leaf, found, layout)
+        if layout is not None:
+            layouts[leaf.path] = layout
+    return layouts
+
+
+def decide_unless(given: Mapping[str, str | None], name: str, shape: tuple[int | None, ...], above: int = 0) -> Layout | None:
+    """`layout.decide`, unless it is known that there is no layout."""
+    return None if given.get(name, "") is None else decide(name, shape, given.get(name), above)
+
+
+def _check_declared(name: str, feature: Any) -> None:
+    """Raises SchemaError where a part of a feature can never be None, and says that it may."""
+    for leaf in leaves_of(feature):
+        part = leaf.feature
+        is_optional = getattr(part, "_optional", False) and isinstance(part, _F.Tensor)
+        if is_optional and (None in part._shape or part._encoding != _F.Encoding.NONE):
+            raise SchemaError(
+                f"feature {join(name, leaf.path)!r}: TFDS has no value that stands for None where a size is unknown or an "
+                "encoding is given; leave out optional=True, and give empty rows, or zeros and a mask"
+            )
+
+
+def _unwrap(row: Any) -> Any:
+    """A row of lists as the list it is."""
+    return row.item() if isinstance(row, np.ndarray) and row.dtype == object and not row.ndim else row
+
+
 def make_field(
-    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layouts: Mapping[str, Layout | None]
+    name: str,
+    feature: Any,
+    sources: Mapping[str, str],
+    batch: Batch,
+    layouts: Mapping[str, Layout],
+    images: Mapping[str, Layout],
 ) -> AnyField:
     """How a feature is made of columns of the loader.
 
@@ -33,17 +100,12 @@ def make_field(
       feature: the TFDS feature, inferred or given.
       sources: path below the feature -> structural name.
       batch: the first batch.
-      layouts: by structural name.
+      layouts: of its leaves, by path below the feature.
+      images: layouts of the features that are an image, by structural name.
 
     Raises:
       SchemaError: the feature contradicts the data, or cannot be stored bit-exact.
     """
-    is_optional = getattr(feature, "_optional", False) and isinstance(feature, _F.Tensor)
-    if is_optional and (None in feature._shape or feature._encoding != _F.Encoding.NONE):
-        raise SchemaError(
-            f"feature {name!r}: TFDS has no value that stands for None where a size is unknown or an encoding is given; leave "
-            "out optional=True, and give empty rows, or zeros and a mask"
-        )
     if (
         isinstance(feature, _F.Audio)
         and feature._lazy_decode
@@ -60,19 +122,20 @@ def make_field(
             f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the batch has the parts "
             f"{sorted(sources)} there; if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
         )
-    boxes = _pixel_boxes(name, feature, batch, layouts)
-    if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or _is_nested(batch.columns[sources[""]]):
-        layout = layouts[sources[""]] if "" in sources else None
-        return TreeField(name, feature, _tree_columns(name, feature, sources, batch, layout), layout, dict(sources), boxes)
-    source = sources[""]
-    column, layout = batch.columns[source], layouts[source]
+    boxes = _pixel_boxes(name, feature, images)
+    if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or is_nested(batch.columns[sources[""]]):
+        return TreeField(name, feature, _tree_columns(name, feature, sources, batch, layouts), layouts, dict(sources), boxes)
+    column, layout = batch.columns[sources[""]], layouts.get("")
+    if layout is not None:
+        layout = layout.with_sequences(column.ndim if not _is_unknown(column) else 1 + len(feature.shape))
     shape = stored_shape(column, layout)
     _check_override(name, feature, column, shape)
     if None in feature.shape and not isinstance(feature, _F.Image):
-        columns = ragged_columns(name, feature, column, layout)
-        return RaggedField(name, source, feature, columns, layout, _dtype_of(feature, column), _to_source(feature.shape, layout))
+        columns = ragged_columns(name, feature, column, layouts.get(""))
+        dtype, known = _dtype_of(feature, column), _to_source(feature.shape, layout)
+        return RaggedField(name, sources[""], feature, columns, layout, dtype, known)
     known = tuple(column.shape[1:]) if metadata.is_direct(feature) else _to_source(merge_shapes(feature.shape, shape), layout)
-    return Field(source, feature, _column(name, feature, column, layout), layout, column.dtype, known)
+    return Field(sources[""], feature, _column(name, feature, column, layouts.get("")), layout, column.dtype, known)
 
 
 def _is_array_like(feature: Any) -> bool:
@@ -89,7 +152,7 @@ def _is_array_like(feature: Any) -> bool:
     return isinstance(info, _F.TensorInfo) and not info.sequence_rank and None not in info.shape
 
 
-def _is_nested(column: Array | Rows) -> bool:
+def is_nested(column: Array | Rows) -> bool:
     """Whether rows are lists of lists or of arrays, which only an encoder of TFDS's takes apart."""
     values = (row.item() for row in column.arrays if row is not None and not row.ndim) if isinstance(column, Rows) else ()
     return column.dtype == object and any(isinstance(value, list) for value in values)
@@ -161,7 +224,9 @@ def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None)
     return Column(**{**vars(column), **facts})
 
 
-def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layout: Layout | None) -> tuple[Column, ...]:
+def _tree_columns(
+    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layouts: Mapping[str, Layout]
+) -> tuple[Column, ...]:
     """What is stored of a feature with an encoder of its own, each column with the dtype and layout that the loader gave."""
     specs = metadata.serialized_specs(name, feature)
     labels = dict(metadata.class_labels(feature, name))
@@ -174,16 +239,22 @@ def _tree_columns(name: str, feature: Any, sources: Mapping[str, str], batch: Ba
         columns = [Column(name=metadata.presence_name(name), dtype="bool", shape=(), encoding=VARINT, width=1)]
     for key, spec in sorted(specs.items()):
         source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")
-        facts = {"source_dtype": source, "source_layout": layout.source if layout is not None else ""}
+        layout = next((layout.source for path, layout in layouts.items() if key in _value_columns(join(name, path))), "")
+        facts = {"source_dtype": source, "source_layout": layout}
         columns.append(Column(**{**vars(column_of(key, spec, labels.get(key, feature))), **facts}))
     return tuple(columns)
+
+
+def _value_columns(name: str) -> tuple[str, ...]:
+    """Which columns the values of a leaf may be stored in, beside those of its shape and of the lengths of its sequences."""
+    return (name, f"{name}/value", f"{name}/ragged_flat_values", f"{name}/value/ragged_flat_values")
 
 
 def _is_unknown(column: Array | Rows) -> bool:
     return isinstance(column, Rows) and column.is_unknown
 
 
-def _pixel_boxes(name: str, feature: Any, batch: Batch, layouts: Mapping[str, Layout | None]) -> PixelBoxes | None:
+def _pixel_boxes(name: str, feature: Any, images: Mapping[str, Layout]) -> PixelBoxes | None:
     """The boxes of a feature, which are normalised by the size of the one image beside them.
 
     Raises:
@@ -192,14 +263,10 @@ def _pixel_boxes(name: str, feature: Any, batch: Batch, layouts: Mapping[str, La
     paths = list(metadata.box_paths(feature))
     if not paths:
         return None
-    images = [
-        source for source, layout in layouts.items() if layout is not None and set("HW") < set(layout.source[1:]) <= set("CHW")
-    ]
     if len(images) != 1 or len(paths) != 1:
         raise SchemaError(
             f"feature {name!r}: BBoxFeature stores boxes over the size of their image, and the example has {len(images)} images "
             f"and {len(paths)} kinds of boxes; say bbox_format=None to store boxes as they are"
         )
-    layout = layouts[images[0]]
-    assert layout is not None
-    return PixelBoxes(paths[0], images[0], layout)
+    source, layout = next(iter(images.items()))
+    return PixelBoxes(paths[0], source, layout)

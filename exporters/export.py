@@ -107,7 +107,7 @@ def export(
         (`{"label": tfds.features.ClassLabel(names=[...])}`). PNG, JPEG and zlib encodings run in the
         loader's workers, if it has any.
       layouts: layout of the batches as the loader gives them, by name (`{"image": "NCHW"}`); what
-        has a `C` is stored channels-last.
+        has a `C` is stored channels-last. Inside sequences too: `{"steps/image": "NTCHW"}`, or `"NCHW"` without their axes.
       supervised_keys: feature names of input and target for `as_supervised=True`; set by itself
         for a pair.
       unpad: padded features to be stored without their padding, each with the feature that says how long its rows are, in

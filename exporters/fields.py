@@ -22,6 +22,7 @@ from exporters.batches import Batch
 from exporters.boxes import PixelBoxes
 from exporters.errors import SchemaError
 from exporters.layout import Layout
+from exporters.leaves import to_stored
 from exporters.rows import EMPTY, Rows, iterate_rows
 from exporters.values import check_labels, column_of, describe_missing, source_dtype, to_stored_rows
 from exporters.wording import Code, argument
@@ -277,6 +278,7 @@ class TreeField:
     """A leaf that goes through the feature's own encoder and may be stored as several columns; see `AnyField`.
 
     Attributes:
+      layouts: of its leaves, by path below the feature, as `leaves.settle` has them.
       parts: path below the feature -> structural name in the loader's batches; `""` is the feature itself.
       boxes: where its bounding boxes come from, if it has any.
     """
@@ -284,9 +286,13 @@ class TreeField:
     name: str
     feature: Any
     columns: tuple[Column, ...]
-    layout: Layout | None
+    layouts: Mapping[str, Layout]
     parts: Mapping[str, str]
     boxes: PixelBoxes | None = None
+
+    @property
+    def layout(self) -> Layout | None:
+        return self.layouts.get("")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -307,15 +313,20 @@ class TreeField:
         return there | {column.name: _gather(column, specs[column.name], found[column.name], where) for column in columns}
 
     def given_rows(self, batch: Batch, where: str) -> list[Any]:
-        rows = {
-            path: [_to_value(row) for row in to_stored_rows(batch.columns[source], self.layout if not path else None)]
-            for path, source in self.parts.items()
-        }
+        rows = {path: [_to_value(row) for row in iterate_rows(batch.columns[source])] for path, source in self.parts.items()}
         if self.boxes is not None:
             rows = self.boxes.normalise(rows, batch, where)
-        if "" in rows:
-            return rows[""]
-        return [metadata.nest({path: values[number] for path, values in rows.items()}) for number in range(batch.rows)]
+        given = rows.get("")
+        if given is None:
+            given = [metadata.nest({path: values[number] for path, values in rows.items()}) for number in range(batch.rows)]
+        return [self._to_stored(row, f"{where}, row {number}") for number, row in enumerate(given)] if self.layouts else given
+
+    def _to_stored(self, example: Any, where: str) -> Any:
+        """An example with its arrays in their stored layouts."""
+        try:
+            return to_stored(self.feature, example, self.layouts)
+        except ValueError as error:
+            raise SchemaError(f"{where}, feature {self.name!r}: the lists there make no array: {error}") from error
 
 
 def _to_value(row: Any) -> Any:

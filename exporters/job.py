@@ -26,6 +26,7 @@ from exporters.errors import ResumeError
 from exporters.formats import Format, ShardContext
 from exporters.hazards import Counts, Watch
 from exporters.inspection import expected_examples
+from exporters.layout import Layout
 from exporters.ledger import Ledger
 from exporters.names import Options
 from exporters.observation import Observer, find_duplicates
@@ -322,8 +323,9 @@ class Job:
         for field in self._schema.fields:
             for column in field.columns:
                 facts[column.name] = {"feature": type(field.feature).__name__, "dtype": column.dtype}
-                if field.layout is not None:
-                    facts[column.name] |= {"layout": field.layout.stored, "source_layout": field.layout.source}
+                if column.source_layout:
+                    layout = Layout.of(column.source_layout)
+                    facts[column.name] |= {"layout": layout.stored, "source_layout": layout.source}
                 if column.name in plan.labels:
                     facts[column.name]["class_names"] = plan.labels[column.name]
         return ShardContext(

@@ -7,6 +7,7 @@ Layout(source='NCHW', stored='NHWC')
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from exporters.wording import argument
 
 CHANNELS = (1, 3, 4)
 """Grey, RGB, RGBA: the only sizes taken for a channel axis unasked."""
+_READINGS = {4: ("NCHW", "NHWC"), 5: ("NCDHW", "NTCHW", "NDHWC")}
+"""Where the channels of a batch can be, by its rank; the last reading is the one that is stored as it is."""
+_SEQUENCE_AXES = "TSRQPUVXYZ"
+"""Letters of the axes of sequences, the innermost first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +37,15 @@ class Layout:
     source: str
     stored: str
 
+    @classmethod
+    def of(cls, source: str) -> Layout:
+        """The layout of a source whose axes are known by name.
+
+        >>> Layout.of("NTCHW")
+        Layout(source='NTCHW', stored='NTHWC')
+        """
+        return cls(source, source.replace("C", "") + "C" if "C" in source else source)
+
     @property
     def permutation(self) -> tuple[int, ...]:
         """Axes of the source in the stored order, as `numpy.transpose` takes them."""
@@ -42,15 +56,37 @@ class Layout:
         """Axes of the stored array in the source's order: undoes `permutation`."""
         return tuple(self.stored.index(axis) for axis in self.source)
 
+    def without_sequences(self, above: int) -> Layout:
+        """The layout of one item of a sequence, of a layout that names the `above` axes of sequences after N too.
 
-def parse(name: str, layout: str, ndim: int) -> Layout:
+        >>> Layout.of("NTCHW").without_sequences(1)
+        Layout(source='NCHW', stored='NHWC')
+
+        One whose channels are outside of the items has none, and stays as it is: `NCTHW` of a sequence of HWC images.
+        """
+        if "C" in self.source[1 : 1 + above]:
+            return self
+        return Layout.of(self.source[0] + self.source[1 + above :])
+
+    def with_sequences(self, ndim: int) -> Layout:
+        """The layout of a batch of that rank, of the layout of its items: the inverse of `without_sequences`.
+
+        >>> Layout.of("NCHW").with_sequences(5)
+        Layout(source='NTCHW', stored='NTHWC')
+        """
+        free = [axis for axis in _SEQUENCE_AXES if axis not in self.source]
+        return Layout.of("N" + "".join(reversed(free[: max(0, ndim - len(self.source))])) + self.source[1:])
+
+
+def parse(name: str, layout: str, ndim: int, above: int = 0) -> Layout:
     """A `layouts=` entry as a Layout.
 
     Args:
       name: the feature, for the error.
       layout: one distinct capital letter per axis of the batch, the first `N`: `"NCHW"`, `"NTCHW"`,
-        `"NCDHW"`; without a `C` the array is stored as it is.
-      ndim: rank of the batch.
+        `"NCDHW"`; without a `C` the array is stored as it is. Axes of sequences may be left out.
+      ndim: rank of the batch, in which each sequence is an axis.
+      above: how many sequences the array lies in.
 
     Raises:
       LayoutError: it is not such a string, or has another rank.
@@ -61,21 +97,26 @@ def parse(name: str, layout: str, ndim: int) -> Layout:
         )
     if layout[0] != "N":
         raise LayoutError(f"feature {name!r}: a layout must begin with N, the batch axis (got {layout!r})")
-    if len(layout) != ndim:
-        raise LayoutError(f"feature {name!r}: layout {layout!r} has {len(layout)} axes, and the batch has {ndim}")
-    return Layout(layout, layout.replace("C", "") + "C" if "C" in layout else layout)
+    if len(layout) not in (ndim, ndim - above):
+        raise LayoutError(
+            f"feature {name!r}: layout {layout!r} has {len(layout)} axes, and the batch has {ndim}"
+            + (f", or {ndim - above} without those of sequences" if above else "")
+        )
+    return Layout.of(layout).with_sequences(ndim)
 
 
-def decide(name: str, shape: tuple[int | None, ...], layout: str | None) -> Layout | None:
+def decide(name: str, shape: tuple[int | None, ...], layout: str | None, above: int = 0) -> Layout | None:
     """The layout of a column, from what was given or from its shape.
 
     A 4-D batch whose axis 1 is 1, 3 or 4 and whose last axis is not is taken for NCHW; the other
-    way round for NHWC. Rank below 4 and 4-D without such an axis are no images.
+    way round for NHWC. Of a 5-D batch that axis may be the first (NCDHW), the second (NTCHW) or the last (NDHWC).
+    Other ranks, and batches without such an axis, are no images.
 
     Args:
       name: the feature, for the error.
-      shape: shape of the batch, batch axis first; None where rows differ.
+      shape: shape of the batch, batch axis first; None where rows differ. Each sequence is an axis.
       layout: the `layouts=` entry, or None.
+      above: how many sequences the array lies in: the rule looks at the axes below.
 
     Returns:
       The layout, or None where there is nothing to permute and nothing was given.
@@ -84,24 +125,33 @@ def decide(name: str, shape: tuple[int | None, ...], layout: str | None) -> Layo
       LayoutError: it could be read two ways, or the given layout does not fit.
     """
     if layout is not None:
-        return parse(name, layout, len(shape))
-    if len(shape) == 4:
-        first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
-        if first and last:
-            _ambiguous(name, shape, "NCHW", "NHWC")
-        return Layout("NCHW", "NHWC") if first else Layout("NHWC", "NHWC") if last else None
-    if len(shape) == 5:
-        likely = [axis for axis in range(1, 5) if shape[axis] in CHANNELS]
-        if likely == [4]:
-            return Layout("NDHWC", "NDHWC")
-        if likely:
-            _ambiguous(name, shape, "NCDHW", "NTCHW", "NDHWC")
-    return None
+        return parse(name, layout, len(shape), above)
+    likely = likely_readings((shape[0], *shape[1 + above :]))
+    if len(likely) > 1:
+        raise ambiguous(name, shape, likely)
+    return Layout.of(likely[0]).with_sequences(len(shape)) if likely else None
 
 
-def _ambiguous(name: str, shape: tuple[int | None, ...], *readings: str) -> None:
-    choices = " or ".join(argument("layouts", {name: reading}) for reading in readings)
-    raise LayoutError(f"feature {name!r}: a batch of shape {shape} can be read as {' or '.join(readings)}; say which: {choices}")
+def readings(ndim: int) -> tuple[str, ...]:
+    """The layouts that images or volumes of that rank can have; the last one is stored as it is. Empty if there is none."""
+    return _READINGS.get(ndim, ())
+
+
+def may_be_channels(size: int | None) -> bool:
+    """Whether an axis of that size is taken for channels unasked."""
+    return size in CHANNELS
+
+
+def likely_readings(shape: Sequence[int | None]) -> list[str]:
+    """The layouts that a batch of a shape can have, if its channels are 1, 3 or 4."""
+    return [reading for reading in readings(len(shape)) if may_be_channels(shape[reading.index("C")])]
+
+
+def ambiguous(name: str, shape: tuple[int | None, ...], readings: Sequence[str]) -> LayoutError:
+    """The error for what can be read several ways, with the lines that settle it."""
+    found = [Layout.of(reading).with_sequences(len(shape)).source for reading in readings]
+    choices = " or ".join(argument("layouts", {name: reading}) for reading in found)
+    return LayoutError(f"feature {name!r}: a batch of shape {shape} can be read as {' or '.join(found)}; say which: {choices}")
 
 
 def looks_like_image(shape: tuple[int | None, ...]) -> bool:
@@ -117,6 +167,12 @@ def to_stored(array: npt.NDArray[Any], layout: Layout | None) -> npt.NDArray[Any
 def to_source(array: npt.NDArray[Any], layout: Layout | None) -> npt.NDArray[Any]:
     """A view of a stored batch in the layout the loader gave: the inverse of `to_stored`."""
     return array if layout is None else array.transpose(layout.inverse)
+
+
+def move_axes(array: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
+    """A view of an array without a batch axis in its stored layout; axes before those of the layout stay where they are."""
+    before = array.ndim - len(layout.source) + 1
+    return array.transpose((*range(before), *(before + axis - 1 for axis in layout.permutation[1:])))
 
 
 def copy_into(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:

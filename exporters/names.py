@@ -28,6 +28,7 @@ class Options:
 
     Attributes:
       source_dtypes: by column, what a stopped export found them to be, for batches that do not tell.
+      source_layouts: by feature, what it found there, None for no layout: a batch alone might be read in another way.
 
     Raises:
       ArgumentError: `features`, `layouts` or `unpad` is no mapping.
@@ -39,6 +40,7 @@ class Options:
     supervised_keys: Sequence[str] | None = None
     unpad: Mapping[str, str] | None = None
     source_dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    source_layouts: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("features", "layouts", "unpad"):

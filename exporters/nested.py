@@ -3,28 +3,36 @@
 [[1, 2], [3]]                                ->  Sequence(Sequence(Tensor(shape=(), dtype=int64)))
 [{"id": 1, "box": [0.5, 2.0]}, ...]          ->  Sequence({"id": int64, "box": Sequence(float64)})
 [array of 2 float32, array of 1 float32]     ->  Sequence(Sequence(Tensor(shape=(), dtype=float32)))
+[image (3, 8, 9), image (3, 7, 6)]           ->  Sequence(Sequence(Sequence(Tensor(shape=(3,), dtype=uint8))))
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters.errors import SchemaError
+from exporters.layout import Layout
 from exporters.wording import Code, argument
 
+Settle: TypeAlias = "Callable[[str, tuple[int | None, ...], int], Layout | None]"
+"""The layout of the arrays of a name, by their shape (None where they differ) and the number of sequences they lie in."""
 
-def infer_sequence(name: str, values: Sequence[Any], within: str = "") -> Any:
+
+def infer_sequence(name: str, values: Sequence[Any], settle: Settle, within: str = "", above: int = 0) -> Any:
     """The feature of values that all lie at one place of the rows of a first batch.
 
-    Lists become a `Sequence`, dicts a dict of features, arrays stay whole where all have one shape.
+    Lists become a `Sequence`, dicts a dict of features, arrays stay whole where all have one shape. Images stay whole as far
+    as their sizes are the same.
 
     Args:
       name, within: of the feature, and of the whole one it is a part of, for errors.
       values: lists, dicts, arrays, numbers, str or bytes.
+      settle: asked for the layout of arrays.
+      above: how many sequences the values lie in.
 
     Raises:
       SchemaError: it cannot be told, or no feature holds them exactly.
@@ -36,9 +44,9 @@ def infer_sequence(name: str, values: Sequence[Any], within: str = "") -> Any:
     if kinds == {"lists", "arrays"} and all(isinstance(item, list | tuple) or np.ndim(item) for item in items):
         kinds = {"lists"}
     if kinds == {"lists"}:
-        return tfds.features.Sequence(infer_sequence(name, [part for item in items for part in item], within))
+        return tfds.features.Sequence(infer_sequence(name, [part for item in items for part in item], settle, within, above + 1))
     if kinds == {"dicts"}:
-        return _infer_dict(name, items, within or name)
+        return _infer_dict(name, items, settle, within or name, above)
     arrays = [np.asarray(item) for item in items]
     shapes = {array.shape for array in arrays}
     dtypes = {array.dtype for array in arrays}
@@ -54,14 +62,21 @@ def infer_sequence(name: str, values: Sequence[Any], within: str = "") -> Any:
             f"feature {name!r}: its lists hold {found or 'nothing, in the first batch'}; say what they hold: "
             + argument("features", {within or name: Code("tfds.features.Sequence(...)")})
         )
-    shape = shapes.pop() if len(shapes) == 1 else None
-    feature = _leaf(kinds.pop(), dtypes.pop(), shape or ())
-    for _ in range(arrays[0].ndim if shape is None else 0):
+    shape = tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True))
+    layout = settle(name, shape, above)
+    whole = shape
+    if layout is not None:
+        whole = tuple(shape[axis - 1] for axis in layout.without_sequences(above).permutation[1:])
+    ragged = max((axis + 1 for axis, size in enumerate(whole) if size is None), default=0)
+    if ragged and layout is None:
+        ragged = len(shape)
+    feature = _leaf(kinds.pop(), dtypes.pop(), tuple(size for size in whole[ragged:] if size is not None))
+    for _ in range(ragged):
         feature = tfds.features.Sequence(feature)
     return feature
 
 
-def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], within: str) -> Any:
+def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], settle: Settle, within: str, above: int) -> Any:
     keys = list(items[0])
     for item in items:
         if set(item) != set(keys):
@@ -72,7 +87,7 @@ def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], within: str) -> A
     odd = next((key for key in keys if not isinstance(key, str) or "/" in key), None)
     if odd is not None:
         raise SchemaError(f"feature {name!r}: the key {odd!r} cannot be a feature's name; rename it in collate_fn")
-    return {key: infer_sequence(f"{name}/{key}", [item[key] for item in items], within) for key in keys}
+    return {key: infer_sequence(f"{name}/{key}", [item[key] for item in items], settle, within, above) for key in keys}
 
 
 def _kind(value: Any) -> str:

@@ -11,26 +11,27 @@ import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters import encoding
 from exporters import layout as layout_lib
-from exporters.arrays import Array, Columns
+from exporters.arrays import Columns
 from exporters.batches import Batch, Parts, position_names, to_batch
-from exporters.choice import make_field
+from exporters.choice import make_field, settle_declared
 from exporters.declared import as_declared
 from exporters.errors import ArgumentError, LayoutError, SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
+from exporters.inference import infer_feature
+from exporters.layout import Layout
+from exporters.leaves import join, leaves_of, source_layouts
 from exporters.names import Options, name_columns, pick_supervised_keys
-from exporters.nested import infer_sequence
 from exporters.padding import check_widths
 from exporters.plan import Plan
 from exporters.round_trip import check_round_trip
 from exporters.rows import Lists, Rows
 from exporters.unpad import find_padded, unpad_batch, with_masks
-from exporters.values import WIDEST, check_class_names, describe_missing, merge_shapes, source_dtype, stored_shape
-from exporters.wording import Code, argument
+from exporters.values import WIDEST, check_class_names, merge_shapes, stored_shape
+from exporters.wording import argument
 from tfds_builder import metadata
 from tfds_builder.manifest import Column
 
@@ -188,32 +189,33 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
     """
     names = name_columns(batch.columns, positions, options)
     overrides = flatten_overrides(options.features)
-    layouts = dict(options.layouts or {})
     groups = _group_sources(names, overrides)
-    for option, given, known in (("features", overrides, groups), ("layouts", layouts, names.values())):
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise ArgumentError(
-                f"{argument(option)} names {unknown[0]!r}, which is no feature of the data; features: {sorted(names.values())}"
-            )
+    _check_known("features", overrides, groups, names.values())
     unpad = find_padded(names, options.unpad or {})
     batch = as_declared(batch, _declared(groups, overrides), "batch 0")
     declared = [source for source in unpad.values() if names[source] in overrides]
     fixed = [source for source in declared if None not in overrides[names[source]].shape]
     unpad = with_masks(unpad, batch.columns, fixed)
     padded, batch = batch, unpad_batch(batch, unpad, names, "batch 0")
-    decided = {source: layout_lib.decide(name, padded.columns[source].shape, layouts.get(name)) for source, name in names.items()}
+    given = {**options.source_layouts, **(options.layouts or {})}
     label = _label_column(batch.columns, names, positions) if classes is not None else None
-    fields: list[AnyField] = []
-    for name, sources in sorted(groups.items(), key=lambda item: item[0].split("/")):
+    settled: dict[str, tuple[Any, dict[str, Layout]]] = {}
+    for name, sources in groups.items():
         feature = overrides.get(name)
-        if feature is None:
-            array, layout = batch.columns[sources[""]], decided[sources[""]]
-            shape = stored_shape(array, layout)
-            if sources[""] in unpad:
-                shape = (None, *shape[1:])
-            feature = _class_label(name, classes or ()) if name == label else _infer_feature(name, array, shape)
-        fields.append(_adopt(make_field(name, feature, sources, batch, decided), batch, options.source_dtypes))
+        if feature is not None:
+            settled[name] = feature, settle_declared(name, feature, sources, batch, given)
+            continue
+        source = sources[""]
+        feature, layouts = infer_feature(name, batch.columns[source], padded.columns[source], given, source in unpad)
+        settled[name] = _class_label(name, classes or ()) if name == label else feature, layouts
+    leaves = [join(name, leaf.path) for name, (feature, _) in settled.items() for leaf in leaves_of(feature)]
+    _check_known("layouts", dict(options.layouts or {}), leaves, leaves)
+    images = {
+        groups[name][""]: layout for name, (feature, layouts) in settled.items() for layout in _image_layout(feature, layouts)
+    }
+    fields: list[AnyField] = []
+    for name, (feature, layouts) in sorted(settled.items(), key=lambda item: item[0].split("/")):
+        fields.append(_adopt(make_field(name, feature, groups[name], batch, layouts, images), batch, options.source_dtypes))
     _check_label_files(fields)
     _check_columns(fields)
     features = tfds.features.FeaturesDict(metadata.nest({field.name: field.feature for field in fields}))
@@ -224,6 +226,25 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
 def _declared(groups: Mapping[str, Mapping[str, str]], overrides: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """Flat name and given feature of what is made of one column, by its structural name."""
     return {sources[""]: (name, overrides[name]) for name, sources in groups.items() if name in overrides and "" in sources}
+
+
+def _image_layout(feature: Any, layouts: Mapping[str, Layout]) -> Iterator[Layout]:
+    """The layout of a feature that is an image itself."""
+    if (
+        "" in layouts
+        and not any(leaf.above for leaf in leaves_of(feature))
+        and set("HW") < set(layouts[""].source[1:]) <= set("CHW")
+    ):
+        yield layouts[""]
+
+
+def _check_known(option: str, given: Collection[str], known: Collection[str], shown: Collection[str]) -> None:
+    """Raises ArgumentError where an option names what the data has not."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ArgumentError(
+            f"{argument(option)} names {unknown[0]!r}, which is no feature of the data; features: {sorted(shown)}"
+        )
 
 
 def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -243,21 +264,16 @@ def as_before(options: Options, plan: Plan) -> Options:
     """Options under which any batch gives the schema of a plan: what the first batch of all showed to be of unknown size
     need not show in another one. What the caller says comes first.
     """
-    given, layouts = flatten_overrides(options.features), dict(options.layouts or {})
-    columns = {column["name"]: column for column in plan.columns}
+    given, layouts = flatten_overrides(options.features), dict(options.source_layouts)
     for name, feature in metadata.flatten_features(tfds.features.FeaturesDict.from_json(plan.features)):
         is_unknown = type(feature) is tfds.features.Tensor and None in feature.shape
         is_told = is_unknown or type(feature) is tfds.features.Sequence or name in (options.unpad or {}).values()
-        if name in given or not is_told:
-            continue
-        given[name] = feature
-        if not is_unknown:
-            continue
-        layout = columns[name if name in columns else f"{name}/value"]["source_layout"]
-        if layout:
-            layouts.setdefault(name, layout)
-    known = {name: column["source_dtype"] for name, column in columns.items()}
-    return dataclasses.replace(options, features=given or None, layouts=layouts or None, source_dtypes=known)
+        if name not in given and is_told:
+            given[name] = feature
+        if name in given:
+            layouts |= source_layouts(name, feature, plan.columns)
+    known = {column["name"]: column["source_dtype"] for column in plan.columns}
+    return dataclasses.replace(options, features=given or None, source_dtypes=known, source_layouts=layouts)
 
 
 def _adopt(field: AnyField, batch: Batch, source_dtypes: Mapping[str, str]) -> AnyField:
@@ -336,57 +352,38 @@ def _check_columns(fields: Sequence[AnyField]) -> None:
             owners[column.name] = field.name
 
 
-def _infer_feature(name: str, column: Array | Rows, shape: tuple[int | None, ...]) -> Any:
-    """The feature of a column without an override (the dtype table of docs/format.md).
-
-    Raises:
-      SchemaError: TFDS has none.
-    """
-    if isinstance(column, Rows) and (row := column.first_missing) is not None:
-        there = Rows(tuple(item for item in column.arrays if item is not None), column.dtype)
-        if not len(there):
-            line = argument("features", {name: Code("tfds.features.Scalar(dtype=..., optional=True)")})
-            raise SchemaError(
-                f"feature {name!r}: all rows of the first batch are None; say what they are where they are there: {line}"
-            )
-        raise SchemaError(f"feature {name!r}, row {row}: {describe_missing(name, _infer_feature(name, there, shape))}")
-    if isinstance(column, Rows) and column.is_unknown:
-        raise SchemaError(
-            f"feature {name!r}: the first batch has nothing but empty lists there; say what they hold: "
-            + argument("features", {name: Code('tfds.features.Tensor(shape=(None,), dtype=..., encoding="bytes")')})
-        )
-    if column.dtype == object and isinstance(column, Rows) and column.ndim == 1:
-        return infer_sequence(name, column.arrays)
-    if column.dtype == object:
-        is_text = source_dtype(column) == "str"
-        return tfds.features.Text() if is_text and not shape else tfds.features.Tensor(shape=shape, dtype=np.object_)
-    if column.dtype == np.uint32:  # tf.io.decode_raw has no uint32; an int64_list is exact
-        return tfds.features.Tensor(shape=shape, dtype=np.uint32)
-    return tfds.features.Tensor(shape=shape, dtype=column.dtype, encoding="bytes")
-
-
 def _describe(field: AnyField, batch: Batch, names: Mapping[str, str]) -> str:
     """What was decided about a feature, in words."""
     name, feature, column = field.name, field.feature, field.columns[-1]
+    if isinstance(field, TreeField):
+        return f"{name}: {_describe_tree(field, names)}"
     shape = stored_shape(batch.columns[field.sources[0]], field.layout)
     if isinstance(field, Field):
         shape = merge_shapes(feature.shape, shape)
     if isinstance(feature, tfds.features.ClassLabel):
         what = f"ClassLabel of {feature.num_classes} classes"
-    elif isinstance(field, TreeField):
-        what = " ".join(f"{feature!r}".split())[:120]
     elif metadata.is_direct(feature) or isinstance(field, RaggedField):
         shape = tuple(feature.shape) if isinstance(field, RaggedField) else shape
         what = f"{type(feature).__name__} {column.dtype}" + (f" {shape}" if shape and not field.layout else "")
     else:
         lossy = " as JPEG, which loses detail" if getattr(feature, "_encoding_format", "") == "jpeg" else ""
         what = f"{type(feature).__name__}, encoded by {encoding.encoder_name(feature)}{lossy}"
-    if isinstance(field, TreeField) and field.boxes is not None:
-        place = f"{name}/{field.boxes.path}" if field.boxes.path else name
-        return (
-            f"{name}: {what}; {place}: (x1, y1, x2, y2) in pixels -> (ymin, xmin, ymax, xmax) "
-            f"over height and width of {names[field.boxes.image]!r}"
-        )
     if field.layout is None:
         return f"{name}: {what}"
     return f"{layout_lib.describe(name, field.layout, shape)}, {what}"
+
+
+def _describe_tree(field: TreeField, names: Mapping[str, str]) -> str:
+    """The same of a feature with an encoder of its own: what it is, and its images and boxes."""
+    parts = [" ".join(f"{field.feature!r}".split())[:120]]
+    for leaf in leaves_of(field.feature):
+        if leaf.path in field.layouts:
+            shape = (*leaf.sizes, *leaf.shape)
+            layout = field.layouts[leaf.path].with_sequences(1 + len(shape))
+            parts.append(layout_lib.describe(join(field.name, leaf.path), layout, shape))
+    if field.boxes is not None:
+        parts.append(
+            f"{join(field.name, field.boxes.path)}: (x1, y1, x2, y2) in pixels -> (ymin, xmin, ymax, xmax) "
+            f"over height and width of {names[field.boxes.image]!r}"
+        )
+    return "; ".join(parts)

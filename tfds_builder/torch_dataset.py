@@ -132,20 +132,22 @@ class _Way:
         return list(self.value.specs)
 
     def __post_init__(self) -> None:
-        layout = self.column.source_layout
         is_string = isinstance(self.value.feature, tfds.features.Tensor) and self.value.feature.np_dtype == np.object_
         is_text = (self.value.is_direct or self._is_file or is_string) and self.column.encoding == STRINGS
         for column in self.columns:
             if column.source_dtype not in ("", *(("str", "bytes") if is_text else DTYPE_BYTES)):
                 shown = show(column.source_dtype)
                 raise ManifestError(f"column {column.name!r:.200}: source_dtype {shown} does not fit what is stored")
-        if layout and not (layout.isalpha() and layout[0] == "N" and len(set(layout)) == len(layout)):
-            raise ManifestError(f"column {self.column.name!r:.200}: source_layout {show(layout)} is no layout")
+            layout = column.source_layout
+            if layout and not (layout.isalpha() and layout[0] == "N" and len(set(layout)) == len(layout)):
+                raise ManifestError(f"column {column.name!r:.200}: source_layout {show(layout)} is no layout")
 
     @functools.cached_property
     def is_image(self) -> bool:
         """Whether the rows are images, over whose height and width boxes are."""
-        return set("HW") < set(self.column.source_layout[1:]) <= set("CHW")
+        return not isinstance(self.value.feature, tfds.features.Sequence) and set("HW") < set(
+            self.column.source_layout[1:]
+        ) <= set("CHW")
 
     @functools.cached_property
     def is_label(self) -> bool:
@@ -166,11 +168,6 @@ class _Way:
     @functools.cached_property
     def _torch_dtype(self) -> Any:
         return getattr(_torch(), self.column.source_dtype)
-
-    @functools.cached_property
-    def _axes(self) -> tuple[int, ...] | None:
-        """Axes of stored rows in the order the DataLoader gave them; None if that is how they are stored."""
-        return _axes_of(self.column.source_layout)
 
     def restore_one(self, stored: Sequence[Any]) -> Any:
         """The value of one row, of its columns as `RowReader` gives them."""
@@ -202,12 +199,15 @@ class _Way:
             is_array = not isinstance(feature, tfds.features.FeaturesDict) and np.dtype(feature.np_dtype).kind not in "OSU"
             if is_array and depth == 1 and None not in feature.shape:
                 value = np.array(value, feature.np_dtype).reshape(len(value), *feature.shape)
+            elif is_array and value and depth + len(feature.shape) == len(self.source_layout(path)) - 1:
+                value = np.array(value, feature.np_dtype)  # an array that was taken apart, as images of different sizes are
             else:
                 return [self._restore_value(item, feature, path, depth - 1) for item in value]
         dtype = "" if list(metadata.box_paths(feature)) else self.source_dtype(path)  # boxes become pixels first
         if isinstance(value, np.ndarray) and value.dtype != object:
             own = value if value.flags.writeable else value.copy()
-            return self._to_tensor(self._to_source(own[None], to_numpy_dtype(dtype) if dtype else None))[0]
+            layout = self.source_layout(path)
+            return self._to_tensor(self._to_source(own[None], layout, to_numpy_dtype(dtype) if dtype else None))[0]
         if isinstance(value, np.ndarray | bytes):
             strings = value if isinstance(value, bytes) else value.tolist()
             return _to_text([strings])[0] if self._is_text(feature) else strings
@@ -225,6 +225,10 @@ class _Way:
         known = [c.source_dtype for c in self.columns if c.source_dtype in DTYPE_BYTES and f"{c.name}/".startswith(f"{path}/")]
         return known[-1] if known else ""
 
+    def source_layout(self, path: str) -> str:
+        """The layout of the arrays at a place of the feature, with or without the axes of sequences; empty if none is known."""
+        return next((c.source_layout for c in self.columns if c.source_layout and f"{c.name}/".startswith(f"{path}/")), "")
+
     def restore(self, stored: Sequence[Any]) -> Sequence[Any]:
         """The values of rows of its columns, as `Table.read` gives them: tensors, or strings."""
         if not self.value.is_direct or isinstance(stored[0], Ragged):
@@ -233,7 +237,7 @@ class _Way:
         if column.dtype == object:
             strings: list[Any] = column.tolist()
             return _to_text(strings) if self._is_text(self.value.feature) else strings
-        rows: Sequence[Any] = self._to_tensor(self._to_source(column, self._dtype)).unbind(0)
+        rows: Sequence[Any] = self._to_tensor(self._to_source(column, self.column.source_layout, self._dtype)).unbind(0)
         return rows
 
     def _to_tensor(self, array: Array) -> Any:
@@ -241,19 +245,20 @@ class _Way:
             return _torch().from_numpy(array.view(np.int16)).view(_torch().bfloat16)
         return _torch().from_numpy(array)
 
-    def _to_source(self, stored: Array, dtype: np.dtype[Any] | None) -> Array:
-        """Rows in the layout and the dtype that the DataLoader gave, in memory of their own."""
+    def _to_source(self, stored: Array, layout: str, dtype: np.dtype[Any] | None) -> Array:
+        """Rows in the layout and the dtype that the DataLoader gave, in memory of their own.
+
+        Args:
+          stored: shape (N, ...).
+          layout: of the rows. In a sequence it may have fewer axes, the last ones, or more, the first of which are sequences.
+          dtype: None for the dtype that is stored.
+        """
         if dtype is not None:
             stored = stored.astype(dtype, copy=False)
-        layout, axes = self.column.source_layout, self._axes
-        above = len(layout) - stored.ndim if layout else 0
-        if above > 0 and isinstance(self.value.feature, tfds.features.Sequence):  # an item of rows that differ in length
-            layout = layout[0] + layout[1 + above :]
-            axes = _axes_of(layout)
-        if layout and len(layout) != stored.ndim:
-            raise ManifestError(
-                f"column {self.column.name!r:.200}: source_layout {self.column.source_layout} of rows of shape {stored.shape[1:]}"
-            )
+        spare = stored.ndim - len(layout) if layout else 0
+        if spare and (not isinstance(self.value.feature, tfds.features.Sequence) or "C" in layout[1 : 1 - min(spare, 0)]):
+            raise ManifestError(f"column {self.column.name!r:.200}: source_layout {layout} of rows of shape {stored.shape[1:]}")
+        axes = _axes_of(layout[:1] + layout[1 - min(spare, 0) :], stored.ndim)
         if axes is None:
             return stored
         view = stored.transpose(axes)
@@ -267,10 +272,14 @@ class _Way:
         return out
 
 
-def _axes_of(source: str) -> tuple[int, ...] | None:
-    """Axes of stored rows in the order of a source layout; None if that is how they are stored."""
-    stored = source.replace("C", "") + "C"
-    return tuple(stored.index(axis) for axis in source) if "C" in source and source != stored else None
+@functools.cache
+def _axes_of(source: str, ndim: int) -> tuple[int, ...] | None:
+    """Axes of stored rows in the order of a source layout, which may leave out the first ones after N; None if that is how
+    they are stored."""
+    stored, above = source.replace("C", "") + "C", ndim - len(source)
+    if "C" not in source or source == stored:
+        return None
+    return (*range(1 + above), *(above + stored.index(axis) for axis in source[1:]))
 
 
 def _scale(boxes: Any, size: Any, dtype: str) -> Any:

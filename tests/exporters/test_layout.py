@@ -51,8 +51,9 @@ def expected_decision(shape):
     channels = [size in (1, 3, 4) for size in shape]
     if len(shape) == 4:
         return {(1, 1): "ambiguous", (1, 0): "NCHW", (0, 1): "NHWC", (0, 0): None}[channels[1], channels[3]]
-    if len(shape) == 5 and any(channels[1:]):
-        return "NDHWC" if channels[1:] == [False, False, False, True] else "ambiguous"
+    if len(shape) == 5:
+        readings = [reading for reading, axis in (("NCDHW", 1), ("NTCHW", 2), ("NDHWC", 4)) if channels[axis]]
+        return "ambiguous" if len(readings) > 1 else readings[0] if readings else None
     return None
 
 
@@ -69,19 +70,48 @@ def test_decisions(shape):
     assert "'pic'" in str(caught.value)
     assert str(shape) in str(caught.value)
     for reading in ("NCHW", "NHWC") if len(shape) == 4 else ("NCDHW", "NTCHW", "NDHWC"):
-        assert f'layouts={{"pic": "{reading}"}}' in str(caught.value)
+        fits = shape[reading.index("C")] in (1, 3, 4)
+        assert (f'layouts={{"pic": "{reading}"}}' in str(caught.value)) == fits
         assert layout.decide("pic", shape, reading).source == reading
 
 
+WINDOWS = {
+    (16, 2, 3, 96, 128): "NTCHW",
+    (16, 3, 8, 64, 64): "NCDHW",
+    (16, 8, 64, 64, 3): "NDHWC",
+    (16, None, 3, 96, 128): "NTCHW",
+    (16, 2, 7, 3, 9): None,
+    (16, 2, 2, 3, 9, 8): None,
+}
+
+
+@pytest.mark.parametrize("shape", WINDOWS)
+def test_five_axes(shape):
+    """Where only one axis that channels can be has 1, 3 or 4, it is them; more than five axes are kept."""
+    found = layout.decide("x", shape, None)
+    assert (found and found.source) == WINDOWS[shape]
+
+
+@given(axes=st.permutations("CHWD").map("".join), above=st.integers(0, 3), rank=st.integers(2, 4))
+def test_axes_of_sequences(axes, above, rank):
+    """The layout of the items says the same as the one that has the axes of sequences too, which can be left out again."""
+    item = layout.Layout.of("N" + axes[:rank])
+    whole = item.with_sequences(1 + above + rank)
+    assert len(set(whole.source)) == 1 + above + rank
+    assert whole.without_sequences(above) == item
+    array = np.arange(math.prod(range(2, 2 + above + rank))).reshape(range(2, 2 + above + rank))
+    np.testing.assert_array_equal(layout.move_axes(array, item), layout.to_stored(array[None], whole)[0])
+
+
 @pytest.mark.parametrize(
-    "shape", [(8, 3, 5, 3), (8, 1, 5, 1), (8, 4, 4, 4), (8, 3, 3, 1), (8, 1, 1, 3), (2, 3, 7, 8, 9), (2, 7, 3, 8, 3)]
+    "shape", [(8, 3, 5, 3), (8, 1, 5, 1), (8, 4, 4, 4), (8, 3, 3, 1), (8, 1, 1, 3), (2, 3, 4, 8, 9), (2, 7, 3, 8, 3)]
 )
 def test_ambiguous_batches_are_not_exported(shape, loader_of, refuses, round_trip, assert_same):
     """An ambiguous batch is refused before anything is written, and the `layouts=` line of the message mends it."""
     images = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
     error = refuses(loader_of({"pic": images}), LayoutError, "'pic'")
-    lines = re.findall(r"layouts=(\{.*?\})", str(error))
-    assert_same(round_trip({"pic": images}, layouts=json.loads(lines[0])), {"pic": np.moveaxis(images, 1, -1)})
+    lines = [json.loads(line)["pic"] for line in re.findall(r"layouts=(\{.*?\})", str(error))]
+    assert_same(round_trip({"pic": images}, layouts={"pic": lines[0]}), {"pic": np.moveaxis(images, lines[0].index("C"), -1)})
 
 
 BAD = {

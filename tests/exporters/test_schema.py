@@ -93,7 +93,11 @@ CONTRADICTIONS = {
     "dtype": (X, F.Tensor(shape=(5,), dtype=np.float64, encoding="bytes"), "float64"),
     "shape": (X, F.Tensor(shape=(4,), dtype=np.float32, encoding="bytes"), "(4,)"),
     "rank": (X, F.Tensor(shape=(5, 1), dtype=np.float32, encoding="bytes"), "(5, 1)"),
-    "channels-first shape": (torch.zeros(2, 3, 8, 9), F.Tensor(shape=(3, 8, 9), dtype=np.float32, encoding="bytes"), "(8, 9, 3)"),
+    "another shape of images": (
+        torch.zeros(2, 3, 8, 9),
+        F.Tensor(shape=(8, 3, 9), dtype=np.float32, encoding="bytes"),
+        "(3, 8, 9)",
+    ),
     "text for numbers": (Y, F.Text(), "int64"),
     "numbers for text": (["a"], F.Tensor(shape=(), dtype=np.int64, encoding="bytes"), "int64"),
     "label of floats": (X[:, 0], F.ClassLabel(num_classes=3), "float32"),
