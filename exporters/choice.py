@@ -51,7 +51,7 @@ def settle_declared(
                 layouts |= {path: layout} if layout is not None else {}
                 continue
             is_like = column.ndim == 1 + leaf.above + len(leaf.shape) and not _is_unknown(column)
-            found = Found(column.shape, is_whole=True) if is_like else None
+            found = Found(column.shape, column.ndim - 1) if is_like else None
         else:
             rows = (_unwrap(row) for row in iterate_rows(column))
             found = find_arrays(leaf, rows, batch.rows, leaf.path[len(path) + 1 if path else 0 :])

@@ -97,7 +97,7 @@ def parse(name: str, layout: str, ndim: int, above: int = 0) -> Layout:
         )
     if layout[0] != "N":
         raise LayoutError(f"feature {name!r}: a layout must begin with N, the batch axis (got {layout!r})")
-    if len(layout) not in (ndim, ndim - above):
+    if not ndim - above <= len(layout) <= ndim:
         raise LayoutError(
             f"feature {name!r}: layout {layout!r} has {len(layout)} axes, and the batch has {ndim}"
             + (f", or {ndim - above} without those of sequences" if above else "")

@@ -72,11 +72,16 @@ class Found:
 
     Attributes:
       shape: of all arrays there as one batch, in which each sequence is an axis; None where sizes differ or are unknown.
-      is_whole: whether sequences were arrays too, so that `shape` has their axes as the loader gave them.
+      axes: of the arrays; fewer than in `shape` if sequences were lists.
     """
 
     shape: tuple[int | None, ...]
-    is_whole: bool
+    axes: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all sequences were axes of arrays."""
+        return 1 + self.axes == len(self.shape)
 
 
 def find_arrays(leaf: Leaf, rows: Iterable[Any], count: int, path: str) -> Found | None:
@@ -89,16 +94,16 @@ def find_arrays(leaf: Leaf, rows: Iterable[Any], count: int, path: str) -> Found
       path: of the leaf below them.
     """
     parts, rank = path.split("/") if path else [], len(leaf.shape)
-    shapes, is_whole = set(), True
+    shapes = set()
     for row in rows:
         for value, above in _values_at(row, parts, leaf.above):
             for shape in _shapes(value, above + rank, rank):
-                shapes.add((*(None,) * (leaf.above + rank - len(shape)), *shape))
-                is_whole &= len(shape) == leaf.above + rank
+                shapes.add(shape)
     if not shapes:
         return None
-    merged = (sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True))
-    return Found((count, *merged), is_whole)
+    padded = [(*(None,) * (leaf.above + rank - len(shape)), *shape) for shape in shapes]
+    merged = (sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*padded, strict=True))
+    return Found((count, *merged), min(map(len, shapes)))
 
 
 def _values_at(value: Any, path: list[str], above: int) -> Iterator[tuple[Any, int]]:
@@ -150,7 +155,11 @@ def settle(name: str, leaf: Leaf, found: Found | None, given: str | None) -> Lay
         layout = _choose(name, leaf, found)
     if layout is None:
         return layout
-    return layout.without_sequences(leaf.above)
+    layout = layout.with_sequences(1 + leaf.above + rank)
+    if "C" not in layout.source[1 : 1 + leaf.above]:
+        return layout.without_sequences(leaf.above)
+    left_out = len(layout.source) - len(given) if given is not None else 0  # of arrays whose own axes are sequences
+    return layout.without_sequences(len(layout.source) - 1 - found.axes if found is not None else left_out)
 
 
 def check_shape(name: str, leaf: Leaf, found: Found | None, layout: Layout | None) -> None:

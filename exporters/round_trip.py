@@ -151,15 +151,25 @@ def is_same(feature: Any, given: Any, back: Any) -> bool:
 
 
 def _is_same_sequence(inner: Any, given: Any, back: Any) -> bool:
-    if isinstance(inner, _F.FeaturesDict) and isinstance(given, Mapping):
-        if not isinstance(back, Mapping):  # a Dataset gives examples
-            back = {key: [item[key] for item in back] for key in inner}
-        return all(is_same(_F.Sequence(inner[key]), given[key], back[key]) for key in inner)
-    if isinstance(inner, _F.FeaturesDict) and isinstance(back, Mapping):
-        given = list(given)
-        return all(is_same(_F.Sequence(inner[key]), [item[key] for item in given], back[key]) for key in inner)
+    if isinstance(inner, _F.FeaturesDict) and isinstance(given, Mapping) and not isinstance(back, Mapping):
+        back = {key: [item[key] for item in back] for key in inner}  # a Dataset gives examples
+    if isinstance(back, Mapping):
+        sequences, parts = 1, inner
+        while isinstance(parts, _F.Sequence):
+            sequences, parts = sequences + 1, parts.feature
+        return all(is_same(_in_sequences(part, sequences), _part_of(given, key), back[key]) for key, part in parts.items())
     items, found = list(given), list(back)
     return len(items) == len(found) and all(is_same(inner, *pair) for pair in zip(items, found, strict=True))
+
+
+def _in_sequences(feature: Any, count: int) -> Any:
+    """A feature in so many sequences."""
+    return _in_sequences(_F.Sequence(feature), count - 1) if count else feature
+
+
+def _part_of(given: Any, key: str) -> Any:
+    """One part of dicts that lie in lists."""
+    return given[key] if isinstance(given, Mapping) else [_part_of(item, key) for item in given]
 
 
 def _is_changed_by_design(feature: Any, given: Any) -> bool:
