@@ -31,7 +31,7 @@ from exporters.round_trip import check_round_trip
 from exporters.rows import Lists, Rows
 from exporters.unpad import find_padded, unpad_batch, with_masks
 from exporters.values import WIDEST, check_class_names, merge_shapes, stored_shape
-from exporters.wording import argument
+from exporters.wording import Code, argument
 from tfds_builder import metadata
 from tfds_builder.manifest import Column
 
