@@ -236,3 +236,19 @@ def test_advice_works_where_it_is_given(what, told, tmp_path):
     command = ["export", "mine:make", str(tmp_path / "data"), "--name", "ds", *options, *shlex.split(advice[1])]
     done = CliRunner().invoke(cli.app, command)
     assert done.exit_code == 0, (command, done.output, done.exception)
+
+
+def test_what_is_kept_after_an_error_that_a_change_mends(tmp_path, told):
+    """Where what mends an error may change the plan, the note on what is finished says what to add then, and it works."""
+    rows = [X, X + 8, (X + 16).float(), X + 24]
+    options = ("--shard-mib", "0.00005", "--on-hazard", "ignore")
+    text = told(lambda: loader(*rows), *options)
+    kept = re.search(r"(\d) finished shards? (?:is|are) kept in .*: run the same command again .*, or add (--\w+) if", text)
+    assert (int(kept[1]), kept[2]) == (1, "--overwrite")
+    as_floats = [row.float() for row in rows]
+    refused = told(lambda: loader(*as_floats), *options)
+    assert "add --overwrite to begin anew" in refused
+    assert "run the same command again" not in refused
+    command = ["export", "mine:make", str(tmp_path / "data"), "--name", "ds", *options, kept[2]]
+    done = CliRunner().invoke(cli.app, command)
+    assert done.exit_code == 0, (done.output, done.exception)
