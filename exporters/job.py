@@ -20,6 +20,7 @@ from exporters import schema as schema_lib
 from exporters.arrays import Columns
 from exporters.batches import Batch
 from exporters.comparison import Comparison, pick
+from exporters.contents import ASIDE
 from exporters.disk import naming
 from exporters.engines import local
 from exporters.errors import ResumeError
@@ -74,6 +75,8 @@ class Job:
           ResumeError: what is finished belongs to another plan, or the data is other data.
         """
         self._loaders, self._options = loaders, options
+        if self._stage.was_moved:
+            self._bar.say(f"{self._stage.path} is not where it was written: every byte that is finished is read and compared")
         self._ledger = Ledger(self._stage, loaders, self._known)
         if self._ledger.plan is not None:
             self._columns = tuple(Column.from_json(column) for column in self._ledger.plan.columns)
@@ -291,7 +294,7 @@ class Job:
         rows = expected[number] if number < len(expected) else None
         context = dataclasses.replace(self._context(split, number), expected_rows=rows)
         if number < len(finished):  # a stream can but be run past
-            with tempfile.TemporaryDirectory(dir=self._stage.notes) as aside:
+            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self._stage.notes) as aside:
                 again = write_shard(self._encoder, context, pathlib.Path(aside), stem, batches)
             observer.take_shard(again.rows)
             if again != finished[number]:

@@ -6,9 +6,10 @@ is fsynced, and gone once the dataset is published.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,13 @@ import numpy as np
 from exporters import loader as loader_lib
 from exporters import wording
 from exporters.arrays import Array
+from exporters.contents import PLAN_NOTE
 from exporters.differences import differences
 from exporters.errors import ResumeError
 from exporters.order import Order, Source
 from exporters.plan import Plan
 from exporters.shard import ShardResult
 from exporters.staging import Stage
-
-_PLAN = "plan.json"
 
 
 class Ledger:
@@ -46,10 +46,8 @@ class Ledger:
         self.plan: Plan | None = None
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
         if stage.has_finished_shards():
-            self.plan = Plan.from_json(stage.read_note(_PLAN))
-            if not self._is_whole(self.plan):
-                stage.begin_anew()
-                self.plan = None
+            with self._reading():
+                self.plan = self._take_up()
         if self.plan is not None:
             for split, source in self.sources.items():  # whose indices turned out to be no integers
                 if source.kind == "indices" and self.plan.sources.get(split, {}).get("kind") == "stream":
@@ -61,15 +59,48 @@ class Ledger:
             if source.kind == "indices" and not loader_lib.record_order(loader, stage.notes / _order_note(split)):
                 self.sources[split] = dataclasses.replace(source, kind="stream")
 
-    def _is_whole(self, plan: Plan) -> bool:
-        """Whether every finished shard is there: a stage may have been cleared, and another directory have its place."""
-        return all(
-            self._stage.holds(file, published)
+    def _take_up(self) -> Plan | None:
+        """The plan of what is finished; None if nothing of it is there any more, and the stage begun anew.
+
+        Raises:
+          ResumeError: only a part is there, or not as it was written.
+        """
+        plan = Plan.from_json(self._stage.read_note(PLAN_NOTE))
+        files = [
+            file
             for split in plan.splits
             for shards in [self.finished(split)]
             for number, shard in enumerate(shards)
-            for file, published in shard.files(plan.format, plan.name, split, number, len(shards))
-        )
+            for file in shard.files(plan.format, plan.name, split, number, len(shards))
+        ]
+        if self._stage.is_empty():
+            self._stage.begin_anew()
+            return None
+        damage = list(filter(None, (self._stage.find_damage(*file) for file in files)))
+        if damage:
+            raise ResumeError(
+                f"what is finished of this version is not what was written: {'; '.join(damage[:5])}; put it back, or "
+                f"{wording.passing('overwrite', True)} to begin anew"
+            )
+        for split, source in plan.sources.items():
+            if source["kind"] == "indices":
+                Order.load(self._stage.notes / _order_note(split))
+        if self._stage.was_moved:
+            self._stage.settle_in()
+        return plan
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Notes that make no sense become a ResumeError."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError, FileNotFoundError) as error:
+            if isinstance(error, ResumeError):
+                raise
+            raise ResumeError(
+                f"the notes of what is finished, in {self._stage.notes}, are cut short or changed ({type(error).__name__}: "
+                f"{error}); put them back as they were, or {wording.passing('overwrite', True)} to begin anew"
+            ) from error
 
     def _facts(self) -> dict[str, Any]:
         """Fields of the plan that are known before the first batch."""
@@ -90,7 +121,7 @@ class Ledger:
             for split, source in self.sources.items():
                 if source.kind == "indices":
                     self._stage.sync_note(_order_note(split))
-            self._stage.note(_PLAN, plan.to_json())
+            self._stage.note(PLAN_NOTE, plan.to_json())
             self.plan = plan
         self._check(plan)
         return plan
@@ -148,12 +179,22 @@ class Ledger:
         self._stage.note_shard(split, number, json.dumps(shard.to_json()).encode())
 
     def finish_split(self, split: str) -> None:
-        """Notes that a split has no more shards."""
-        self._stage.note(_split_note(split), b"")
+        """Notes that a split has no more shards, and how many it has."""
+        self._stage.note(_split_note(split), str(len(self.finished(split))).encode())
 
     def is_finished(self, split: str) -> bool:
-        """Whether a split has no more shards."""
-        return self._stage.has_note(_split_note(split))
+        """Whether a split has no more shards.
+
+        Raises:
+          ResumeError: it had more than there are notes of.
+        """
+        if not self._stage.has_note(_split_note(split)):
+            return False
+        with self._reading():
+            noted = int(self._stage.read_note(_split_note(split)))
+            if noted != len(self.finished(split)):
+                raise ValueError(f"split {split!r} has {noted} shards, and there are notes of {len(self.finished(split))}")
+        return True
 
 
 def _order_note(split: str) -> str:

@@ -69,10 +69,19 @@ class Order(Sequence[Any]):
 
     @classmethod
     def load(cls, path: pathlib.Path) -> Order:
-        """The batches that `record` wrote."""
-        content: Array = np.memmap(path, "<i8", mode="r")
-        count, (number, batch) = int(content[-2]), divmod(int(content[-1]), len(_BATCHES))
+        """The batches that `record` wrote.
+
+        Raises:
+          ValueError: the file is cut short, or something else was written over it.
+        """
+        content: Array = np.memmap(path, "<i8", mode="r")  # a ValueError if that is no whole number of them, or none
+        last, kinds = len(_BATCHES) * len(_NUMBERS), int(content[-1])
+        count, (number, batch) = int(content[-2]) if len(content) > 1 else -1, divmod(kinds, len(_BATCHES))
         ends = content[-count - 2 : -2]
+        if not (0 <= count <= len(content) - 2 and 0 <= kinds < last and (ends[-1] if count else 0) == len(content) - count - 2):
+            raise ValueError(f"{path} is not as it was written: it is cut short")
+        if count and (ends[0] < 0 or np.any(np.diff(ends) < 0)):
+            raise ValueError(f"{path} is not as it was written: its batches do not follow each other")
         return cls(content[: -count - 2], ends, batch=_BATCHES[batch], number=_NUMBERS[number])
 
     def __len__(self) -> int:
@@ -106,7 +115,7 @@ def record(batches: Iterator[Any], path: pathlib.Path) -> bool:
     """
     ends, total, kinds, numbers = list[int](), 0, set[Any](), set[Any]()
     with naming(path):
-        stream = open(path, "wb")  # noqa: SIM115 (closed below, where its errors have a name)
+        stream = open(path, "xb")  # noqa: SIM115 (closed below, where its errors have a name)
     try:
         for batch in batches:
             kind = type(batch) if isinstance(batch, list | tuple) else None

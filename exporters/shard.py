@@ -9,7 +9,7 @@ from typing import Any
 
 from exporters.arrays import Columns
 from exporters.formats import Format, ShardContext
-from exporters.staging import StagedFile
+from exporters.staged_file import StagedFile
 from tfds_builder import metadata
 from tfds_builder.manifest import STRINGS, Column, File, Geometry
 from tfds_builder.ragged import Ragged

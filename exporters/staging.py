@@ -3,6 +3,9 @@
 A version is staged in `<data_dir>/<name>/<version>.incomplete` (of a config, in
 `<data_dir>/<name>/<config>/<version>.incomplete`), beside where it will be, so that publishing is one
 rename inside one file system. TFDS takes no notice of such a directory.
+
+The directories below `data_dir` may be writable for others. None of them is reached through a link, and what is
+removed is removed by descriptor, and only if an export wrote it (`exporters.contents`).
 """
 
 from __future__ import annotations
@@ -10,142 +13,40 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import itertools
-import mmap
 import os
 import pathlib
-import queue
-import shutil
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+import shlex
+import warnings
+from collections.abc import Iterable, Iterator
 
-from exporters import wording
-from exporters.disk import begin_writeback, exchange, lock_directory, naming, sign, sync_directory, unlock
-from exporters.errors import AlreadyPublishedError, DataDirError, ExportError, ResumeError
+from exporters import contents, wording
+from exporters.contents import HOLDER_NOTE, PUBLISHING_NOTE, STAGE_NOTE
+from exporters.disk import (
+    another_version,
+    check_replaceable,
+    exchange,
+    explain,
+    hash_file,
+    lock_directory,
+    make_directory,
+    may_remove,
+    naming,
+    open_below,
+    open_no_link,
+    refuse_link,
+    remove_file,
+    sign,
+    sync_directory,
+    unlock,
+)
+from exporters.errors import AlreadyPublishedError, DataDirError, ResumeError
+from exporters.notes import Notes, say_what_is_kept
 from tfds_builder import manifest as manifest_lib
+from tfds_builder.generate import module_name
 from tfds_builder.manifest import File
 
-_WRITEBACK_BYTES = 16 * 1024 * 1024
-"""The kernel is told to begin writing to disk each time this much has been given to it, so that little is left for the
-fsync at the end (one tenth of an export of large images)."""
-_SHARD_NOTE, _STAGE_NOTE, _HOLDER_NOTE = ".shard.json", "stage", "holder"
-_QUEUE_BUFFERS = 4
-"""Buffers that may wait to be written: enough to keep both threads busy, a few batches of memory."""
-_QUEUE_BYTES = 64 * 1024 * 1024
-"""Bytes that may wait to be written. A larger buffer is written alone, before anything else is drained."""
 
-_TRIES = 10
-"""Times a directory is made again that others remove meanwhile."""
-
-
-class StagedFile:
-    """A file being written: its bytes are hashed and written by a thread of its own, in order.
-
-    SHA-256 and `write` let go of the interpreter lock, so they run while the next batch
-    is drained. A buffer given to `write` belongs to the file from then on.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = pathlib.Path(path)
-        self._begin()
-
-    def _begin(self) -> None:
-        self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 (closed by close or abort)
-        self._digest, self._size, self._begun = hashlib.sha256(), 0, 0
-        self._error: BaseException | None = None
-        self._queue: queue.Queue[Any] = queue.Queue(_QUEUE_BUFFERS)
-        self._waiting, self._moved = 0, threading.Condition()
-        self._thread = threading.Thread(target=self._work, name=f"write {self.path.name}", daemon=True)
-        self._thread.start()
-
-    def write(self, buffer: Any, release: Callable[[], None] | None = None) -> None:
-        """Queues contiguous bytes; `release()` is called when they are written. Waits while too many bytes do.
-
-        Raises:
-          OSError: an earlier write failed.
-        """
-        size = memoryview(buffer).nbytes
-        with self._moved:
-            self._moved.wait_for(lambda: not self._waiting or self._waiting + size <= _QUEUE_BYTES)
-            self._waiting += size
-        self._queue.put((buffer, release, size))
-        if size > _QUEUE_BYTES:
-            with self._moved:
-                self._moved.wait_for(lambda: not self._waiting)
-        self._raise()
-
-    def take_back(self) -> memoryview:
-        """Everything written so far, still readable; the file begins anew, empty.
-
-        Raises:
-          OSError: an earlier write failed.
-        """
-        self._stop()
-        self._raise()
-        self._file.close()
-        with open(self.path, "rb") as stream:
-            written = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self._size else b"")
-        self.path.unlink()
-        self._begin()
-        return written
-
-    def close(self) -> File:
-        """Waits for the last byte to be on disk (fsync); returns name, size and SHA-256."""
-        self._stop()
-        self._raise()
-        with naming(self.path):
-            os.fsync(self._file.fileno())
-            self._file.close()
-        return File(file=self.path.name, bytes=self._size, sha256=self._digest.hexdigest())
-
-    def abort(self) -> None:
-        """Stops writing; the file is left as it is."""
-        try:
-            self._stop()
-        finally:
-            self._file.close()
-
-    def _stop(self) -> None:
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            buffer, release, size = item
-            if self._error is None:
-                try:
-                    with naming(self.path):
-                        self._write(buffer)
-                    if release is not None:
-                        release()
-                except BaseException as error:  # handed to the thread that writes
-                    self._error = error
-            del item, buffer, release  # not held while the next one is waited for
-            with self._moved:
-                self._waiting -= size
-                self._moved.notify_all()
-
-    def _write(self, buffer: Any) -> None:
-        view = memoryview(buffer)
-        if not view.nbytes:
-            return
-        view = view.cast("B")
-        self._digest.update(view)
-        self._size += len(view)
-        while view:
-            view = view[self._file.write(view) :]
-        if self._size - self._begun >= _WRITEBACK_BYTES:
-            begin_writeback(self._file.fileno(), self._begun, self._size - self._begun)
-            self._begun = self._size
-
-
-class Stage:
+class Stage(Notes):
     """The staged directory of one version of one dataset, or of one of its configs, held by one process.
 
     >>> with Stage("/data", "digits", "1.0.0", overwrite=False) as stage:      # doctest: +SKIP
@@ -161,43 +62,49 @@ class Stage:
       path: the stage.
       notes: the directory of notes.
       overwrite: whether a version that is there may be replaced, and what was stopped begun anew.
+      was_moved: whether the stage is another directory than the notes are about: a copy, say. Then what is finished must
+        be compared byte for byte.
 
     Raises:
       AlreadyPublishedError: the version exists and `overwrite` is False.
-      DataDirError: `data_dir` is a file, cannot be written, or another process holds the stage.
+      ResumeError: what an export before left behind cannot be gone on with.
+      DataDirError: `data_dir` is a file or cannot be written; a link is in the way, or something no export wrote; another
+        process holds the stage.
     """
 
     def __init__(self, data_dir: str | os.PathLike[str], name: str, version: str, *, config: str = "", overwrite: bool) -> None:
-        parent = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute() / name / config
+        self._data_dir = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
+        self._below = (name, config) if config else (name,)
+        parent = self._data_dir.joinpath(*self._below)
         self.target = parent / version
         self.path = parent / f"{version}.incomplete"
         self.notes = parent / f"{version}.resume"
+        self._aside = parent / f"{version}.replaced"
+        self._module = self._data_dir / name / module_name(name)
         self.overwrite = overwrite
+        self._is_ours = contents.is_of_version(name)
         self._made = [path for path in (parent, *parent.parents) if not os.path.exists(path)]
         self._lock: int | None = None
-        self._published = False
+        self._parent = -1
+        self._published, self.was_moved = False, False
 
     def __enter__(self) -> Stage:
-        if os.path.lexists(self.target) and not (self.overwrite and self.target.is_dir()):
-            self._clear_what_was_published()
-            raise AlreadyPublishedError(
-                f"{self.target} is already published; {wording.passing('overwrite', True)} to replace it, or "
-                f"another {wording.argument('version')}"
-            )
+        fresh = [path for path in (self.path, self.notes) if not os.path.lexists(path)]
         try:
+            self._check_places()
+            if os.path.lexists(self.target) and not self.overwrite:
+                self._clear_what_was_published()
+                raise AlreadyPublishedError(
+                    f"{self.target} is already published; {wording.passing('overwrite', True)} to replace it, or "
+                    f"{another_version()}"
+                )
             self._lock = self._take_lock()
-            self.notes.mkdir(exist_ok=True)
-            sign(self.notes / _HOLDER_NOTE)
-            if not (self.has_finished_shards() and self._noted_inode() == self.path.stat().st_ino):
-                self.begin_anew()
-        except OSError as error:
-            self.__exit__()
-            if isinstance(error, DataDirError):
-                raise
-            raise DataDirError(
-                error.errno,
-                f"cannot write to {self.path}: {error.strerror}; give a {wording.called('data_dir')} that can be written",
-            ) from error
+            self._take_over()
+        except BaseException as error:
+            self._leave_untouched(fresh)
+            if isinstance(error, OSError) and not isinstance(error, DataDirError | AlreadyPublishedError):
+                raise explain(error, self.path, self.notes) from error
+            raise
         return self
 
     def __exit__(self, _: object = None, error: BaseException | None = None, __: object = None) -> None:
@@ -207,98 +114,195 @@ class Stage:
         with contextlib.suppress(OSError):  # too many open files, say: what cannot be listed is kept
             finished = self._shard_notes() if self.path.is_dir() else []
         if error is not None and not self._published and finished:
-            _note_how_to_go_on(error, len(finished), self.path)
+            say_what_is_kept(error, len(finished), self.path)
         try:
             if self._published or finished == []:
-                shutil.rmtree(self.notes, ignore_errors=True)
-                shutil.rmtree(self.path, ignore_errors=True)
+                self._remove_all(error)
         finally:
             self._release()
+        self._remove_made()
+
+    def _leave_untouched(self, fresh: Iterable[pathlib.Path]) -> None:
+        """Removes the directories that were made to no avail, and drops the lock."""
+        try:
+            for path in fresh if self._lock is not None else ():
+                with contextlib.suppress(OSError):
+                    self._remove_directory(path)
+        finally:
+            self._release()
+        self._remove_made()
+
+    def _remove_made(self) -> None:
         for path in self._made:
             with contextlib.suppress(OSError):  # not empty: something else lives there now
                 path.rmdir()
 
+    def _check_places(self) -> None:
+        """Raises, before anything is made, where a link, or something else that is not ours, has a place of ours."""
+        place = self._data_dir
+        for name in self._below:
+            place /= name
+            behind = wording.passing("data_dir", os.path.dirname(os.path.realpath(place)))
+            refuse_link(place, f", or {behind}" if place.parent == self._data_dir else "")
+        for place in (self.path, self.notes, self._aside, self._module):
+            refuse_link(place, "")
+        refuse_link(self.target, f", or {another_version()}")
+        if not self.overwrite or not os.path.lexists(self.target):
+            return
+        check_replaceable(self.target)
+        with self._opened(self.target) as version:
+            contents.refuse_foreign(self.target, version, self._is_ours)
+
     def _clear_what_was_published(self) -> None:
         """Removes what an export left behind that was killed between the rename and the end."""
         with contextlib.suppress(OSError):
-            if self.notes.is_dir() and not (self.path.is_dir() and self._noted_inode() == self.path.stat().st_ino):
+            if self._is_published() or (self.notes.is_dir() and not self.path.is_dir() and not self._shard_notes()):
                 self._lock, self._published = self._take_lock(), True
                 self.__exit__()
 
+    def _is_published(self) -> bool:
+        """Whether what the notes are about is published: the version that is there has the manifest noted before the rename."""
+        with contextlib.suppress(OSError):
+            noted = self.read_note(PUBLISHING_NOTE)
+            return not self.target.is_symlink() and hash_file(self.target / manifest_lib.FILENAME).encode() == noted
+        return False
+
+    def _take_over(self) -> None:
+        """Removes what is left of an export that was published; begins anew unless one that was stopped can be gone on with.
+
+        Raises:
+          ResumeError: it can neither be gone on with nor be removed without a word.
+        """
+        for place in filter(os.path.lexists, (self.path, self.notes)):
+            if not may_remove(place):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(place))
+        if os.path.lexists(self._aside):
+            self._put_back()
+        if self._is_published():
+            self._remove_contents()
+        self._refuse_foreign()
+        noted = self.identity()
+        problem = self.find_problem(noted, self._files())
+        if problem and not self.overwrite:
+            raise ResumeError(f"{problem}, or {wording.passing('overwrite', True)} to begin anew")
+        self.notes.mkdir(exist_ok=True)
+        sign(self.notes / HOLDER_NOTE)
+        if problem or not noted or not noted["inode"] or not self.has_finished_shards():
+            self.begin_anew()
+        else:
+            self.was_moved = noted["inode"] != self.path.stat().st_ino or self.has_note(PUBLISHING_NOTE)
+
+    def _put_back(self) -> None:
+        """Puts an old version back whose swap was cut off between its renames; where the new one is there, the old one goes."""
+        if not self.has_note(PUBLISHING_NOTE):
+            raise DataDirError(
+                errno.EEXIST, f"{self._aside} is in the way; move it away, or remove it (rm -r {shlex.quote(str(self._aside))})"
+            )
+        if not os.path.lexists(self.target):
+            os.rename(self._aside, self.target)
+            sync_directory(self.target.parent)
+            if not self.overwrite:
+                raise AlreadyPublishedError(
+                    f"{self.target} is published; replacing it was cut off: {wording.passing('overwrite', True)} to go on"
+                )
+        else:
+            self._remove_directory(self._aside)
+
+    def _files(self) -> list[str]:
+        with self._opened(self.path) as stage:
+            return [name for name in os.listdir(stage) if self._is_ours(name)]
+
+    def _refuse_foreign(self) -> None:
+        for path, is_ours in ((self.path, self._is_ours), (self.notes, contents.is_note)):
+            with contextlib.suppress(FileNotFoundError), self._opened(path) as directory:
+                contents.refuse_foreign(path, directory, is_ours)
+
     def begin_anew(self) -> None:
-        """Removes what an export before left behind, and notes which directory the notes will be about."""
-        for directory in (self.path, self.notes):
-            for path in list(directory.iterdir()):
-                if path.name == _HOLDER_NOTE:
-                    continue
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        self.note(_STAGE_NOTE, str(self.path.stat().st_ino).encode())
+        """Removes what an export before left behind, and notes which directory the notes will be about.
 
-    def _noted_inode(self) -> int:
-        """Which directory the notes are about: after a swap with a published one, another has its name."""
-        with contextlib.suppress(OSError, ValueError):
-            return int((self.notes / _STAGE_NOTE).read_bytes())
-        return -1
+        The notes go first: there is never a note of a shard that is not there.
+        """
+        self.note_identity(0)
+        with self._opened(self.notes) as notes:
+            contents.remove_ours(notes, contents.is_note, keep=(HOLDER_NOTE, STAGE_NOTE))
+        with self._opened(self.path) as stage:
+            contents.remove_ours(stage, self._is_ours)
+        self.settle_in()
 
-    def has_finished_shards(self) -> bool:
-        """Whether there is something to go on with."""
-        return bool(self._shard_notes())
+    def settle_in(self) -> None:
+        """Notes that the notes are about the directory that has the stage's name."""
+        self.note_identity(self.path.stat().st_ino)
+        self.was_moved = False
 
-    def _shard_notes(self) -> list[str]:
-        return [name for name in os.listdir(self.notes) if name.endswith(_SHARD_NOTE)] if self.notes.is_dir() else []
+    def _remove_all(self, error: BaseException | None) -> None:
+        """Removes the stage and the notes, as far as it goes; what stays of a version that was replaced is told."""
+        try:
+            self._remove_contents()
+            for path in filter(os.path.lexists, (self.notes, self.path)):
+                os.rmdir(path.name, dir_fd=self._parent)
+        except OSError as reason:
+            if error is None and self._published:
+                for left in filter(os.path.lexists, (self.path, self._aside, self.notes)):
+                    text = f"{self.target} is published, but {left}, which nobody reads, could not be removed: {reason}"
+                    warnings.warn(f"{text}; remove it: rm -r {shlex.quote(str(left))}", stacklevel=2)
 
-    def has_note(self, name: str) -> bool:
-        return (self.notes / name).is_file()
+    def _remove_contents(self) -> None:
+        """Removes what lies in the stage, or in the version that was swapped into its place, and then the notes."""
+        if os.path.lexists(self._aside):
+            self._remove_directory(self._aside)
+        with contextlib.suppress(FileNotFoundError), self._opened(self.path) as stage:
+            if self._lock is None or not os.path.samestat(os.fstat(stage), os.fstat(self._lock)):
+                return  # it is published, and another export has begun
+            contents.remove_ours(stage, self._is_ours)
+        with contextlib.suppress(FileNotFoundError), self._opened(self.notes) as notes:
+            contents.remove_ours(notes, contents.is_note, last=(STAGE_NOTE, PUBLISHING_NOTE))
 
-    def read_note(self, name: str) -> bytes:
-        return (self.notes / name).read_bytes()
+    def _remove_directory(self, path: pathlib.Path) -> None:
+        is_ours = contents.is_note if path == self.notes else self._is_ours
+        with self._opened(path) as directory:
+            contents.refuse_foreign(path, directory, is_ours)
+            contents.remove_ours(directory, is_ours)
+        os.rmdir(path.name, dir_fd=self._parent)
 
-    def sync_note(self, name: str) -> None:
-        """Fsyncs a note that was written in place."""
-        with naming(self.notes / name), open(self.notes / name, "rb+") as stream:
-            os.fsync(stream.fileno())
-
-    def note(self, name: str, content: bytes) -> None:
-        """Writes a note: whole and on disk, or not there at all."""
-        draft = self.notes / f"{name}.draft"
-        with naming(draft), open(draft, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.rename(draft, self.notes / name)
-        sync_directory(self.notes)
-
-    def note_shard(self, split: str, number: int, content: bytes) -> None:
-        """Notes that a shard is finished. Its file must be on disk."""
-        sync_directory(self.path)
-        self.note(f"{split}-{number:05d}{_SHARD_NOTE}", content)
-
-    def finished_shards(self, split: str) -> Iterator[bytes]:
-        """The notes of a split's finished shards, in order."""
-        for number in itertools.count():
-            note = self.notes / f"{split}-{number:05d}{_SHARD_NOTE}"
-            if not note.exists():
-                return
-            yield note.read_bytes()
+    @contextlib.contextmanager
+    def _opened(self, path: pathlib.Path) -> Iterator[int]:
+        """A descriptor of a directory beside the version, reached without following a link."""
+        if self._parent >= 0:
+            descriptor = os.open(path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._parent)
+        else:
+            descriptor = open_below(self._data_dir, (*self._below, path.name))
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _take_lock(self) -> int:
         """Makes the stage and locks it; the kernel drops the lock when its process dies."""
         while True:
-            _make_directory(self.path)
-            lock = lock_directory(self.path, self.notes / _HOLDER_NOTE)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock), os.stat(self.path)):
-                    return lock
-            unlock(lock)  # its holder removed it between our open and our lock: make a new one
+            make_directory(self.path)
+            with contextlib.suppress(FileNotFoundError):  # another export removed a parent meanwhile
+                self._parent = open_below(self._data_dir, self._below)
+                lock = lock_directory(self.path, self.notes / HOLDER_NOTE, self._parent)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(lock), os.stat(self.path.name, dir_fd=self._parent, follow_symlinks=False)):
+                        return lock
+                unlock(lock)  # its holder removed it between our open and our lock: make a new one
+            self._close_parent()
 
     def _release(self) -> None:
         if self._lock is not None:
             unlock(self._lock)
             self._lock = None
+        self._close_parent()
 
-    def holds(self, file: File, name: str) -> bool:
-        """Whether a staged file is there at its full size, under its own name or its published one."""
-        return self.find(file, name) is not None
+    def _close_parent(self) -> None:
+        if self._parent >= 0:
+            os.close(self._parent)
+            self._parent = -1
+
+    def is_empty(self) -> bool:
+        """Whether nothing that an export wrote lies in the stage."""
+        return not self._files()
 
     def find(self, file: File, name: str) -> File | None:
         """A staged file under the name it has now, its own or its published one; None unless it is there at its full size."""
@@ -307,6 +311,16 @@ class Stage:
                 size = (self.path / known).stat().st_size
                 return File(file=known, bytes=file.bytes, sha256=file.sha256) if size == file.bytes else None
         return None
+
+    def find_damage(self, file: File, name: str) -> str:
+        """What is wrong with a finished file, under its own name or its published one, in words; "" if nothing is. Its
+        bytes are read if the stage is another directory than it was."""
+        found = self.find(file, name)
+        if found is None:
+            return f"{self.path / file.file} is gone, or has not the {file.bytes:,} bytes that were written"
+        if self.was_moved and hash_file(self.path / found.file) != file.sha256:
+            return f"{self.path / found.file} has other bytes than were written"
+        return ""
 
     def rename(self, file: File, name: str) -> File:
         """Gives a staged file its published name (known once the number of shards is), if it has not got it yet."""
@@ -317,21 +331,27 @@ class Stage:
         return File(file=name, bytes=file.bytes, sha256=file.sha256)
 
     def keep_only(self, names: Iterable[str]) -> None:
-        """Removes what else lies in the stage: the shard, or the metadata, that an interrupted export was writing."""
-        for name in set(os.listdir(self.path)) - set(names):
-            os.unlink(self.path / name)
+        """Removes what else lies in the stage: the shard, or the metadata, that an interrupted export was writing.
+
+        Raises:
+          DataDirError: something that no export wrote lies there.
+        """
+        with self._opened(self.path) as stage:
+            contents.refuse_foreign(self.path, stage, self._is_ours)
+            contents.remove_ours(stage, self._is_ours, keep=names)
 
     def describe(self, name: str) -> File:
         """Fsyncs a small file written by someone else and returns its name, size and SHA-256."""
-        with naming(self.path / name), open(self.path / name, "rb+") as stream:
+        with naming(self.path / name), open(self.path / name, "rb+", opener=open_no_link) as stream:
             content = stream.read()
             os.fsync(stream.fileno())
         return File(file=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def write(self, name: str, content: bytes) -> File:
         """Writes and fsyncs a small file."""
-        with naming(self.path / name):
-            (self.path / name).write_bytes(content)
+        remove_file(self.path / name)
+        with naming(self.path / name), open(self.path / name, "xb") as stream:
+            stream.write(content)
         return self.describe(name)
 
     def publish(self) -> pathlib.Path:
@@ -339,16 +359,27 @@ class Stage:
 
         Raises:
           AlreadyPublishedError: someone else published the version meanwhile.
+          DataDirError: something else has the stage's place, or that of the version.
         """
         sync_directory(self.path)
         if not (self.path / manifest_lib.FILENAME).is_file():
             raise DataDirError(errno.ENOENT, f"{self.path} has no manifest; nothing is published")
-        if self.overwrite and self.target.exists():
-            old = lock_directory(self.target, self.notes / _HOLDER_NOTE)  # it is about to be the stage, and is removed as such
-            exchange(self.path, self.target)
-            self._release()
+        with self._opened(self.path) as stage:
+            if self._lock is None or not os.path.samestat(os.fstat(stage), os.fstat(self._lock)):
+                raise DataDirError(errno.ESTALE, f"somebody has put another directory in the place of {self.path}; export again")
+        self.note(PUBLISHING_NOTE, hash_file(self.path / manifest_lib.FILENAME).encode())
+        if self.overwrite and os.path.lexists(self.target):
+            self._check_places()
+            old = lock_directory(
+                self.target, self.notes / HOLDER_NOTE, self._parent
+            )  # about to be the stage, and removed as such
+            try:
+                exchange(self.path, self.target, self._aside)
+            except BaseException:
+                unlock(old)
+                raise
+            unlock(self._lock)
             self._lock = old
-            self._published = True
         else:
             try:
                 os.rename(self.path, self.target)
@@ -358,7 +389,7 @@ class Stage:
                 raise AlreadyPublishedError(
                     f"{self.target} was published meanwhile; {wording.passing('overwrite', True)}"
                 ) from error
-            self._published = True
+        self._published = True
         try:
             for parent in (self.target.parent, *(path.parent for path in self._made)):
                 sync_directory(parent)
@@ -366,25 +397,3 @@ class Stage:
             text = f"{self.target} is published, but a power cut may undo it: {error}"
             raise DataDirError(error.errno, text) from error
         return self.target
-
-
-def _note_how_to_go_on(error: BaseException, finished: int, path: pathlib.Path) -> None:
-    """Says what is kept, and how to go on after it, unless the error says so itself."""
-    if isinstance(error, ResumeError):
-        return
-    kept = f"{wording.plural(finished, 'finished shard')} {'is' if finished == 1 else 'are'} kept in {path}"
-    how = f"{wording.again()} to go on after {'it' if finished == 1 else 'them'}"
-    if isinstance(error, ExportError) and not isinstance(error, OSError):  # what mends it may be another argument
-        how += f", or {wording.passing('overwrite', True)} if its arguments or features change"
-    error.add_note(f"{kept}: {how}")
-
-
-def _make_directory(path: pathlib.Path) -> None:
-    """Makes a directory and its parents, also while another export that failed removes the parents it had made."""
-    for attempt in range(_TRIES):
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            return
-        except FileNotFoundError:
-            if attempt == _TRIES - 1:
-                raise

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import exporters
 import tfds_builder
-from exporters import AlreadyPublishedError, ArgumentError, DataDirError, ResumeError, staging
+from exporters import AlreadyPublishedError, ArgumentError, DataDirError, ResumeError, disk
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.table import Table
 
@@ -204,7 +204,7 @@ def test_a_directory_that_cannot_be_made(tmp_path):
     """A directory that is never there to be made is an error in the end."""
     (tmp_path / "dangling").symlink_to(tmp_path / "absent" / "deeper")
     with pytest.raises(OSError):
-        staging._make_directory(tmp_path / "dangling" / "ds")
+        disk.make_directory(tmp_path / "dangling" / "ds")
 
 
 @pytest.mark.parametrize("config", [

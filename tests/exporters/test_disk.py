@@ -21,6 +21,8 @@ import exporters
 import tfds_builder
 from tfds_builder.generate import generate
 
+pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
+
 ROWS = 40
 
 
@@ -78,7 +80,8 @@ class FaultyDisk:
     def wrap(self, function, name):
         def call(*args, **options):
             path = args[0] if name != "fsync" else None
-            if name == "fsync" or (isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self.root)):
+            inside = isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self.root)
+            if name == "fsync" or inside or options.get("dir_fd") is not None:
                 self.tick(path)
             return function(*args, **options)
 
@@ -251,7 +254,8 @@ def test_a_real_disk_that_is_full(tmp_path):
 
 @pytest.mark.parametrize("what", ["data_dir", "stage", "stage and another in its place", "notes"])
 def test_a_directory_that_vanishes(what, tmp_path, tree):
-    """A data_dir, stage or directory of notes that someone removes is an OSError that names it, and the next export is whole."""
+    """A data_dir, stage or directory of notes that someone removes is an OSError that names it, and the next export is whole;
+    where shards are finished that are not in the other directory, it says so first."""
     run(tmp_path / "whole")
     data_dir = tmp_path / "data"
     stage = data_dir / "ds" / "1.0.0.incomplete"
@@ -271,7 +275,10 @@ def test_a_directory_that_vanishes(what, tmp_path, tree):
     else:
         pytest.fail("nobody noticed")
     assert not data_dir.exists() or tfds_builder.register(data_dir) == []
-    run(data_dir)
+    if "another" in what:  # which holds what came later, and not what was finished
+        with pytest.raises(exporters.ResumeError, match=r"is gone.*overwrite=True"):
+            run(data_dir)
+    run(data_dir, overwrite="another" in what)
     assert tree(data_dir) == tree(tmp_path / "whole")
 
 
@@ -299,13 +306,20 @@ def test_too_many_open_files(format, tmp_path, tree):
     assert 1 < failed < 20
 
 
-@pytest.mark.parametrize("change", ["gone", "cut short"])
+@pytest.mark.parametrize("change", ["gone", "cut short", "all gone"])
 def test_a_finished_shard_that_is_not_there(change, format, tmp_path, tree):
-    """Where a finished shard is gone from the stage, or has another size, the export begins anew, and is whole."""
+    """Where a finished shard is gone from the stage, or has another size, the export says so and touches nothing;
+    `overwrite=True` begins anew. Where nothing at all is left, nothing can be lost, and it begins anew by itself."""
     run(tmp_path / "whole", format)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "data", format, Images(30, lambda: 1 / 0))
-    shard = tmp_path / "data" / "ds" / "1.0.0.incomplete" / "train-00001.data"
-    shard.unlink() if change == "gone" else os.truncate(shard, 100)
-    run(tmp_path / "data", format)
+    stage = tmp_path / "data" / "ds" / "1.0.0.incomplete"
+    for shard in stage.iterdir() if change == "all gone" else [stage / "train-00001.data"]:
+        os.truncate(shard, 100) if change == "cut short" else shard.unlink()
+    if change != "all gone":
+        before = tree(stage)
+        with pytest.raises(exporters.ResumeError, match=r"train-00001\.data .*overwrite=True"):
+            run(tmp_path / "data", format)
+        assert tree(stage) == before
+    run(tmp_path / "data", format, overwrite=change != "all gone")
     assert tree(tmp_path / "data") == tree(tmp_path / "whole")

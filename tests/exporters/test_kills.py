@@ -26,6 +26,8 @@ import tfds_builder
 from tfds_builder.generate import generate
 from tfds_builder.table import Table
 
+pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
+
 ROWS = 60
 KILLS = {"sample": 16, "whole": 500}
 WHOLE = pytest.param("whole", marks=[pytest.mark.endurance, pytest.mark.timeout(7200)])

@@ -21,6 +21,8 @@ import exporters
 import tfds_builder
 from exporters import ResumeError, order
 
+pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
+
 ROWS = 41
 
 
@@ -292,9 +294,10 @@ class Killer:
         for name in self.NAMES:
             monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
         from exporters import staging
+        from exporters.staged_file import StagedFile
 
         monkeypatch.setattr(staging, "exchange", self.wrap(staging.exchange))
-        monkeypatch.setattr(staging.StagedFile, "_write", self.wrap(staging.StagedFile._write))
+        monkeypatch.setattr(StagedFile, "_write", self.wrap(StagedFile._write))
 
     def wrap(self, function):
         def step(*args, **options):
@@ -431,8 +434,8 @@ def test_notes_are_true_whatever_is_lost(format, tmp_path, monkeypatch):
         path = pathlib.Path(target)
         if path.parent.suffix == ".resume":
             check(pathlib.Path(source), path)
+            events.append(path.name)
         rename(source, target, **options)
-        events.append(path.name)
 
     def is_on_disk(path):
         return (path.stat().st_ino, path.stat().st_size if path.is_file() else 0) in events
