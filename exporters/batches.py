@@ -16,7 +16,7 @@ import numpy as np
 
 from exporters.arrays import Array, Encoded, are_scalars, check_array, is_scalar, list_to_numpy, shown
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
-from exporters.rows import DEPTH, EMPTY, Lists, Rows, RowValues, split_rows, stack, top_names
+from exporters.rows import DEPTH, EMPTY, Lists, Rows, RowValues, items_of, split_rows, stack, top_names
 from tfds_builder.install import how_to_install
 
 Parts = dict[str, Array | Rows]
@@ -92,7 +92,7 @@ def is_empty(raw: Any, lists: Lists | None = None, *, is_part: bool = False) -> 
     if isinstance(raw, np.ndarray) or _is_tensor(raw):
         return raw.ndim > 0 and (raw.size(0) if _is_tensor(raw) else len(raw)) == 0
     if isinstance(raw, Mapping):
-        return all(is_empty(part, is_part=True) for part in raw.values())
+        return all(is_empty(part, is_part=True) for _, part in items_of(raw))
     if isinstance(raw, list | tuple) and len(raw):
         known = hasattr(raw, "_fields") or (lists is not None and "" not in lists.rows)
         return known and not is_part and all(is_empty(part, is_part=True) for part in raw)
@@ -266,7 +266,7 @@ def _to_plain(value: Any, path: str, where: str) -> Any:
     if isinstance(value, list | tuple):
         return [_to_plain(item, path, where) for item in value]
     if isinstance(value, Mapping):
-        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in value.items()}
+        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in items_of(value)}
     if _is_tensor(value):
         return _tensor_to_numpy(value, path, where)
     if isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes):
@@ -277,10 +277,11 @@ def _to_plain(value: Any, path: str, where: str) -> Any:
 
 def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
     """The parts of one level of structure, by name."""
-    if isinstance(value, Mapping | list | tuple) and not value:
+    keyed = items_of(value) if isinstance(value, Mapping) else []
+    if (isinstance(value, list | tuple) and not value) or (isinstance(value, Mapping) and not keyed):
         raise LoaderError(f"{where}: {shown(path)} is an empty {type(value).__name__}; give it at least one feature")
     if isinstance(value, Mapping):
-        for key, item in value.items():
+        for key, item in keyed:
             if not isinstance(key, str):
                 raise LoaderError(f"{where}: {shown(path)} has the key {key!r}; keys must be str, they become feature names")
             if "/" in key:

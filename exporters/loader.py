@@ -18,6 +18,7 @@ from typing import Any
 from exporters.batches import torch_module
 from exporters.order import Order, Source, record
 from exporters.randomness import random_state_kept
+from exporters.rows import items_of
 
 
 def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
@@ -46,15 +47,15 @@ def iterates_as_torch(loader: Any) -> bool:
     pinned memory, prefetching and a dataset's `__getitems__` change nothing of that; `in_order=False` does (see `drain`).
     """
     torch = torch_module().utils.data.DataLoader
-    hooks = all(getattr(type(loader), name) is getattr(torch, name) for name in _HOOKS)
+    hooks = all(getattr(type(loader), name, None) is getattr(torch, name) for name in _HOOKS)
     return hooks and vars(loader).keys().isdisjoint(_HOOKS)
 
 
 def _iterates_as_torchdata(loader: Any) -> bool:
     """Whether a loader is iterated as torchdata's StatefulDataLoader does it, and by nothing of its own."""
     torch = torch_module().utils.data.DataLoader
-    own = all(_is_torchdata(getattr(type(loader), name)) for name in _HOOKS[:2])
-    hooks = all(getattr(type(loader), name) is getattr(torch, name) for name in _HOOKS[2:])
+    own = all(_is_torchdata(getattr(type(loader), name, None)) for name in _HOOKS[:2])
+    hooks = all(getattr(type(loader), name, None) is getattr(torch, name) for name in _HOOKS[2:])
     return own and hooks and vars(loader).keys().isdisjoint(_HOOKS)
 
 
@@ -139,12 +140,16 @@ def record_order(loader: Any, path: pathlib.Path) -> bool:
 
 
 def state_of(loader: Any) -> bytes | None:
-    """The `state_dict` of a loader; None if it says nothing of the dataset (torchdata would read a stream from its start)."""
-    state = loader.state_dict()
-    if _is_torchdata(type(loader).__iter__) and not _holds_dataset(state):
+    """The `state_dict` of a loader; None if it says nothing of the dataset (torchdata would read a stream from its start),
+    or cannot be had."""
+    try:
+        state = loader.state_dict()
+        if _is_torchdata(type(loader).__iter__) and not _holds_dataset(state):
+            return None
+        stream = io.BytesIO()
+        torch_module().save(state, stream)
+    except Exception:  # a class may have the method, and its objects no state: then it is a stream without one
         return None
-    stream = io.BytesIO()
-    torch_module().save(state, stream)
     return stream.getvalue()
 
 
@@ -160,10 +165,9 @@ def restore_state(loader: Any, content: bytes) -> bool:
     """Puts a loader into a state that `state_of` gave; False if that takes more than tensors and plain values. Runs no code
     found in it."""
     try:
-        state = torch_module().load(io.BytesIO(content), weights_only=True)
-    except Exception:  # torch's own, and others, where it is no tensor or plain value
+        loader.load_state_dict(torch_module().load(io.BytesIO(content), weights_only=True))
+    except Exception:  # torch's own, and others, where it is no tensor or plain value; the loader's own where it takes none
         return False
-    loader.load_state_dict(state)
     return True
 
 
@@ -328,7 +332,8 @@ def is_same(one: Any, other: Any) -> bool:
         bits = [item.detach().cpu().contiguous().reshape(-1).view(torch_module().uint8) for item in (one, other)]
         return one.shape == other.shape and bool(torch_module().equal(*bits))
     if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+        parts, others = dict(items_of(one)), dict(items_of(other))
+        return parts.keys() == others.keys() and all(is_same(parts[key], others[key]) for key in parts)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(is_same, one, other))
     if dataclasses.is_dataclass(one):

@@ -15,7 +15,17 @@ from exporters.errors import SchemaError
 from exporters.items import check_stream, gathers
 from exporters.loader import draw, expected_examples, gives_batches, is_iterable
 from exporters.randomness import random_state_kept
-from exporters.rows import PROBES, Lists, find_growing, find_row_lists, find_sequences, guess_examples, has_lists, list_names
+from exporters.rows import (
+    PROBES,
+    Lists,
+    find_growing,
+    find_row_lists,
+    find_sequences,
+    guess_examples,
+    has_lists,
+    items_of,
+    list_names,
+)
 
 _TRIED = 3
 """Examples that are asked for to tell lists of rows, one after the other, until `collate_fn` makes batches of one."""
@@ -111,8 +121,10 @@ def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
 
 def _size_of(value: Any) -> int:
     """Bytes of the arrays, tensors and strings of a batch."""
-    if isinstance(value, Mapping | list | tuple):
-        return sum(map(_size_of, value.values() if isinstance(value, Mapping) else value))
+    if isinstance(value, Mapping):
+        return sum(_size_of(part) for _, part in items_of(value))
+    if isinstance(value, list | tuple):
+        return sum(map(_size_of, value))
     if isinstance(value, str | bytes):
         return len(value)
     try:

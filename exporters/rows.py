@@ -156,7 +156,7 @@ def _find_lists(value: Any, path: str = "") -> Iterator[tuple[str, Sequence[Any]
 def guess_examples(raw: Any) -> Iterator[Callable[[], Any]]:
     """What the first example of a batch may have been, by what made the batch: `zip` or a stack of each part, or `list`."""
     if isinstance(raw, Mapping):
-        yield lambda: {key: part[0] for key, part in raw.items()}
+        yield lambda: {key: part[0] for key, part in items_of(raw)}
     elif isinstance(raw, list | tuple):
         yield lambda: tuple([part[0] for part in raw])
         yield lambda: raw[0]
@@ -245,7 +245,7 @@ def _kind(item: Any, deep: bool) -> Any:
     if _is_array(item):
         return "array" if deep else (str(item.dtype), len(item.shape))
     if isinstance(item, Mapping):
-        return "dict" if deep else frozenset(item)
+        return "dict" if deep else frozenset(key for key, _ in items_of(item))
     return "number" if isinstance(item, numbers.Number) else type(item)
 
 
@@ -267,9 +267,15 @@ def leaves_with_shapes(item: Any, path: str = "") -> Iterator[tuple[str, tuple[i
         yield path, ()
 
 
+def items_of(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Keys and values of a mapping, which need have nothing but those: tensordict's iterates over its rows, and has no truth
+    value."""
+    return [(key, value[key]) for key in value.keys()]  # noqa: SIM118
+
+
 def _parts(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
-        return [(str(key), item) for key, item in value.items()]
+        return [(str(key), item) for key, item in items_of(value)]
     if isinstance(value, list | tuple):
         return list(zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True))
     return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
@@ -301,6 +307,9 @@ def top_names(values: Sequence[Any], sequences: frozenset[str]) -> list[str]:
 
 
 def _is_array(value: Any) -> bool:
+    """Whether a value is an array or a tensor; a structure may have a shape and a dtype too, that of its parts."""
+    if isinstance(value, Mapping) or dataclasses.is_dataclass(value):
+        return False
     return hasattr(value, "dtype") and not getattr(value, "is_nested", False) and hasattr(value, "shape")
 
 
@@ -319,7 +328,7 @@ def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozense
     if not _has_parts(first, values, sequences is not None) or (sequences is not None and path in sequences):
         yield path, RowValues(list(values))
         return
-    for key in first if isinstance(first, Mapping) else ():
+    for key, _ in items_of(first) if isinstance(first, Mapping) else ():
         if not isinstance(key, str) or "/" in key:
             raise LoaderError(
                 f"{where}: {path or 'the batch'!r} has the key {key!r}; keys must be str without '/', they become feature names: "
