@@ -21,7 +21,7 @@ from tfds_builder.errors import DamagedFileError
 from tfds_builder.files import open_regular
 from tfds_builder.manifest import File, Geometry, Shard
 from tfds_builder.mapping import Files
-from tfds_builder.records import FOOTER, HEADER, first_damaged
+from tfds_builder.records import FOOTER, HEADER, damage, first_damaged
 from tfds_builder.variable import Piece, read_index, runs_of
 
 Array = npt.NDArray[Any]
@@ -61,6 +61,8 @@ class Checks:
         waiting = []
         for file in files:
             path = self._directory / file.file
+            if _is_known(path, file):
+                continue
             lock = _locks.setdefault((path, file.sha256), threading.Lock())
             if lock.acquire(blocking=False):
                 try:
@@ -85,10 +87,23 @@ class Checks:
             if found is not None:
                 raise self._damaged(shard, int(rows[found[0]]), int(starts[found[0]]), found[1])
             return
-        for row, start in zip(rows.tolist(), starts.tolist(), strict=True):  # cannot be mapped: a read a record
-            found = first_damaged(self._read_record(shard, start), np.zeros(1, np.int64), stride)
-            if found is not None:
-                raise self._damaged(shard, row, start, found[1])
+        for row in rows.tolist():
+            self._check_record(shard, row)
+
+    def check_row(self, shard: Shard, row: int) -> None:
+        """Raises DamagedFileError unless one row of a shard is what was exported."""
+        self._check_files([file for file in shard.files if file is not shard.data or not self._has_records])
+        if self._has_records:
+            self._check_record(shard, row)
+
+    def _check_record(self, shard: Shard, row: int) -> None:
+        strides = self._geometries[shard.geometry].strides
+        stride = strides[0] if strides and shard.index is None else 0
+        start = row * stride if shard.index is None else int(read_index(self._files, shard, slice(row, row + 1))[0, 0])
+        data = self._files.map(shard.data)
+        what = damage(data, start, stride) if data is not None else damage(self._read_record(shard, start), 0, stride)
+        if what is not None:
+            raise self._damaged(shard, row, start, what)
 
     def _read_record(self, shard: Shard, start: int) -> Array:
         """The bytes from where a record begins to where it says that it ends, as far as they are in the file."""
@@ -118,8 +133,7 @@ def _check_file(path: pathlib.Path, file: File) -> None:
     """Raises DamagedFileError unless a file has its SHA-256. Lets go of the interpreter lock."""
     with open_regular(path, buffering=0) as stream:
         found = os.fstat(stream.fileno())
-        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, file.sha256)
-        if identity in _whole:
+        if _is_whole(found, file):
             return
         digest, room = hashlib.sha256(), bytearray(_CHUNK)
         while count := stream.readinto(room):  # type: ignore[attr-defined]  # a raw stream has it
@@ -128,4 +142,21 @@ def _check_file(path: pathlib.Path, file: File) -> None:
         raise DamagedFileError(
             f"{path} is damaged: its SHA-256 is {digest.hexdigest()}, the manifest says {file.sha256}; {_mend(path.parent)}"
         )
-    _whole.add(identity)
+    _whole.add(_identity(found, file))
+
+
+def _is_known(path: pathlib.Path, file: File) -> bool:
+    """The same of the file that is at a path, without opening it."""
+    try:
+        return _is_whole(os.lstat(path), file)
+    except OSError:
+        return False
+
+
+def _is_whole(found: os.stat_result, file: File) -> bool:
+    """Whether the SHA-256 of a file has been right, and it is still what it was then."""
+    return _identity(found, file) in _whole
+
+
+def _identity(found: os.stat_result, file: File) -> tuple[Any, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, file.sha256

@@ -39,11 +39,36 @@ def frame_header(length: int) -> bytes:
     return size + masked_crc32c(google_crc32c.value(size)).to_bytes(4, "little")
 
 
-def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str] | None:
-    """The first of some records that is not as it was written: its number among them, and what is wrong. None if all are.
+_NOT_THERE = "is not in the file"
+_BAD_LENGTH = "has a length whose CRC is wrong, or that is not its own"
+_BAD_DATA = "has data whose CRC is wrong"
 
-    >>> first_damaged(np.frombuffer(frame_header(0) + b"\\xd8\\xea\\x82\\xa3", np.uint8), np.array([0]))
-    (0, 'has data whose CRC is wrong')
+
+def damage(data: Array, start: int, stride: int = 0) -> str | None:
+    """What is wrong with a record, or None.
+
+    >>> damage(np.frombuffer(frame_header(0) + b"\\xd8\\xea\\x82\\xa3", np.uint8), 0)
+    'has data whose CRC is wrong'
+
+    Args:
+      data: of the file, uint8.
+      start: where the record begins.
+      stride: its bytes, if that is known; 0 if not.
+    """
+    room = len(data) - HEADER - FOOTER
+    if not 0 <= start <= room:
+        return _NOT_THERE
+    head = data[start : start + HEADER].tobytes()
+    size = int.from_bytes(head[:8], "little")
+    if head != frame_header(size) or size > room - start or (stride and size != stride - HEADER - FOOTER):
+        return _BAD_LENGTH
+    end = start + HEADER + size
+    stored = int.from_bytes(data[end : end + FOOTER].tobytes(), "little")
+    return None if masked_crc32c(google_crc32c.value(data[start + HEADER : end])) == stored else _BAD_DATA
+
+
+def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str] | None:
+    """`damage` of several records together: the number among them of the first that has any, and what it is.
 
     Args:
       data: of the file, uint8.
@@ -53,7 +78,7 @@ def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str
     room = len(data) - HEADER - FOOTER
     outside = np.flatnonzero((starts < 0) | (starts > room))
     if len(outside) or not len(starts):
-        return (int(outside[0]), "is not in the file") if len(outside) else None
+        return (int(outside[0]), _NOT_THERE) if len(outside) else None
     heads = np.ndarray((len(data) - HEADER + 1,), f"V{HEADER}", data, 0, (1,))[starts]
     sizes = np.ndarray((len(starts),), "<u8", heads, 0, (HEADER,))
     kinds, kind_of = np.unique(sizes, return_inverse=True)
@@ -63,14 +88,14 @@ def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str
     if stride:
         wrong |= sizes != stride - HEADER - FOOTER
     if wrong.any():
-        return int(np.argmax(wrong)), "has a length whose CRC is wrong, or that is not its own"
+        return int(np.argmax(wrong)), _BAD_LENGTH
     first = starts + HEADER
     last = first + sizes.astype(np.int64)
     value = google_crc32c.value
     crcs = np.array([value(data[a:b]) for a, b in zip(first.tolist(), last.tolist(), strict=True)], np.uint32)
     stored = np.ndarray((len(data) - FOOTER + 1,), f"V{FOOTER}", data, 0, (1,))[last].view("<u4")
     wrong = _mask(crcs) != stored
-    return (int(np.argmax(wrong)), "has data whose CRC is wrong") if wrong.any() else None
+    return (int(np.argmax(wrong)), _BAD_DATA) if wrong.any() else None
 
 
 def _mask(crcs: Array) -> Array:

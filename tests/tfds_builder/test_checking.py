@@ -124,6 +124,9 @@ def test_any_flipped_bit_of_a_shard_or_its_index(name, mapped, tables, tmp_path_
                 assert len(table.read(others)) > 0
                 with pytest.raises(DamagedFileError, match=rf"record {struck} \(byte"):
                     table.read(np.array([struck]))
+                with pytest.raises(DamagedFileError, match=rf"record {struck} \(byte"):
+                    table.check_row(struck)
+                table.check_row(int(others[0]))
         finally:
             (copy / file.file).write_bytes(original)
     assert len(Table.of_split(copy, "train", verify=True).read(slice(0, 3))) > 0
