@@ -226,18 +226,20 @@ def _warnings_in_a_line() -> Iterator[None]:
     import warnings
 
     from exporters.errors import HazardWarning
+    from tfds_builder.errors import DatasetWarning
 
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def show_in_a_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, HazardWarning):
+            if issubclass(category, HazardWarning | DatasetWarning):
                 print(f"torch2tfds: warning: {message}", file=sys.stderr)
             else:
                 show(message, category, *where, **more)
 
         warnings.showwarning = show_in_a_line
         warnings.simplefilter("always", HazardWarning)
+        warnings.simplefilter("always", DatasetWarning)
         yield
 
 

@@ -137,6 +137,7 @@ def export(
     from exporters.job import Job
     from exporters.progress import Progress
     from exporters.staging import Stage
+    from exporters.stock import warn_of_hidden_versions
     from tfds_builder.errors import DatasetError
     from tfds_builder.generate import generate
 
@@ -158,6 +159,7 @@ def export(
         **config_facts(config, release_notes),
     }
     with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
+        warn_of_hidden_versions(stage.target, "/".join(filter(None, (name, plan["config_name"]))), format)
         watch.inspect(reads=not stage.has_finished_shards())
         for _ in range(2):
             with Progress(progress, loader.expected_total(splits.values()), name) as bar, contextlib.ExitStack() as stack:

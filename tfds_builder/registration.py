@@ -8,9 +8,12 @@ import pathlib
 import warnings
 from collections.abc import Iterator, Mapping
 
+from tensorflow_datasets.core.utils import file_utils
+
 from tfds_builder import location
+from tfds_builder.agreement import FEATURES
 from tfds_builder.builder import make_builder_class
-from tfds_builder.catalog import catalog
+from tfds_builder.catalog import NAMESPACE, catalog
 from tfds_builder.consistency import NAME
 from tfds_builder.errors import DatasetError, DatasetWarning, MissingFileError
 from tfds_builder.files import permission_denied
@@ -159,6 +162,20 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
         before = [f"{name} from {builder.DATA_DIR}" for name, builder in catalog.builders.items()]
         stays = f"; what was registered before stays: {enumerate_some(before, 'and')}" if before else ""
         notes.append(f"nothing is published under {root}, so nothing was registered{stays}")
+    if entry := _find_shadowed(root, entries):
+        notes.append(
+            f"TFDS looks for datasets in {root} by itself, and has its own reader read TFRecord if a version is named, as by "
+            f"tfds.load({entry.tfds_name!r}): the same values, slower and in another order. Have torch2tfds read it by "
+            f"tfds.load({f'{NAMESPACE}:{entry.tfds_name}'!r})"
+        )
     for note in notes:
         warnings.warn(note, DatasetWarning, stacklevel=2)
     return names
+
+
+def _find_shadowed(root: pathlib.Path, entries: list[Entry]) -> Entry | None:
+    """A version that TFDS finds by itself and reads without asking the catalog, when that version is named."""
+    places = {os.path.realpath(os.path.expanduser(os.fspath(path))) for path in file_utils.list_data_dirs()}
+    if os.path.realpath(root) not in places:
+        return None
+    return next((entry for entry in entries if entry.version and os.path.isfile(os.path.join(entry.path, FEATURES))), None)

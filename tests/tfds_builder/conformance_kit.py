@@ -320,8 +320,25 @@ A larger grid (`pytest --endurance`) reads the two exports in {combinations} com
 HEAD = "| what | stock TFDS | torch2tfds | note |\n|---|---|---|---|\n"
 
 
+NAMES = """\
+torch2tfds after `tfds_builder.register(data_dir)`, stock TFDS with `data_dir=`.
+
+Whose reader it is, where both could be: TFDS 4.9.10 prefers files to code where a version is named
+(`tfds.load("plain:1.0.0")`), or a config that no code has, and looks for the files in `data_dir=`, or else in
+`TFDS_DATA_DIR` (by default `~/tensorflow_datasets`) and what `tfds.core.add_data_dir` was told. What it finds there as
+TFRecord its own reader reads: the same values, slower, in its own order. There is no way to be asked first, so
+`register` warns of a data_dir where TFDS looks by itself. In the namespace of `register`,
+`tfds.load("torch2tfds:plain:1.0.0")`, the reader is always that of torch2tfds. Without a version it is, too.
+
+`tfds.list_builders()` lists what is registered, by its plain name; `with_community_datasets=False` leaves it out, with
+everything else that TFDS did not bring itself.
+
+Stock TFDS takes the newest version directory and no other where it is told no version (or `1.*.*`), and finds nothing
+if that is HDF5, which it cannot read, even if an older one is TFRecord. An HDF5 directory cannot be made invisible to
+it: its name is a version. So an export that hides TFRecord versions like that warns; name the version
+(`tfds.load("plain:1.0.0", data_dir=...)`), give HDF5 a dataset name or a config of its own, or `register` first."""
 SECTIONS = {
-    "Names": "torch2tfds after `tfds_builder.register(data_dir)`, stock TFDS with `data_dir=`.",
+    "Names": NAMES,
     "tfds convert_format": "Stock TFDS reads: on the left the export, on the right what it was converted to.\n"
     "With `--out_dir`, TFDS 4.9.10 needs `--only_log_errors` for any dataset: it looks for the new shards in the old directory.",
 }
