@@ -21,7 +21,7 @@ from tfds_builder.validators import printable
 
 _STATES = {UnreadableFileError: "not readable", UnsupportedVersionError: "not supported"}
 _NAMES_SHOWN = 5
-_TEXT_SHOWN = 100
+_TEXT_SHOWN = 80
 
 
 def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
@@ -40,8 +40,6 @@ def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
         return
     for row in rows:
         print(printable(_in_a_line(row)))
-        for text in filter(None, (row.get("config_description"), row.get("description"))) if row["newest"] else ():
-            print(f"    {printable(_first_line(text))}")
     if not rows:
         print(f"nothing is published under {data_dir}")
 
@@ -75,7 +73,10 @@ def _in_a_line(row: dict[str, Any]) -> str:
         return f"{name}  {row['state']}: {row['problem']}"
     counts = ", ".join(f"{split} {count:,}" for split, count in row["examples"].items())
     line = f"{name}  {row['format']}  {row['bytes']:,} bytes  {counts}  {row['published'][:10]}"
-    return f"{line}  newest" if row["newest"] else line
+    if not row["newest"]:
+        return line
+    told = [_first_line(text) for text in (row["config_description"], row["description"]) if text.strip()]
+    return "  ".join([line, "newest", *told])
 
 
 def _first_line(text: str) -> str:
