@@ -229,7 +229,7 @@ class Job:
             options = schema_lib.as_before(options, before)
         classes = classes_lib.of_splits(self._loaders)
         self._schema, self._lists = schema_lib.settle(first.raw, split, first.lists, classes, options, first.number)
-        decisions = (*items_lib.decisions(self._loaders), *self._schema.decisions)
+        decisions = (*items_lib.decisions(self._loaders), *self._schema.decisions) if before is None else before.decisions
         batch = batches_lib.to_batch(first.raw, split, first.number, self._lists)
         firsts = [self._schema.encode(batch, split)] if before is not None else self._look_ahead(split, batch)
         known = before.columns if before is not None else ()

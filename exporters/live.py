@@ -125,7 +125,7 @@ class _Source:
         from exporters.errors import ArgumentError
         from tfds_builder.decoding import FeatureDecoder
 
-        names = classes.class_names(loader)
+        names = classes.of_splits({"train": loader})
         settled = schema_lib.settle(first.raw, "train", first.lists, names, options, first.number)
         self.schema: Schema = settled[0]
         self._lists = settled[1]

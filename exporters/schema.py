@@ -13,11 +13,13 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from exporters import classes as classes_lib
 from exporters import encoding
 from exporters import layout as layout_lib
 from exporters.arrays import Columns
-from exporters.batches import Batch, Parts, position_names, to_batch
+from exporters.batches import Batch, position_names, to_batch
 from exporters.choice import make_field, settle_declared
+from exporters.classes import Classes
 from exporters.declared import as_declared
 from exporters.errors import ArgumentError, LayoutError, SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
@@ -30,7 +32,7 @@ from exporters.plan import Plan
 from exporters.round_trip import check_round_trip
 from exporters.rows import Lists, Rows
 from exporters.unpad import find_padded, unpad_batch, with_masks
-from exporters.values import WIDEST, check_class_names, merge_shapes, stored_shape
+from exporters.values import WIDEST, merge_shapes, stored_shape
 from exporters.wording import Code, argument
 from tfds_builder import metadata
 from tfds_builder.manifest import Column
@@ -138,7 +140,7 @@ def _declare_sequence(missing: Collection[str], extra: Collection[str], names: M
 
 
 def settle(
-    raw: Any, split: str, lists: Lists, classes: Sequence[str] | None, options: Options, number: int = 0
+    raw: Any, split: str, lists: Lists, classes: Classes | None, options: Options, number: int = 0
 ) -> tuple[Schema, Lists]:
     """The schema of a first raw batch, and what its lists are: a list that `features=` says is a Sequence is one.
 
@@ -175,13 +177,13 @@ def _declared_sequences(names: Mapping[str, str], options: Options) -> Iterator[
                 yield source[: -len("/".join(["", *parts[end:]]))]
 
 
-def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None, options: Options) -> Schema:
+def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, options: Options) -> Schema:
     """The schema of a first batch.
 
     Args:
       batch: the first batch of the first split.
       positions: `batches.position_names` of the raw batch.
-      classes: `dataset.classes`, or None.
+      classes: names of classes that the dataset brings along.
       options: what the caller said.
 
     Raises:
@@ -198,7 +200,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
     unpad = with_masks(unpad, batch.columns, fixed)
     padded, batch = batch, unpad_batch(batch, unpad, names, "batch 0")
     given = {**options.source_layouts, **(options.layouts or {})}
-    label = _label_column(batch.columns, names, positions) if classes is not None else None
+    labels, unused = classes_lib.assign(classes or Classes(), batch.columns, names, positions, overrides)
     settled: dict[str, tuple[Any, dict[str, Layout]]] = {}
     for name, sources in groups.items():
         feature = overrides.get(name)
@@ -207,7 +209,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
             continue
         source = sources[""]
         feature, layouts = infer_feature(name, batch.columns[source], padded.columns[source], given, source in unpad)
-        settled[name] = _class_label(name, classes or ()) if name == label else feature, layouts
+        settled[name] = labels.get(name, feature), layouts
     leaves = [join(name, leaf.path) for name, (feature, _) in settled.items() for leaf in leaves_of(feature)]
     _check_known("layouts", dict(options.layouts or {}), leaves, leaves)
     images = {
@@ -219,7 +221,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Sequence[str] | None,
     _check_label_files(fields)
     _check_columns(fields)
     features = tfds.features.FeaturesDict(metadata.nest({field.name: field.feature for field in fields}))
-    decisions = tuple(_describe(field, batch, names) for field in fields)
+    decisions = (*(_describe(field, batch, names) for field in fields), *unused)
     return Schema(features, tuple(fields), pick_supervised_keys(names, positions, options), decisions, names, unpad)
 
 
@@ -308,22 +310,6 @@ def flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
                     f"{argument('features', {name: Code('...')})} must be a tfds feature (got {value!r})"
                 ) from error
     return flat
-
-
-def _label_column(columns: Parts, names: Mapping[str, str], positions: Sequence[str]) -> str | None:
-    """Which column `dataset.classes` names: the target of a pair, else the only 1-D integer one."""
-    integers = [name for source, name in names.items() if columns[source].ndim == 1 and columns[source].dtype.kind in "iu"]
-    if len(positions) == 2:
-        return names.get(positions[1]) if names.get(positions[1]) in integers else None
-    named = [name for name in integers if name.split("/")[-1] in ("label", "labels", "target", "targets", "y")]
-    candidates = integers if len(integers) == 1 else named
-    return candidates[0] if len(candidates) == 1 else None
-
-
-def _class_label(name: str, classes: Sequence[str]) -> Any:
-    """A ClassLabel that TFDS can store."""
-    check_class_names(name, classes)
-    return tfds.features.ClassLabel(names=list(classes))
 
 
 def _check_label_files(fields: Sequence[AnyField]) -> None:

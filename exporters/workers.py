@@ -20,18 +20,19 @@ from exporters import encoding
 from exporters import loader as loader_lib
 from exporters import schema as schema_lib
 from exporters.arrays import Array, Encoded
+from exporters.classes import Classes
 from exporters.fields import Field
 from exporters.names import Options
 from exporters.probing import lists_of_batch
 from exporters.rows import Lists, Rows
 
 
-def encoding_loader(loader: Any, classes: Sequence[str] | None, options: Options) -> Any:
+def encoding_loader(loader: Any, classes: Classes, options: Options) -> Any:
     """A loader that gives the same batches, some of them encoded already by its workers where that is possible.
 
     Args:
       loader: a DataLoader; it is not changed.
-      classes: `dataset.classes`, or None.
+      classes: names of classes that the dataset brings along.
       options: what the caller of `export` said.
 
     Returns:
@@ -75,7 +76,7 @@ class _Size:
 class _Collate:
     """A `collate_fn` that encodes what the user's own one gave; each worker has one of its own."""
 
-    def __init__(self, collate: Callable[[Any], Any], classes: Sequence[str] | None, options: Options, size: _Size) -> None:
+    def __init__(self, collate: Callable[[Any], Any], classes: Classes, options: Options, size: _Size) -> None:
         self._collate, self._classes, self._options, self._size = collate, classes, options, size
         self._encoders: Mapping[str, Callable[[Array | Rows], Encoded]] | None = None
         self._lists = Lists()
