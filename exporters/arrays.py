@@ -69,6 +69,29 @@ def are_scalars(values: Iterable[Any]) -> bool:
     return all(issubclass(kind, _SCALARS) for kind in set(map(type, values)))
 
 
+_PICTURES = ("L", "RGB", "RGBA", "I;16")
+"""Modes of Pillow's images whose bands are the channels of an array."""
+
+
+def is_picture(value: Any) -> bool:
+    """Whether a value is an image of Pillow's."""
+    return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
+
+
+def picture_to_numpy(image: Any, path: str, where: str) -> Array:
+    """An image of Pillow's as an array of shape (height, width, channels), uint8, or uint16 of mode I;16.
+
+    Raises:
+      LoaderError: its values are no channels: of a palette, say.
+    """
+    if image.mode not in _PICTURES:
+        raise LoaderError(
+            f'{where}: {shown(path)} is an image of mode {image.mode!r}; convert it in the dataset: image.convert("RGB")'
+        )
+    array: Array = np.asarray(image)
+    return array if array.ndim == 3 else array[..., None]
+
+
 def check_array(array: Array, path: str, where: str) -> Array:
     """A NumPy array of a storable dtype, little-endian, strings as an object array."""
     import ml_dtypes

@@ -14,7 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from exporters.arrays import Array, Encoded, are_scalars, check_array, is_scalar, list_to_numpy, shown
+from exporters.arrays import (
+    Array,
+    Encoded,
+    are_scalars,
+    check_array,
+    is_picture,
+    is_scalar,
+    list_to_numpy,
+    picture_to_numpy,
+    shown,
+)
 from exporters.errors import LoaderError, MissingDependencyError, SchemaError
 from exporters.rows import DEPTH, EMPTY, Lists, Rows, RowValues, items_of, split_rows, stack, top_names
 from tfds_builder.install import how_to_install
@@ -208,11 +218,10 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
             arrays.append(list_to_numpy(row, path, where) if len(row) else EMPTY)
         elif isinstance(row, list | tuple):
             arrays.append(None)
-        else:
-            raise LoaderError(
-                f"{where}: {shown(path)} has a row that is a {type(row).__name__}; give tensors, NumPy arrays, values or lists "
-                "of values"
-            )
+        elif is_picture(row):
+            arrays.append(picture_to_numpy(row, path, where))
+        else:  # what only a feature that is declared for it can take, a file say
+            arrays.append(_object(row, path, where))
     if any(isinstance(row, list | tuple) and not are_scalars(row) for row in rows):
         return Rows(tuple(_object(row, path, where) for row in rows), np.dtype(object))
     return stack(arrays, path or "the batch", where)
@@ -267,6 +276,8 @@ def _to_plain(value: Any, path: str, where: str) -> Any:
         return [_to_plain(item, path, where) for item in value]
     if isinstance(value, Mapping):
         return {key: _to_plain(item, f"{path}/{key}", where) for key, item in items_of(value)}
+    if is_picture(value):
+        return picture_to_numpy(value, path, where)
     if _is_tensor(value):
         return _tensor_to_numpy(value, path, where)
     if isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes):

@@ -197,8 +197,8 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
     if isinstance(feature, _F.Image):
         if info.shape[-1] not in (None, 1, 3, 4):
             raise SchemaError(f"feature {name!r}: an Image has 1, 3 or 4 channels (got {info.shape[-1]}); store it as a Tensor")
-        if column.dtype == object and not shape and source_dtype(column) == "bytes":
-            return  # encoded already
+        if column.dtype == object and not shape:
+            return  # encoded already, or a file
     stored = tuple(info.shape)
     if len(stored) != len(shape) or any(want is not None and want != got for want, got in zip(stored, shape, strict=True)):
         raise SchemaError(

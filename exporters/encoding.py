@@ -6,9 +6,11 @@ a forked process whose parent has used it. So Pillow does it wherever it is inst
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -56,11 +58,14 @@ def encode_rows(feature: Any, column: Column, values: Iterable[Any], where: str)
 
 
 def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -> Any:
-    """What the feature's encoder makes of one value; the bytes of an image that is encoded already pass.
+    """What the feature's encoder makes of one value; the bytes of an image that is encoded already pass, those of a file that
+    is named or open too.
 
     Raises:
       SchemaError: it refuses, or needs a package that is not installed.
     """
+    if isinstance(feature, tfds.features.Image):
+        value = _read_file(value, name, where, number)
     if isinstance(value, bytes) and isinstance(feature, tfds.features.Image):
         if not value.startswith(_IMAGE_MAGIC):
             raise SchemaError(
@@ -75,7 +80,8 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
     if isinstance(feature, tfds.features.Audio) and isinstance(value, np.ndarray | list):
         encode = functools.partial(_encode_samples, feature)
     try:
-        return encode(value)
+        with _rewound(value):
+            return encode(value)
     except ImportError as error:
         extra = "image" if _suits_pillow(feature) else "tensorflow"
         raise SchemaError(
@@ -86,6 +92,29 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
         raise SchemaError(
             f"{where}, feature {name!r}, row {number}: {encoder_name(feature)} cannot encode it: {fault}"
         ) from error
+
+
+def _read_file(value: Any, name: str, where: str, number: int) -> Any:
+    """The bytes of a file that is given by its path, or open; anything else as it is."""
+    if not isinstance(value, str | os.PathLike) and not hasattr(value, "read"):
+        return value
+    try:
+        if isinstance(value, str | os.PathLike):
+            with open(value, "rb") as file:
+                return file.read()
+        with _rewound(value):
+            return value.read()
+    except OSError as error:
+        raise SchemaError(f"{where}, feature {name!r}, row {number}: the image's file cannot be read: {error}") from error
+
+
+@contextlib.contextmanager
+def _rewound(value: Any) -> Iterator[None]:
+    """Puts an open file back to where it was: a first batch is encoded more than once."""
+    start = value.tell() if hasattr(value, "seek") and hasattr(value, "read") else None
+    yield
+    if start is not None:
+        value.seek(start)
 
 
 def _encode_samples(feature: Any, samples: Any) -> Any:

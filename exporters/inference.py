@@ -12,8 +12,8 @@ from exporters.arrays import Array
 from exporters.choice import decide_unless, is_nested
 from exporters.errors import SchemaError
 from exporters.layout import Layout
-from exporters.nested import infer_sequence
-from exporters.rows import Rows
+from exporters.nested import check_kinds, infer_sequence
+from exporters.rows import Rows, iterate_rows
 from exporters.values import describe_missing, source_dtype, stored_shape
 from exporters.wording import Code, argument
 
@@ -32,6 +32,7 @@ def infer_feature(
 
     Raises:
       SchemaError: it cannot be told, or TFDS has none.
+      LoaderError: a value is of a class that nothing is declared for.
       LayoutError: a layout does not fit, or several do.
     """
     if isinstance(column, Rows) and (row := column.first_missing) is not None:
@@ -47,6 +48,8 @@ def infer_feature(
         line = argument("features", {name: Code('tfds.features.Tensor(shape=(None,), dtype=..., encoding="bytes")')})
         raise SchemaError(f"feature {name!r}: the first batch has nothing but empty lists there; say what they hold: {line}")
     if not is_nested(column):
+        if column.dtype == object:
+            check_kinds(name, [value for row in iterate_rows(column) for value in np.ravel(np.asarray(row, object))])
         layout = decide_unless(given, name, padded.shape)
         shape = stored_shape(column, layout)
         feature = _feature_of(column, (None, *shape[1:]) if is_unpadded else shape)

@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from exporters.errors import SchemaError
+from exporters.errors import LoaderError, SchemaError
 from exporters.layout import Layout
 from exporters.wording import Code, argument
 
@@ -41,6 +42,7 @@ def infer_sequence(name: str, values: Sequence[Any], settle: Settle, within: str
         value.item() if isinstance(value, np.ndarray) and value.dtype == object and not value.ndim else value for value in values
     ]
     kinds = {_kind(item) for item in items}
+    check_kinds(name, items, within)
     if kinds == {"lists", "arrays"} and all(isinstance(item, list | tuple) or np.ndim(item) for item in items):
         kinds = {"lists"}
     if kinds == {"lists"}:
@@ -76,6 +78,16 @@ def infer_sequence(name: str, values: Sequence[Any], settle: Settle, within: str
     return feature
 
 
+def check_kinds(name: str, items: Sequence[Any], within: str = "") -> None:
+    """Raises LoaderError where a value is neither a number nor text nor made of these, and no feature is declared for it."""
+    odd = next((item for item in items if _kind(item) == "objects"), None)
+    if odd is not None:
+        raise LoaderError(
+            f"feature {name!r} has a row that is a {type(odd).__name__}; give tensors, NumPy arrays, values or lists of values, "
+            f"or say what takes it: {argument('features', {within or name: Code('tfds.features.Image()')})}"
+        )
+
+
 def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], settle: Settle, within: str, above: int) -> Any:
     keys = list(items[0])
     for item in items:
@@ -97,7 +109,9 @@ def _kind(value: Any) -> str:
         return "lists"
     if isinstance(value, str | bytes):
         return "str" if isinstance(value, str) else "bytes"
-    return "None" if value is None else "arrays"
+    if value is None:
+        return "None"
+    return "arrays" if isinstance(value, np.ndarray | np.generic | numbers.Number) else "objects"
 
 
 def _leaf(kind: str, dtype: Any, shape: tuple[int, ...]) -> Any:

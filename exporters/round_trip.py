@@ -18,6 +18,7 @@ from exporters.batches import Batch
 from exporters.errors import SchemaError
 from exporters.fields import AnyField, TreeField
 from exporters.rows import Rows
+from exporters.values import is_file
 from tfds_builder import metadata
 from tfds_builder.data_source import Value
 from tfds_builder.manifest import Column
@@ -181,8 +182,9 @@ def _is_changed_by_design(feature: Any, given: Any) -> bool:
         return True
     if isinstance(feature, _F.Image | _F.Video) and getattr(feature, "encoding_format", None) == "jpeg":
         return True
-    is_file = isinstance(given, str | bytes) or hasattr(given, "read") or hasattr(given, "__fspath__")
-    return is_file and isinstance(feature, _F.Image | _F.Video | _F.Audio)
+    if isinstance(feature, _F.Video) and isinstance(given, list | tuple):
+        return bool(given) and is_file(given[0])
+    return is_file(given) and isinstance(feature, _F.Image | _F.Video | _F.Audio)
 
 
 def _is_same_array(given: Any, back: Any) -> bool:

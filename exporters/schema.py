@@ -21,7 +21,7 @@ from exporters.batches import Batch, position_names, to_batch
 from exporters.choice import make_field, settle_declared
 from exporters.classes import Classes
 from exporters.declared import as_declared
-from exporters.errors import ArgumentError, LayoutError, SchemaError
+from exporters.errors import ArgumentError, LayoutError, LoaderError, SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, lists_of
 from exporters.inference import infer_feature
 from exporters.layout import Layout
@@ -162,7 +162,9 @@ def settle(
             lists = dataclasses.replace(lists, sequences=lists.sequences | declared)
             batch, positions = to_batch(raw, split, number, lists), position_names(raw, lists)
         return infer(batch, positions, classes, options), lists
-    except (SchemaError, LayoutError) as error:
+    except (SchemaError, LayoutError, LoaderError) as error:
+        if str(error).startswith("split"):
+            raise
         place = "" if str(error).startswith("batch 0") else "first batch: "
         raise type(error)(f"split {split!r}, {place}{error}") from error
 

@@ -67,13 +67,18 @@ def varint_bytes(feature: Any, dtype: str) -> int:
     return -(-largest.bit_length() // 7)
 
 
+def is_file(value: Any) -> bool:
+    """Whether a value is what an encoder reads a file from: its path, its bytes, or the open file."""
+    return isinstance(value, str | bytes) or hasattr(value, "read") or hasattr(value, "__fspath__")
+
+
 def source_dtype(column: Array | Rows) -> str:
     """The dtype a loader gave, as the manifest names it."""
     if column.dtype != object:
         return str(column.dtype.name)
     for row in iterate_rows(column):
         for value in np.ravel(np.asarray(row, object)) if row is not None else ():
-            return "str" if isinstance(value, str) else "bytes"
+            return "str" if isinstance(value, str) else "bytes" if isinstance(value, bytes) else ""
     return "bytes"
 
 
@@ -215,7 +220,7 @@ def _leaves(feature: Any, value: Any) -> Iterator[tuple[Any, Any]]:
             for item in value:
                 yield from _leaves(inner, item)
     elif type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel, _F.Audio):
-        is_other = isinstance(feature, _F.ClassLabel | _F.Audio) and (isinstance(value, str | bytes) or hasattr(value, "read"))
+        is_other = isinstance(feature, _F.ClassLabel | _F.Audio) and is_file(value)
         if not is_other:  # names of classes, files of sound
             yield feature, value
 
