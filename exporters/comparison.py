@@ -104,12 +104,12 @@ class Comparison:
     """One split's finished batches beside what its loader gives now.
 
     Args:
-      loader, split, order: of the split.
+      loader, split, order: of the split; without an order only `follow` can be used.
       table: its finished rows.
       encode: how a raw batch becomes columns.
     """
 
-    def __init__(self, loader: Any, split: str, order: Order, table: Table, encode: Encode) -> None:
+    def __init__(self, loader: Any, split: str, order: Order | None, table: Table, encode: Encode) -> None:
         self._loader, self._split, self._order, self._table, self._encode = loader, split, order, table, encode
 
     def run(self, places: Sequence[Place]) -> bool:
@@ -132,10 +132,27 @@ class Comparison:
                     ) from (first if isinstance(first, ExportError) else None)
         return True
 
+    def follow(self, raws: Iterator[tuple[int, Any]], start: int, stop: int) -> bool:
+        """Whether a loader that was put into a state gives from there what is finished, up to its end.
+
+        Args:
+          raws: its raw batches, with their numbers.
+          start: the first row they should be.
+          stop: number of the first batch that is not finished.
+        """
+        for number, raw in raws:
+            columns = self._outcome(raw, number)
+            if isinstance(columns, ExportError) or self._differs_from_disk(columns, Place(number, start, None)):
+                return False
+            start += stored_rows(columns) if columns else 0
+            if number == stop - 1:
+                return start == len(self._table)
+        return False
+
     def _draw(self, numbers: Sequence[int]) -> Iterator[tuple[Any, bool]]:
-        return loader_lib.draw(
-            self._loader, _Tried(self._loader.collate_fn, self._loader.dataset), [self._order[number] for number in numbers]
-        )
+        order, collate = self._order, _Tried(self._loader.collate_fn, self._loader.dataset)
+        assert order is not None
+        return loader_lib.draw(self._loader, collate, [order[number] for number in numbers])
 
     def _outcome(self, raw: Any, number: int) -> Columns | ExportError:
         """The stored columns of a batch, or why it cannot be stored: it could, when it was."""

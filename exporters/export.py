@@ -173,7 +173,6 @@ def export(
                     if not overwrite:
                         raise
                     stage.begin_anew()  # what is there belongs to another plan
-                    job.rewind()
                     watch.begin_anew()
         manifest = job.publish()
     try:

@@ -7,16 +7,17 @@ import dataclasses
 import functools
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from exporters import assembly, lookahead, unlabelled, wording, workers
 from exporters import batches as batches_lib
 from exporters import classes as classes_lib
 from exporters import items as items_lib
 from exporters import loader as loader_lib
-from exporters import lookahead, unlabelled, wording, workers
 from exporters import plan as plan_lib
 from exporters import schema as schema_lib
+from exporters import states as states_lib
 from exporters.arrays import Columns
 from exporters.batches import Batch
 from exporters.comparison import Comparison, pick
@@ -33,6 +34,7 @@ from exporters.names import Options
 from exporters.observation import Observer, find_duplicates
 from exporters.probing import First, first_batch, without_examples
 from exporters.progress import Progress
+from exporters.randomness import random_state_kept
 from exporters.rows import Lists
 from exporters.schema import Schema
 from exporters.shard import ShardResult, stored_bytes, stored_rows, write_shard
@@ -40,7 +42,7 @@ from exporters.staging import Stage
 from exporters.version import PRODUCER
 from tfds_builder import manifest as manifest_lib
 from tfds_builder import metadata
-from tfds_builder.manifest import Column, File, Geometry, Manifest, Shard, Split
+from tfds_builder.manifest import Column, Geometry, Manifest
 from tfds_builder.table import Segment, Table
 
 
@@ -63,7 +65,7 @@ class Job:
         self._columns: tuple[Column, ...] = ()
         self._row_bytes: int | None = None  # of every row, if they are all alike
         self._splits: dict[str, list[ShardResult]] = {}
-        self._begun: dict[str, bytes | None] = {}
+        self._used: dict[str, Any] = {}  # by split, what is drained in place of a loader that has a state
         self._heads: dict[str, lookahead.Head] = {}
         self._has_looked = False
         self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
@@ -81,9 +83,6 @@ class Job:
         if self._ledger.plan is not None:
             self._columns = tuple(Column.from_json(column) for column in self._ledger.plan.columns)
             self._lists = Lists(frozenset(self._ledger.plan.row_lists), frozenset(self._ledger.plan.sequences))
-            if self._stage.overwrite:  # then what follows may be for nothing
-                with_state = [split for split in loaders if self._ledger.sources[split].kind == "state"]
-                self._begun = {split: loader_lib.state_of(loaders[split]) for split in with_state}
             finished = sum(len(self._ledger.finished(split)) for split in loaders)
             self._bar.say(f"going on after {wording.plural(finished, 'finished shard')}")
             self._run_past = {split for split in loaders if not self._compare(split)}
@@ -95,7 +94,7 @@ class Job:
           ResumeError: the loader gives other data than before it was stopped.
         """
         loader, order, finished = self._loaders[split], self._ledger.order(split), self._ledger.finished(split)
-        if order is None or not finished:
+        if not finished or (order is None and (self._ledger.is_finished(split) or len(finished) < 2)):
             return True
 
         def encode(raw: Any, number: int) -> Columns:
@@ -108,21 +107,22 @@ class Job:
             return self._schema.encode(batch, split)
 
         with contextlib.closing(self._table(split, finished)) as table:
-            return Comparison(loader, split, order, table, encode).run(pick(finished, order))
+            comparison = Comparison(loader, split, order, table, encode)
+            if order is not None:
+                return comparison.run(pick(finished, order))
+            with random_state_kept(loader), states_lib.state_kept(loader) as used:
+                if not self._ledger.pass_over(split, used):
+                    return True
+                with contextlib.closing(lookahead.drain(used, None, finished[-2].stop, None)) as raws:
+                    return comparison.follow(raws, len(table) - finished[-1].rows, finished[-1].stop)
 
     def _table(self, split: str, finished: Sequence[ShardResult]) -> Table:
         """The finished rows of a split where they are staged, some of them perhaps under their published names."""
         plan, geometries = self._ledger.plan, list[Geometry]()
         assert plan is not None
-        content = self._split(finished, geometries, lambda file, name: self._stage.find(file, name) or file, split)
-        manifest = self._manifest({split: content}, geometries)
-        return Table(self._stage.path, manifest, [Segment(shard, 0, shard.rows) for shard in content.shards])
-
-    def rewind(self) -> None:
-        """Puts loaders that have a state back to where they were when the job began."""
-        for split, state in self._begun.items():
-            if state is not None:
-                loader_lib.restore_state(self._loaders[split], state)
+        shards = assembly.place_shards(finished, geometries, lambda file, name: self._stage.find(file, name) or file, split, plan)
+        manifest = assembly.assemble(plan, self._columns, {split: shards}, geometries)
+        return Table(self._stage.path, manifest, [Segment(shard, 0, shard.rows) for shard in shards.shards])
 
     def write_split(self, split: str) -> None:
         """Drains what is pending of one split into staged shards. The first batch drained settles the schema.
@@ -132,7 +132,10 @@ class Job:
         """
         observer = None
         if not self._ledger.is_finished(split):
-            observer = self._drain(split)
+            with contextlib.ExitStack() as stack:
+                if self._ledger.sources[split].kind == "state" and self._ledger.finished(split):
+                    self._used[split] = stack.enter_context(states_lib.state_kept(self._loaders[split]))
+                observer = self._drain(split)
             self._ledger.finish_split(split)
         self._splits[split] = self._ledger.finished(split)
         written = sum(result.rows for result in self._splits[split])
@@ -154,7 +157,8 @@ class Job:
 
     def _drain(self, split: str) -> Observer | None:
         """Writes the pending shards of a split; what was seen of its examples, or None if there was none pending."""
-        loader, order, finished = self._loaders[split], self._ledger.order(split), self._ledger.finished(split)
+        loader = self._used.get(split, self._loaders[split])
+        order, finished = self._ledger.order(split), self._ledger.finished(split)
         first = 0 if split in self._run_past else self._ledger.pass_over(split, loader)
         start = finished[first - 1].stop if first else 0
         if order is not None and 0 < start == len(order):
@@ -304,7 +308,7 @@ class Job:
                 )
             return
         if self._ledger.sources[split].kind == "state":
-            batches = self._with_state(batches, self._loaders[split], states)
+            batches = self._with_state(batches, self._used.get(split, self._loaders[split]), states)
         shard = write_shard(self._encoder, context, self._stage.path, stem, batches)
         self._ledger.finish_shard(split, number, shard, states[-1] if states else None, observer.take_shard(shard.rows))
 
@@ -313,7 +317,7 @@ class Job:
     ) -> Iterator[tuple[int, Columns]]:
         """The batches; the loader's state when the last of them had been drawn, and no more, is left in `states`."""
         for batch in batches:
-            states[:] = [loader_lib.state_of(loader)]  # as bytes: what it is made of moves on
+            states[:] = [states_lib.state_of(loader)]  # as bytes: what it is made of moves on
             yield batch
             del batch
 
@@ -349,8 +353,12 @@ class Job:
     def publish(self) -> Manifest:
         """Final names, TFDS metadata, manifest, then the one rename."""
         geometries = list[Geometry]()
-        splits = {split: self._split(results, geometries, self._stage.rename, split) for split, results in self._splits.items()}
-        manifest = self._manifest(splits, geometries)
+        plan, rename = self._ledger.plan, self._stage.rename
+        assert plan is not None
+        splits = {
+            split: assembly.place_shards(results, geometries, rename, split, plan) for split, results in self._splits.items()
+        }
+        manifest = assembly.assemble(plan, self._columns, splits, geometries)
         self._stage.keep_only(file.file for file in manifest.files)
         with naming(self._stage.path):
             names = metadata.write(manifest, self._stage.path)
@@ -359,46 +367,3 @@ class Job:
         self._stage.write(manifest_lib.FILENAME, manifest.to_json())
         self._stage.publish()
         return manifest
-
-    def _manifest(self, splits: Mapping[str, Split], geometries: Sequence[Geometry]) -> Manifest:
-        plan = self._ledger.plan
-        assert plan is not None
-        return Manifest(
-            name=plan.name,
-            version=plan.version,
-            format=plan.format,
-            features=plan.features,
-            labels=plan.labels,
-            supervised_keys=plan.supervised_keys,
-            card=plan.card,
-            decisions=plan.decisions,
-            columns=self._columns,
-            geometries=tuple(geometries),
-            splits=splits,
-            producer=PRODUCER,
-            config_name=plan.config_name,
-            config_description=plan.config_description,
-            release_notes=plan.release_notes,
-        )
-
-    def _split(
-        self, results: Sequence[ShardResult], geometries: list[Geometry], place: Callable[[File, str], File], split: str
-    ) -> Split:
-        """A split's shards as the manifest has them; adds the geometries not seen before.
-
-        Args:
-          results: its shards.
-          geometries: those seen before.
-          place: is given a staged file and its published name, and says under which name it lies there.
-          split: its name.
-        """
-        places = {geometry: number for number, geometry in enumerate(geometries)}
-        shards = []
-        for number, result in enumerate(results):
-            if result.geometry not in places:
-                places[result.geometry] = len(geometries)
-                geometries.append(result.geometry)
-            named = result.files(self._known["format"], self._known["name"], split, number, len(results))
-            data, *index = [place(file, name) for file, name in named]
-            shards.append(Shard(data=data, rows=result.rows, geometry=places[result.geometry], index=index[0] if index else None))
-        return Split(shards=tuple(shards))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from exporters import loader as loader_lib
-from exporters import wording
+from exporters import states, wording
 from exporters.arrays import Array
 from exporters.contents import PLAN_NOTE
 from exporters.differences import differences
@@ -166,7 +166,7 @@ class Ledger:
         note = _state_note(split, finished - 2)
         if self.sources[split].kind != "state" or not self._stage.has_note(note):
             return 0
-        return finished - 1 if loader_lib.restore_state(loader, self._stage.read_note(note)) else 0
+        return finished - 1 if states.restore_state(loader, self._stage.read_note(note)) else 0
 
     def finish_shard(
         self, split: str, number: int, shard: ShardResult, state: bytes | None = None, digests: Array | None = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import dis
 import functools
-import io
 import operator
 import pathlib
 import types
@@ -27,13 +26,13 @@ def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
     """
     if not iterates_as_torch(loader) or loader._iterator is not None:
         return None
-    return _twin(loader, collate_fn=wrap(loader.collate_fn))
+    return twin_of(loader, collate_fn=wrap(loader.collate_fn))
 
 
 def gathered(loader: Any, size: int, collate: Callable[[Any], Any]) -> Any:
     """A loader like this one, which makes no batches, that makes them of so many items, with that `collate_fn`."""
     batches = torch_module().utils.data.BatchSampler(loader.sampler, size, False)
-    return _twin(loader, batch_sampler=batches, batch_size=size, drop_last=False, collate_fn=collate, _iterator=None)
+    return twin_of(loader, batch_sampler=batches, batch_size=size, drop_last=False, collate_fn=collate, _iterator=None)
 
 
 _HOOKS = ("__iter__", "_get_iterator", "_index_sampler", "_auto_collation")
@@ -54,7 +53,7 @@ def iterates_as_torch(loader: Any) -> bool:
 def _iterates_as_torchdata(loader: Any) -> bool:
     """Whether a loader is iterated as torchdata's StatefulDataLoader does it, and by nothing of its own."""
     torch = torch_module().utils.data.DataLoader
-    own = all(_is_torchdata(getattr(type(loader), name, None)) for name in _HOOKS[:2])
+    own = all(is_torchdata(getattr(type(loader), name, None)) for name in _HOOKS[:2])
     hooks = all(getattr(type(loader), name, None) is getattr(torch, name) for name in _HOOKS[2:])
     return own and hooks and vars(loader).keys().isdisjoint(_HOOKS)
 
@@ -103,7 +102,7 @@ def _follows_sampler(loader: Any) -> bool:
     return loader.next_iter_state is None and not loader._initial_iter_for_state_dict
 
 
-def _is_torchdata(value: Any) -> bool:
+def is_torchdata(value: Any) -> bool:
     """Whether a class or function is torchdata's (its loader has a batch sampler of its own)."""
     return str(getattr(value, "__module__", "")).startswith("torchdata.stateful_dataloader")
 
@@ -111,7 +110,7 @@ def _is_torchdata(value: Any) -> bool:
 def _is_batch_sampler(sampler: Any) -> bool:
     """Whether a batch sampler cuts what another sampler draws into batches, as PyTorch's own does."""
     kind = type(sampler)
-    return kind is torch_module().utils.data.BatchSampler or (kind.__name__ == "BatchSampler" and _is_torchdata(kind))
+    return kind is torch_module().utils.data.BatchSampler or (kind.__name__ == "BatchSampler" and is_torchdata(kind))
 
 
 def length_of(value: Any) -> int | None:
@@ -139,38 +138,6 @@ def record_order(loader: Any, path: pathlib.Path) -> bool:
     return recorded
 
 
-def state_of(loader: Any) -> bytes | None:
-    """The `state_dict` of a loader; None if it says nothing of the dataset (torchdata would read a stream from its start),
-    or cannot be had."""
-    try:
-        state = loader.state_dict()
-        if _is_torchdata(type(loader).__iter__) and not _holds_dataset(state):
-            return None
-        stream = io.BytesIO()
-        torch_module().save(state, stream)
-    except Exception:  # a class may have the method, and its objects no state: then it is a stream without one
-        return None
-    return stream.getvalue()
-
-
-def _holds_dataset(state: Any) -> bool:
-    """Whether a state of torchdata's loader, of any number of workers, holds that of a dataset or of its iterator."""
-    if not isinstance(state, Mapping):
-        return False
-    own = (state.get(prefix + key) for prefix in ("", "_") for key in ("dataset_state", "dataset_iter_state"))
-    return any(value is not None for value in own) or any(map(_holds_dataset, state.values()))
-
-
-def restore_state(loader: Any, content: bytes) -> bool:
-    """Puts a loader into a state that `state_of` gave; False if that takes more than tensors and plain values. Runs no code
-    found in it."""
-    try:
-        loader.load_state_dict(torch_module().load(io.BytesIO(content), weights_only=True))
-    except Exception:  # torch's own, and others, where it is no tensor or plain value; the loader's own where it takes none
-        return False
-    return True
-
-
 class _Drawn:
     """A sampler of batches that are drawn already, from one of them on."""
 
@@ -191,11 +158,11 @@ def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[
     """
     changes: dict[str, Any] = {"in_order": True} if is_put_in_order(loader) else {}
     if order is None:
-        yield from _twin(loader, _iterator=None, **changes) if changes else loader
+        yield from twin_of(loader, _iterator=None, **changes) if changes else loader
         return
     place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
     # workers that persist hold the sampler they began with, so others are begun
-    twin = _twin(loader, **{**changes, place: _Drawn(order, start), "_iterator": None})
+    twin = twin_of(loader, **{**changes, place: _Drawn(order, start), "_iterator": None})
     generator = loader.generator if loader.generator is not None else torch_module().default_generator
     state = generator.get_state()
     batches = iter(twin)
@@ -204,7 +171,7 @@ def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[
     yield from batches
 
 
-def _twin(loader: Any, **changes: Any) -> Any:
+def twin_of(loader: Any, **changes: Any) -> Any:
     """A loader like this one, sharing everything with it but what is changed; the loader given is not touched."""
     twin = object.__new__(type(loader))
     vars(twin).update(vars(loader), **changes)

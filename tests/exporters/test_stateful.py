@@ -10,7 +10,6 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 import exporters
-from exporters import ResumeError
 from exporters import loader as loader_lib
 from tfds_builder.table import Table
 
@@ -157,7 +156,9 @@ def test_goes_on_to_the_same_bytes(kind, workers, tmp_path, tree):
     run(tmp_path / "data", loader(again, num_workers=workers), format)
     assert tree(tmp_path / "data") == tree(tmp_path / "whole")
     if not workers:
-        assert again.asked == {"stateful": ROWS - 8 * (shards - 1), "without_state": ROWS}.get(kind, ROWS - 8 * shards + 3 * 4)
+        assert again.asked == {"stateful": ROWS - 8 * (shards - 1) + 8, "without_state": ROWS}.get(
+            kind, ROWS - 8 * shards + 3 * 4
+        )
 
 
 class Dice(Sampler):
@@ -206,7 +207,7 @@ def test_a_state_that_cannot_be_brought_back(tmp_path, tree):
 
 def test_a_state_that_moves_on(tmp_path, tree):
     """What is noted is the state after a shard, even if its parts change later. With workers torchdata itself loses such
-    changes: the export is refused then, not wrong."""
+    changes: the stream is run past then."""
     run(tmp_path / "whole", make(Moving()))
     stop(tmp_path / "data", make(Moving(stop_at=33)))
     again = Moving()
@@ -214,18 +215,50 @@ def test_a_state_that_moves_on(tmp_path, tree):
     assert again.asked < ROWS
     assert tree(tmp_path / "data") == tree(tmp_path / "whole")
     stop(tmp_path / "workers", make(Moving(stop_at=33), num_workers=2))
-    stop(tmp_path / "workers", make(Moving(), num_workers=2), error=ResumeError)
+    run(tmp_path / "workers", make(Moving(), num_workers=2))
+    assert sorted(read_images(tmp_path / "workers")) == list(range(ROWS))
 
 
 def test_a_state_that_forgets(tmp_path, tree):
-    """Where the state of a stream does not bring back where it was, the export is refused; `overwrite=True` begins anew,
-    with the loader as it was given, and nothing is lost or doubled."""
+    """Where the state of a stream does not bring back where it was, the stream is run past what is done, to the same bytes."""
     run(tmp_path / "whole", make(Forgetful()))
     stop(tmp_path / "data", make(Forgetful(stop_at=33)))
-    with pytest.raises(ResumeError, match=r"other data .*overwrite=True"):
-        run(tmp_path / "data", make(Forgetful()))
-    run(tmp_path / "data", make(Forgetful()), overwrite=True)
+    again = Forgetful()
+    run(tmp_path / "data", make(again))
+    assert again.asked > ROWS
     assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", ["stateful", "forgetful", "hugging face", "hugging face, shuffled"])
+def test_the_loader_is_as_after_an_export_in_one_go(kind, tmp_path, tree):
+    """After an export that went on, the loader gives all rows, as it does after one that was not stopped."""
+
+    def loader(stops):
+        if not kind.startswith("hugging"):
+            return make({"stateful": Stateful, "forgetful": Forgetful}[kind](33 if stops else None))
+        datasets = pytest.importorskip("datasets")
+        rows = datasets.Dataset.from_dict({"x": [[index] * 30 for index in range(ROWS)]}).to_iterable_dataset(num_shards=2)
+        rows = rows.shuffle(seed=1, buffer_size=10) if "shuffled" in kind else rows
+        batches = []
+
+        def collate(examples):
+            batches.append(1)
+            if stops and len(batches) > 8:
+                raise Stop
+            return torch.utils.data.default_collate(examples)
+
+        return make(rows.with_format("torch"), collate_fn=collate)
+
+    def count(loader):
+        return sum(len(next(iter(batch.values())) if isinstance(batch, dict) else batch[0]) for batch in loader)
+
+    whole = loader(False)
+    run(tmp_path / "whole", whole)
+    stop(tmp_path / "data", loader(True))
+    again = loader(False)
+    run(tmp_path / "data", again)
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+    assert [count(loader) for loader in (whole, again, again)] == [ROWS] * 3
 
 
 def test_what_a_loader_was_put_into_is_kept(tmp_path):
