@@ -141,6 +141,8 @@ def made(case):
 def test_a_stream_begins_as_the_loader_does(case):
     """The first epochs of `stream(loader)` are those of a loop over the loader, whatever keeps the generators; making it
     moves none of them on."""
+    import tensorflow  # noqa: F401 (importing it draws random numbers)
+
     alone = made(case)
     expected = [torch.cat(list(alone)).tolist() for _ in range(2)]
     loader = made(case)
