@@ -51,13 +51,15 @@ class PartlyEncoded:
 class Batch:
     """One batch: flat columns that all have `rows` rows, and its number in the split, from 0.
 
-    Those of `encoded` come from a worker in their stored form; no name is in both.
+    Those of `encoded` come from a worker in their stored form; no name is in both. Those of `numbers` are made of Python's own
+    numbers, whose dtype says nothing.
     """
 
     columns: Parts
     rows: int
     number: int
     encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
+    numbers: frozenset[str] = frozenset()
 
 
 def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Batch:
@@ -75,7 +77,8 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
     where = f"split {split!r}, batch {number}"
     if is_empty(raw, lists):
         return Batch({}, 0, number)
-    parts = _unique(_flatten(raw, where, lists), where)
+    numbers: set[str] = set()
+    parts = _unique(_flatten(raw, where, lists, numbers), where)
     if not parts:
         raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
     rows = {len(part) for part in parts.values()}
@@ -88,7 +91,7 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
         )
     columns = {name: part for name, part in parts.items() if not isinstance(part, Encoded)}
     encoded = {name: part for name, part in parts.items() if isinstance(part, Encoded)}
-    return Batch(columns, rows.pop(), number, encoded)
+    return Batch(columns, rows.pop(), number, encoded, frozenset(numbers))
 
 
 def is_empty(raw: Any, lists: Lists | None = None, *, is_part: bool = False) -> bool:
@@ -155,14 +158,24 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, torch_module().Tensor)
 
 
-def _flatten(raw: Any, where: str, lists: Lists) -> Iterator[tuple[str, Array | Rows | Encoded]]:
-    """The leaves of a batch as (structural name, array)."""
+def _flatten(raw: Any, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
+    """The leaves of a batch as (structural name, array); `numbers` is told of those that are Python's own."""
     if isinstance(raw, PartlyEncoded):
         leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
     else:
         leaves = _leaves(raw, "", where, lists)
     for path, place, leaf in leaves:
+        if isinstance(leaf, list | tuple | RowValues) and _are_numbers(leaf.values if isinstance(leaf, RowValues) else leaf):
+            numbers.add(path)
         yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    """Whether rows are numbers of Python's own, or lists of these."""
+    kinds = set(map(type, values))
+    if kinds <= {list, tuple}:
+        kinds = {kind for value in values for kind in map(type, value)}
+    return bool(kinds) and kinds <= {int, float}
 
 
 def _leaves(value: Any, path: str, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]]:

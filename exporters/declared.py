@@ -1,6 +1,7 @@
 """Python's own values, as the arrays that a declared feature is made of: nested lists, and labels by their names.
 
 [[1, 2, 3], [4, 5, 6]]  of  Tensor(shape=(2, 3), dtype=float32)              ->  an array of shape (2, 3), float32
+[1, 2]                   of  Tensor(shape=(), dtype=float32)                 ->  an array of shape (2,), float32
 ["cat", "dog"]          of  Sequence(ClassLabel(names=["cat", "dog"]))        ->  [0, 1]
 """
 
@@ -18,6 +19,7 @@ from exporters.batches import Batch
 from exporters.errors import SchemaError
 from exporters.rows import EMPTY, Rows, iterate_rows, stack
 from exporters.values import check_exact
+from tfds_builder import metadata
 
 _F = tfds.features
 
@@ -36,6 +38,8 @@ def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: st
     columns = dict(batch.columns)
     for source, (name, feature) in features.items():
         column = batch.columns.get(source)
+        if column is not None and source in batch.numbers and metadata.is_direct(feature):
+            columns[source] = _numbers(column, feature, name, where)
         if column is None or column.dtype != object:
             continue
         label = feature.feature if type(feature) is _F.Sequence else feature
@@ -44,6 +48,20 @@ def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: st
         elif type(feature) is _F.Tensor and feature.np_dtype != np.object_ and isinstance(column, Rows):
             columns[source] = _arrays(column, feature, name, where)
     return dataclasses.replace(batch, columns=columns)
+
+
+def _numbers(column: Array | Rows, feature: Any, name: str, where: str) -> Array | Rows:
+    """Python's own numbers in the dtype of the feature, which holds them exactly."""
+    inner = feature.feature if type(feature) is _F.Sequence else feature
+    dtype = np.dtype(inner.np_dtype)
+    if type(inner) not in (_F.Tensor, _F.Scalar) or dtype.kind not in "iufc" or column.dtype in (dtype, object):
+        return column
+    for number, row in enumerate(iterate_rows(column)):
+        if row is not None and row is not EMPTY:
+            check_exact(feature, np.asarray(row), name, where, number)
+    if isinstance(column, np.ndarray):
+        return column.astype(dtype)
+    return stack([row if row is None or row is EMPTY else row.astype(dtype) for row in column.arrays], name, where)
 
 
 def _arrays(column: Rows, feature: Any, name: str, where: str) -> Array | Rows:

@@ -175,8 +175,23 @@ def _declared_sequences(names: Mapping[str, str], options: Options) -> Iterator[
     for source, name in names.items():
         parts = name.split("/")
         for end in range(1, len(parts)):
-            if "/".join(parts[:end]) in overrides and all(map(str.isdigit, parts[end:])):
-                yield source[: -len("/".join(["", *parts[end:]]))]
+            if (feature := overrides.get("/".join(parts[:end]))) is not None:
+                below = _position_below(feature, parts[end:])
+                yield from [] if below is None else ["/".join(source.split("/")[: end + below - len(parts)])]
+
+
+def _position_below(feature: Any, parts: Sequence[str]) -> int | None:
+    """How many of the parts below a declared feature are names of its own before one that is a position in a list of it; None
+    if all are names."""
+    for number, part in enumerate(parts):
+        is_sequence = isinstance(feature, tfds.features.Sequence)
+        while isinstance(feature, tfds.features.Sequence):
+            feature = feature.feature
+        if isinstance(feature, tfds.features.FeaturesDict) and part in feature:
+            feature = feature[part]
+        else:
+            return number if part.isdigit() and (is_sequence or all(map(str.isdigit, parts[number:]))) else None
+    return None
 
 
 def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, options: Options) -> Schema:

@@ -229,7 +229,7 @@ def _is_kept(dtype: np.dtype[Any], item: Any) -> bool:
     """Whether a single value is equal to itself in another dtype, be it of another kind."""
     with np.errstate(all="ignore"):
         try:
-            return bool(np.asarray(item).astype(dtype) == item) or item != item
+            return bool(np.asarray(item).astype(dtype) == np.asarray(item)) or item != item
         except (ValueError, TypeError, OverflowError):
             return False
 

@@ -189,8 +189,7 @@ class _Way:
         """
         if isinstance(feature, tfds.features.Dataset):
             value = [value[number] for number in range(len(value))]
-            if isinstance(feature.feature, tfds.features.FeaturesDict):
-                value = {key: [item[key] for item in value] for key in feature.feature}
+            value = _by_key(value, feature.feature)
         while isinstance(feature, tfds.features.Sequence):
             feature, depth = feature.feature, depth + 1
         if isinstance(value, Mapping):
@@ -280,6 +279,13 @@ def _axes_of(source: str, ndim: int) -> tuple[int, ...] | None:
     if "C" not in source or source == stored:
         return None
     return (*range(1 + above), *(above + stored.index(axis) for axis in source[1:]))
+
+
+def _by_key(items: list[Any], feature: Any) -> Any:
+    """Examples of a feature as lists of their parts, which is what a sequence of dicts is; as they are if they have none."""
+    if not isinstance(feature, tfds.features.FeaturesDict):
+        return items
+    return {key: _by_key([item[key] for item in items], part) for key, part in feature.items()}
 
 
 def _scale(boxes: Any, size: Any, dtype: str) -> Any:
