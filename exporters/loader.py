@@ -130,9 +130,9 @@ def record_order(loader: Any, path: pathlib.Path) -> bool:
     """
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     with random_state_kept(loader) as put_back:
-        batches = iter(sampler)
+        batches, state = iter(sampler), _generator_of(loader).get_state()
         draw_seed(loader)
-        recorded = record(iter(sampler) if loader.num_workers else batches, path)
+        recorded = record(iter(sampler) if loader.num_workers else batches, path, state.numpy().tobytes())
         if recorded:
             put_back.clear()
     return recorded
@@ -162,13 +162,23 @@ def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[
         return
     place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
     # workers that persist hold the sampler they began with, so others are begun
-    twin = twin_of(loader, **{**changes, place: _Drawn(order, start), "_iterator": None})
-    generator = loader.generator if loader.generator is not None else torch_module().default_generator
-    state = generator.get_state()
-    batches = iter(twin)
-    if order.is_drawn:  # then the seed of the workers was drawn as well, before it
-        generator.set_state(state)
-    yield from batches
+    changes |= {place: _Drawn(order, start), "_iterator": None}
+    if order.is_drawn:  # then the seed of the workers was drawn as well, before it: from a generator that was in this state
+        changes["generator"] = _generator_like(_generator_of(loader), order.state)
+    yield from twin_of(loader, **changes)
+
+
+def _generator_of(loader: Any) -> Any:
+    """The generator that a loader draws the seed of its workers from."""
+    return loader.generator if loader.generator is not None else torch_module().default_generator
+
+
+def _generator_like(generator: Any, state: bytes) -> Any:
+    """Another generator of the same kind, in a state."""
+    torch = torch_module()
+    other = torch.Generator(generator.device)
+    other.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+    return other
 
 
 def twin_of(loader: Any, **changes: Any) -> Any:

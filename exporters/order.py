@@ -53,11 +53,15 @@ class Order(Sequence[Any]):
 
     Attributes:
       is_drawn: whether a sampler gave them, and moved random generators on.
+      state: that of the loader's generator before they were drawn, of which the seed of its workers is the first draw; empty
+        if they were not drawn.
     """
 
-    def __init__(self, indices: Array | range, ends: Array | range, *, batch: Any = list, number: Any = int) -> None:
+    def __init__(
+        self, indices: Array | range, ends: Array | range, *, batch: Any = list, number: Any = int, state: bytes = b""
+    ) -> None:
         self._indices, self._ends, self._batch, self._number = indices, ends, batch, number
-        self.is_drawn = not isinstance(indices, range)
+        self.is_drawn, self.state = not isinstance(indices, range), state
 
     @classmethod
     def of_range(cls, examples: int, batch_size: int, *, drop_last: bool) -> Order:
@@ -76,13 +80,16 @@ class Order(Sequence[Any]):
         """
         content: Array = np.memmap(path, "<i8", mode="r")  # a ValueError if that is no whole number of them, or none
         last, kinds = len(_BATCHES) * len(_NUMBERS), int(content[-1])
-        count, (number, batch) = int(content[-2]) if len(content) > 1 else -1, divmod(kinds, len(_BATCHES))
-        ends = content[-count - 2 : -2]
-        if not (0 <= count <= len(content) - 2 and 0 <= kinds < last and (ends[-1] if count else 0) == len(content) - count - 2):
+        size, count = map(int, content[-3:-1]) if len(content) > 2 else (-1, -1)
+        (number, batch), words = divmod(kinds, len(_BATCHES)), -(-size // 8)
+        stop = len(content) - 3 - words
+        ends = content[stop - count : stop]
+        if not (size >= 0 and 0 <= count <= stop and 0 <= kinds < last and (ends[-1] if count else 0) == stop - count):
             raise ValueError(f"{path} is not as it was written: it is cut short")
         if count and (ends[0] < 0 or np.any(np.diff(ends) < 0)):
             raise ValueError(f"{path} is not as it was written: its batches do not follow each other")
-        return cls(content[: -count - 2], ends, batch=_BATCHES[batch], number=_NUMBERS[number])
+        state = content[stop : stop + words].tobytes()[:size]
+        return cls(content[: stop - count], ends, batch=_BATCHES[batch], number=_NUMBERS[number], state=state)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -107,11 +114,12 @@ class Order(Sequence[Any]):
         return [end - begin for begin, end in itertools.pairwise(bounds)]
 
 
-def record(batches: Iterator[Any], path: pathlib.Path) -> bool:
+def record(batches: Iterator[Any], path: pathlib.Path, state: bytes = b"") -> bool:
     """Writes batches of indices (or indices) to a file; whether all were integers, of one type, in lists or tuples or in none.
 
-    int64, little-endian: the indices of all batches; for each batch how many there are up to its
-    end; the number of batches; what they came in and of which type they were (0: integers of Python in no list, 1: in lists).
+    int64, little-endian: the indices of all batches; for each batch how many there are up to its end; the state of a generator,
+    filled up with zeros; how many bytes that has; the number of batches; what they came in and of which type they were (0:
+    integers of Python in no list, 1: in lists).
     """
     ends, total, kinds, numbers = list[int](), 0, set[Any](), set[Any]()
     with naming(path):
@@ -132,7 +140,9 @@ def record(batches: Iterator[Any], path: pathlib.Path) -> bool:
             ends.append(total)
         code = _NUMBERS.index((numbers or {int}).pop()) * len(_BATCHES) + _BATCHES.index((kinds or {list}).pop())
         with naming(path):
-            stream.write(np.array([*ends, len(ends), code], "<i8").tobytes())
+            stream.write(np.array(ends, "<i8").tobytes())
+            stream.write(state + bytes(-len(state) % 8))
+            stream.write(np.array([len(state), len(ends), code], "<i8").tobytes())
     finally:
         with naming(path):
             stream.close()
