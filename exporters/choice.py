@@ -122,7 +122,7 @@ def make_field(
             f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the batch has the parts "
             f"{sorted(sources)} there; if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
         )
-    boxes = _pixel_boxes(name, feature, images)
+    boxes = _pixel_boxes(name, feature, layouts, images)
     if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or is_nested(batch.columns[sources[""]]):
         return TreeField(name, feature, _tree_columns(name, feature, sources, batch, layouts), layouts, dict(sources), boxes)
     column, layout = batch.columns[sources[""]], layouts.get("")
@@ -254,7 +254,7 @@ def _is_unknown(column: Array | Rows) -> bool:
     return isinstance(column, Rows) and column.is_unknown
 
 
-def _pixel_boxes(name: str, feature: Any, images: Mapping[str, Layout]) -> PixelBoxes | None:
+def _pixel_boxes(name: str, feature: Any, layouts: Mapping[str, Layout], images: Mapping[str, Layout]) -> PixelBoxes | None:
     """The boxes of a feature, which are normalised by the size of the one image beside them.
 
     Raises:
@@ -263,6 +263,12 @@ def _pixel_boxes(name: str, feature: Any, images: Mapping[str, Layout]) -> Pixel
     paths = list(metadata.box_paths(feature))
     if not paths:
         return None
+    for leaf in leaves_of(feature):
+        if leaf.path in layouts and leaf.above and len(leaf.shape) == 3 and leaf.shape[-1] != 1:  # masks are of the whole image
+            raise SchemaError(
+                f"feature {name!r}: BBoxFeature stores boxes over the size of their image, and beside them in the sequence are "
+                f"the images {join(name, leaf.path)!r}; say bbox_format=None to store boxes as they are"
+            )
     if len(images) != 1 or len(paths) != 1:
         raise SchemaError(
             f"feature {name!r}: BBoxFeature stores boxes over the size of their image, and the example has {len(images)} images "

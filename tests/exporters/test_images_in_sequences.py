@@ -334,3 +334,21 @@ def test_a_stopped_export_goes_on(case, format, publish, goes_on):
             assert to_lists(found) == to_lists(row["x"])
         elif case != "deeper":
             assert to_lists(found["i"]) == [to_lists(item["i"]) for item in row["x"]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_boxes_beside_images_in_a_sequence(channels, publish, refuses):
+    """Boxes are over the size of the example's image; beside images in their own sequence they are refused, beside masks not."""
+    box = torch.tensor([1.0, 2.0, 5.0, 6.0])
+    rows = [{"image": image(3, 8, 10), "o": [{"box": box, "i": image(channels, 8, 10)}] * count} for count in (2, 1)]
+    features = {"o": F.Sequence({"box": F.BBoxFeature(), "i": F.Tensor(shape=(8, 10, channels), dtype=np.uint8)})}
+    if channels == 3:
+        refuses(loader_of_rows(rows), SchemaError, "'o'", "'o/i'", "bbox_format=None", features=features)
+        return
+    result = publish(loader_of_rows(rows), features=features, **PLAIN)
+    example = tfds_builder.builder_from_directory(result.path).as_data_source("train")[0]["o"]
+    assert np.shape(example["i"]) == (2, 8, 10, 1)
+    np.testing.assert_allclose(example["box"], [[2 / 8, 1 / 10, 6 / 8, 5 / 10]] * 2)
+    for examples in read_torch(result):
+        assert to_lists(examples[0]["o"]["box"]) == [box.tolist()] * 2
+        assert to_lists(examples[0]["o"]["i"]) == to_lists([image(1, 8, 10)] * 2)
