@@ -119,7 +119,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return builder_from_directory, (os.fspath(self.data_path), self._verify)
+        return _reopen, (os.fspath(self.data_path), self._verify, self.manifest.head)
 
     @property
     def canonical_version(self) -> tfds.core.Version:
@@ -314,3 +314,10 @@ def builder_from_directory(version_dir: str | os.PathLike[str], verify: bool = F
         raise ManifestError(location.explain_misplaced(path, found.place))
     data_dir = path.parents[len(found.place) - 1]
     return make_builder_class(found.name, data_dir)(config=found.config_name, version=found.version, verify=verify)
+
+
+def _reopen(version_dir: str, verify: bool, head: bytes) -> ExportedBuilder:
+    """A builder that was pickled, of the same version still."""
+    builder = builder_from_directory(version_dir, verify)
+    manifest_lib.refuse_another(builder.manifest, head, version_dir)
+    return builder

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.files import open_regular
 from tfds_builder.manifest import File, Geometry, Shard
 from tfds_builder.mapping import Files
 from tfds_builder.records import FOOTER, HEADER, damage, first_damaged
@@ -66,14 +65,29 @@ class Checks:
             lock = _locks.setdefault((path, file.sha256), threading.Lock())
             if lock.acquire(blocking=False):
                 try:
-                    _check_file(path, file)
+                    self._check_file(path, file)
                 finally:
                     lock.release()
             else:
                 waiting.append((path, file, lock))
         for path, file, lock in waiting:
             with lock:
-                _check_file(path, file)
+                self._check_file(path, file)
+
+    def _check_file(self, path: pathlib.Path, file: File) -> None:
+        """Raises DamagedFileError unless a file has its SHA-256. Lets go of the interpreter lock."""
+        with self._files.open(file) as stream:
+            found = os.fstat(stream.fileno())
+            if _is_whole(found, file):
+                return
+            digest, room = hashlib.sha256(), bytearray(_CHUNK)
+            while count := stream.readinto(room):  # type: ignore[attr-defined]  # a raw stream has it
+                digest.update(memoryview(room)[:count])
+        if digest.hexdigest() != file.sha256:
+            raise DamagedFileError(
+                f"{path} is damaged: its SHA-256 is {digest.hexdigest()}, the manifest says {file.sha256}; {_mend(path.parent)}"
+            )
+        _whole.add(_identity(found, file))
 
     def _check_records(self, shard: Shard, rows: Array) -> None:
         strides = self._geometries[shard.geometry].strides
@@ -127,22 +141,6 @@ def _long_runs(rows: Array, stride: int) -> tuple[Array, Array] | None:
     if not stride or 2 * (len(runs) - 1) > len(rows):
         return None
     return rows[runs[:-1]] * stride, (rows[runs[1:] - 1] + 1) * stride
-
-
-def _check_file(path: pathlib.Path, file: File) -> None:
-    """Raises DamagedFileError unless a file has its SHA-256. Lets go of the interpreter lock."""
-    with open_regular(path, buffering=0) as stream:
-        found = os.fstat(stream.fileno())
-        if _is_whole(found, file):
-            return
-        digest, room = hashlib.sha256(), bytearray(_CHUNK)
-        while count := stream.readinto(room):  # type: ignore[attr-defined]  # a raw stream has it
-            digest.update(memoryview(room)[:count])
-    if digest.hexdigest() != file.sha256:
-        raise DamagedFileError(
-            f"{path} is damaged: its SHA-256 is {digest.hexdigest()}, the manifest says {file.sha256}; {_mend(path.parent)}"
-        )
-    _whole.add(_identity(found, file))
 
 
 def _is_known(path: pathlib.Path, file: File) -> bool:

@@ -23,7 +23,7 @@ from tensorflow_datasets.core import example_parser, file_adapters
 
 from tfds_builder import metadata
 from tfds_builder.errors import UnsupportedReadError
-from tfds_builder.manifest import Manifest
+from tfds_builder.manifest import Manifest, refuse_another
 from tfds_builder.rows import RowReader, check_row, check_rows, read_record, values_of
 from tfds_builder.table import Array, Table
 
@@ -250,7 +250,9 @@ class ExportedDataSource(Sequence[Any]):
         if self._info is None:
             from tfds_builder.builder import builder_from_directory
 
-            self._info = builder_from_directory(self._directory).info
+            builder = builder_from_directory(self._directory)
+            refuse_another(builder.manifest, self._table.head, self._directory)
+            self._info = builder.info
         return self._info
 
     def __len__(self) -> int:

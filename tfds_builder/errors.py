@@ -25,6 +25,10 @@ class DamagedFileError(DatasetError, OSError):
     """A file is there but is not the file the manifest describes: its size, its structure or a checksum differs."""
 
 
+class OverwrittenError(DatasetError, OSError):
+    """The version was overwritten after it was opened: load it again. What is read would be of two versions."""
+
+
 class UnreadableFileError(DatasetError, PermissionError):
     """A file or directory is there and this user may not read it; the message names its owner."""
 

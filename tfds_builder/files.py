@@ -14,13 +14,19 @@ import pathlib
 import stat
 from typing import BinaryIO
 
-from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError, UnreadableFileError
+from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError, OverwrittenError, UnreadableFileError
 
+MANIFEST = "manifest.json"
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], buffering: int = -1, directory: int | None = None) -> BinaryIO:
     """Opens a regular file for reading, in binary.
+
+    Args:
+      path: the file.
+      buffering: as of `open`.
+      directory: an open descriptor of the file's directory, in which its name is looked up instead.
 
     Raises:
       MissingFileError: it is not there.
@@ -29,7 +35,7 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
     """
     name = os.fspath(path)
     try:
-        descriptor = os.open(name, _FLAGS)
+        descriptor = os.open(os.path.basename(name) if directory is not None else name, _FLAGS, dir_fd=directory)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{name} is missing") from error
     except PermissionError as error:
@@ -42,6 +48,37 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
         os.close(descriptor)
         raise DamagedFileError(f"{name} must be a regular file (it is a directory, a device, a FIFO or a socket)")
     return open(descriptor, "rb", buffering)
+
+
+def open_of_version(path: pathlib.Path, head: bytes, buffering: int = -1) -> BinaryIO:
+    """Opens a regular file of a version directory, which must be the version that its reader has read about.
+
+    An overwrite swaps directories. So the directory is opened once, its manifest looked at there, and the file opened there.
+
+    Args:
+      path: the file.
+      head: how the manifest beside it must begin; with nothing it need not be there.
+      buffering: as of `open`.
+
+    Raises:
+      OverwrittenError: the manifest is another one.
+      MissingFileError, UnreadableFileError, DamagedFileError: see `open_regular`.
+    """
+    if not head:
+        return open_regular(path, buffering)
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
+    except PermissionError as error:
+        raise permission_denied(path.parent) from error
+    except OSError as error:
+        raise MissingFileError(f"{path.parent} is missing, or no directory") from error
+    try:
+        with open_regular(path.parent / MANIFEST, 0, directory) as manifest:
+            if manifest.read(len(head)) != head:
+                raise OverwrittenError(f"{path.parent} was overwritten after it was opened; load the dataset again")
+        return open_regular(path, buffering, directory)
+    finally:
+        os.close(directory)
 
 
 def size_of(path: str | os.PathLike[str]) -> int:

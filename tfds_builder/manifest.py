@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder import consistency
-from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, UnsupportedVersionError
-from tfds_builder.files import read_limited
+from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, OverwrittenError, UnsupportedVersionError
+from tfds_builder.files import MANIFEST, read_limited
 from tfds_builder.install import how_to_upgrade
 from tfds_builder.parts import (
     DTYPE_BYTES,
@@ -61,7 +61,7 @@ __all__ = [
 FORMAT_VERSION = 2
 """Version of the bytes described by docs/format.md, which says when it rises. A reader reads every version up to its own."""
 
-FILENAME = "manifest.json"
+FILENAME = MANIFEST
 MAX_BYTES = 64 * 1024 * 1024
 """A manifest larger than this is refused unread (100,000 shards take about 25 MB, 50 MB with indexes)."""
 _MAX_VALUES = 3_000_000
@@ -97,6 +97,7 @@ class Manifest:
       config_name: of the config, `<data_dir>/<name>/<config_name>/<version>`; `""` if there is none.
       config_description: what the config is.
       release_notes: what changed, by version.
+      digest: the SHA-256 that the file it was read from has of itself; `""` if it was read from none.
     """
 
     name: str
@@ -115,6 +116,12 @@ class Manifest:
     config_name: str = ""
     config_description: str = ""
     release_notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    digest: str = dataclasses.field(default="", compare=False, repr=False)
+
+    @property
+    def head(self) -> bytes:
+        """How the file it was read from begins; nothing if it was read from none."""
+        return _HEAD + self.digest.encode() if self.digest else b""
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -136,7 +143,7 @@ class Manifest:
         """The manifest as canonical UTF-8 JSON that begins with the SHA-256 of the rest of it."""
         content = {
             "format_version": FORMAT_VERSION,
-            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "digest"},
             "columns": [column.to_json() for column in self.columns],
             "geometries": [geometry.to_json() for geometry in self.geometries],
             "metadata": [file.to_json() for file in self.metadata],
@@ -179,7 +186,7 @@ class Manifest:
             raise ManifestError(
                 f"{where} is damaged: its SHA-256 is {digest}, and it says {show(content.get('manifest_sha256'))}"
             )
-        manifest = cls(**_read_fields(content, where))
+        manifest = cls(**_read_fields(content, where), digest=digest)
         consistency.check(manifest, where)
         return manifest
 
@@ -281,3 +288,9 @@ def read_place(version_dir: str | os.PathLike[str]) -> tuple[str, ...] | None:
     if not sound or (config and not consistency.CONFIG.fullmatch(config)):
         return None
     return tuple(filter(None, (name, config, version)))
+
+
+def refuse_another(manifest: Manifest, head: bytes, version_dir: str | os.PathLike[str]) -> None:
+    """Raises OverwrittenError unless a manifest that was read again is the one that was read before."""
+    if manifest.head != head:
+        raise OverwrittenError(f"{os.fspath(version_dir)} was overwritten after it was opened; load the dataset again")

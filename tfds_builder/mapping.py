@@ -24,13 +24,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tfds_builder.errors import DamagedFileError, MissingFileError
-from tfds_builder.files import open_regular, size_of
+from tfds_builder.files import MANIFEST, open_of_version, size_of
 from tfds_builder.manifest import File
 
 Array = npt.NDArray[Any]
@@ -198,8 +198,8 @@ def _anonymous(size: int) -> Array:
 class _Mapping:
     """A whole file, mapped; which chunks of it have been brought in; and what readers have made of it."""
 
-    def __init__(self, path: pathlib.Path, size: int) -> None:
-        with open_regular(path) as stream:
+    def __init__(self, path: pathlib.Path, size: int, head: bytes) -> None:
+        with open_of_version(path, head) as stream:
             if os.fstat(stream.fileno()).st_size != size:
                 raise DamagedFileError(f"{path} has changed its size: somebody is writing to it")
             self.data: Array = np.frombuffer(mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ), np.uint8)
@@ -251,17 +251,28 @@ class Files:
 
     Args:
       directory: where they are.
+      head: how the manifest there must begin whenever a file is opened: with nothing, there need not be one.
 
     Attributes:
       buffers: memory for rows that are copied.
     """
 
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory, self.buffers = directory, Buffers(self._stop_mapping)
+    def __init__(self, directory: pathlib.Path, head: bytes = b"") -> None:
+        self._directory, self._head, self.buffers = directory, head, Buffers(self._stop_mapping)
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
         self._bytes, self._maps = 0, True
         self._lock = threading.RLock()
         _ALL_FILES.add(self)
+
+    def check(self, file: File) -> None:
+        """Raises unless this is still the version that was opened, and the file has the size the manifest says."""
+        if self._head:
+            open_of_version(self._directory / MANIFEST, self._head, 0).close()
+        check_file(self._directory, file)
+
+    def open(self, file: File) -> BinaryIO:
+        """Opens a file, unbuffered; raises what `open_of_version` does."""
+        return open_of_version(self._directory / file.file, self._head, 0)
 
     def renew_lock(self) -> None:
         """A new lock, for a child in which the old one may be held for ever."""
@@ -319,7 +330,7 @@ class Files:
             if file.file in self._mappings:
                 self._mappings.move_to_end(file.file)
                 return self._mappings[file.file]
-            check_file(self._directory, file)
+            self.check(file)
             if not self._maps:
                 return None
             limit = _random_bytes() if at_random else _BYTES
@@ -327,7 +338,7 @@ class Files:
                 _, mapping = self._mappings.popitem(last=False)
                 self._bytes -= mapping.data.size if mapping is not None else 0
             path = self._directory / file.file
-            mapping = self._mappings[file.file] = self._insist(lambda: _Mapping(path, file.bytes))
+            mapping = self._mappings[file.file] = self._insist(lambda: _Mapping(path, file.bytes, self._head))
             self._bytes += mapping.data.size if mapping is not None else 0
             self.buffers.keeps = True
             return mapping
@@ -362,7 +373,7 @@ class Files:
     def _pread(self, file: File, start: int, stop: int) -> Array:
         room: Any = self.buffers.empty(1, stop - start)[0]
         done = 0
-        with open_regular(self._directory / file.file, buffering=0) as stream:
+        with self.open(file) as stream:
             while done < len(room):
                 count = os.preadv(stream.fileno(), [memoryview(room)[done:]], start + done)
                 if not count:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.checking import Checks
 from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
-from tfds_builder.mapping import Files, check_file
+from tfds_builder.mapping import Files
 from tfds_builder.ragged import Ragged
 from tfds_builder.variable import Piece, VariableReader, read_index, runs_of, to_target
 from tfds_builder.variable import Segment as Segment
@@ -84,7 +84,7 @@ class Table:
     def __init__(
         self, directory: str | os.PathLike[str], manifest: Manifest, segments: Sequence[Segment], *, verify: bool = False
     ) -> None:
-        self._directory = pathlib.Path(directory)
+        self._directory, self._head = pathlib.Path(directory), manifest.head
         self._columns = {column.name: (i, column) for i, column in enumerate(manifest.columns)}
         self._geometries = manifest.geometries
         self._verify, self._has_records = verify, manifest.format == "tfrecord"
@@ -109,7 +109,7 @@ class Table:
         self._open()
 
     def _open(self) -> None:
-        self._files = Files(self._directory)
+        self._files = Files(self._directory, self._head)
         columns = [column for _, column in self._columns.values()]
         self._variable = VariableReader(self._directory, self._files, columns, self._geometries)
         self._checks = Checks(self._directory, self._files, self._geometries, self._has_records) if self._verify else None
@@ -121,6 +121,11 @@ class Table:
     @property
     def directory(self) -> pathlib.Path:
         return self._directory
+
+    @property
+    def head(self) -> bytes:
+        """How the manifest of the version begins; nothing if it was read from no file."""
+        return self._head
 
     @property
     def files(self) -> Files:
@@ -147,7 +152,7 @@ class Table:
     def check_files(self) -> None:
         """Raises MissingFileError or DamagedFileError unless every file has its size."""
         for file in {file.file: file for segment in self._segments for file in segment.shard.files}.values():
-            check_file(self._directory, file)
+            self._files.check(file)
 
     def check_row(self, row: int) -> None:
         """Raises DamagedFileError if rows are checked, and this one is not what was exported."""
