@@ -289,7 +289,7 @@ def test_bad_loaders(live):
         live(TensorDataset(IMAGES))
     with pytest.raises(SchemaError, match="split 'train'"):
         live(DataLoader([], sampler=[]))
-    with pytest.raises(SchemaError, match="rows are None"):
+    with pytest.raises(SchemaError, match="are None"):
         live(DataLoader([None], batch_size=1, collate_fn=lambda rows: rows))
     with pytest.raises(ArgumentError, match="'nope'"):
         live(pairs(), layouts={"nope": "NCHW"})
