@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from exporters import assembly, lookahead, unlabelled, wording, workers
+from exporters import assembly, lookahead, room, unlabelled, wording, workers
 from exporters import batches as batches_lib
 from exporters import classes as classes_lib
 from exporters import items as items_lib
@@ -135,6 +135,7 @@ class Job:
             with contextlib.ExitStack() as stack:
                 if self._ledger.sources[split].kind == "state" and self._ledger.finished(split):
                     self._used[split] = stack.enter_context(states_lib.state_kept(self._loaders[split]))
+                stack.enter_context(room.noting(self._stage.path, self._pending_bytes))
                 observer = self._drain(split)
             self._ledger.finish_split(split)
         self._splits[split] = self._ledger.finished(split)
@@ -252,6 +253,15 @@ class Job:
             row_lists=tuple(sorted(self._lists.rows)),
             sequences=tuple(sorted(self._lists.sequences)),
         )
+        room.warn_of_little(self._stage.path, self._pending_bytes())
+
+    def _pending_bytes(self) -> int | None:
+        """About how much is still to be written; None where rows differ in size, or a loader cannot tell how many it gives."""
+        rows = loader_lib.expected_total(self._loaders.values())
+        if rows is None or self._row_bytes is None:
+            return None
+        done = sum(shard.rows for split in self._loaders for shard in self._ledger.finished(split))
+        return max(0, rows - done) * self._row_bytes
 
     def _encode(self, raws: Iterator[tuple[int, Any]], split: str, observer: Observer) -> Iterator[tuple[int, Columns]]:
         """Numbered raw batches to (number, stored columns); batches without rows are passed over."""
