@@ -46,7 +46,7 @@ def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: st
         if type(label) is _F.ClassLabel:
             columns[source] = _labels(column, label, name, where)
         elif type(feature) is _F.Tensor and feature.np_dtype != np.object_ and isinstance(column, Rows):
-            columns[source] = _arrays(column, feature, name, where)
+            columns[source] = to_arrays(column, feature, name, where)
     return dataclasses.replace(batch, columns=columns)
 
 
@@ -64,7 +64,7 @@ def _numbers(column: Array | Rows, feature: Any, name: str, where: str) -> Array
     return stack([row if row is None or row is EMPTY else row.astype(dtype) for row in column.arrays], name, where)
 
 
-def _arrays(column: Rows, feature: Any, name: str, where: str) -> Array | Rows:
+def to_arrays(column: Rows, feature: Any, name: str, where: str) -> Array | Rows:
     """Rows that are nested lists as arrays of the feature's dtype."""
     rows: list[Array | None] = []
     for number, row in enumerate(column.arrays):

@@ -20,6 +20,7 @@ from exporters import layout as layout_lib
 from exporters.arrays import Array, Columns, Encoded
 from exporters.batches import Batch
 from exporters.boxes import PixelBoxes
+from exporters.declared import to_arrays
 from exporters.errors import SchemaError
 from exporters.layout import Layout
 from exporters.leaves import to_stored
@@ -215,7 +216,7 @@ class RaggedField:
 
     def encode(self, batch: Batch, where: str) -> Columns:
         """The values, and the shapes if more than one size is unknown; see `AnyField`."""
-        column = batch.columns[self.source]
+        column = self._given(batch, where)
         self._check(column, where)
         *shapes, main = self.columns
         values, rows = self._join(column)
@@ -232,7 +233,14 @@ class RaggedField:
         return stored
 
     def given_rows(self, batch: Batch, where: str) -> list[Any]:
-        return list(to_stored_rows(batch.columns[self.source], self.layout))
+        return list(to_stored_rows(self._given(batch, where), self.layout))
+
+    def _given(self, batch: Batch, where: str) -> Array | Rows:
+        """The column of a batch; lists of arrays, which a first batch of empty lists did not show, as arrays."""
+        column = batch.columns[self.source]
+        if not isinstance(column, Rows) or column.dtype != object or self.dtype == object or column.is_unknown:
+            return column
+        return to_arrays(column, self.feature, self.name, where)
 
     def _join(self, column: Array | Rows) -> tuple[Array, Sequence[Array]]:
         """All values end to end, and the rows, both in the stored layout."""

@@ -115,7 +115,7 @@ def test_supervised_keys(case, live, publish):
 
 def test_every_option_is_taken_by_all_three():
     """Whatever the caller of `export` can say about the features can be said to both previews, and is None by default."""
-    internal = {"source_dtypes"}  # what a stopped export has found out
+    internal = {"source_dtypes", "source_layouts"}  # what a stopped export has found out
     said = {field.name for field in dataclasses.fields(Options)} - internal
     for function in (exporters.export, exporters.in_memory, exporters.stream):
         parameters = inspect.signature(function).parameters
