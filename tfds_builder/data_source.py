@@ -225,7 +225,7 @@ class ExportedDataSource(Sequence[Any]):
         self._block = 1
         self._prepare()
         widths = {column.name: _STRING_BYTES if column.is_variable else column.width for column in manifest.columns}
-        row_bytes = max(1, sum(widths[name] for name in self._names))
+        row_bytes = max(1, sum(widths[name] for name in self._names), table.row_bytes(self._names))
         self._block = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row_bytes))
 
     def _prepare(self) -> None:

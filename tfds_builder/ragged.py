@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+_LONG_ROW = 16 * 1024
+"""Rows of so many bytes on average are worth a call each."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,10 +42,27 @@ class Ragged:
         items: Array = self.values[self.row_splits[row] : self.row_splits[row + 1]]
         return items
 
-    def to_padded(self) -> Array:
-        """The rows in one array of shape (rows, longest, *item shape), short ones filled up with zeros (empty strings)."""
-        lengths = np.diff(self.row_splits)
+    def to_padded(self, empty: Callable[[int, int], Array]) -> Array:
+        """The rows in one array of shape (rows, longest, *item shape), short ones filled up with zeros (empty strings).
+        A view, if all have one length.
+
+        Args:
+          empty: room for rows of so many bytes, as `Buffers.empty`.
+        """
+        lengths, values = np.diff(self.row_splits), self.values
         longest = int(lengths.max()) if len(lengths) else 0
-        out = np.full((len(self), longest, *self.values.shape[1:]), b"" if self.values.dtype == object else 0, self.values.dtype)
-        out[np.arange(longest) < lengths[:, None]] = self.values
+        shape = (len(self), longest, *values.shape[1:])
+        if np.all(lengths == longest):
+            return values.reshape(shape)
+        if values.dtype == object:
+            out = np.empty(shape, object)
+        else:
+            out = empty(len(self), math.prod(shape[1:]) * values.itemsize).view(values.dtype).reshape(shape)
+        if values.nbytes < len(self) * _LONG_ROW:
+            out[...] = b"" if values.dtype == object else 0
+            out[np.arange(longest) < lengths[:, None]] = values
+            return out
+        for row, length in enumerate(lengths.tolist()):
+            out[row, :length] = self[row]
+            out[row, length:] = b"" if values.dtype == object else 0
         return out

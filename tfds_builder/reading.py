@@ -20,6 +20,7 @@ from tfds_builder import metadata
 from tfds_builder.decoding import FeatureDecoder, unbatch
 from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.manifest import Manifest
+from tfds_builder.mapping import LARGE_BYTES
 from tfds_builder.order import InOrder, Shuffled
 from tfds_builder.ragged import Ragged
 from tfds_builder.table import Array, Table
@@ -36,6 +37,8 @@ _WINDOW_BYTES = 4 * 1024 * 1024
 _BLOCKS = 128
 _BLOCK_BYTES = 256 * 1024
 """They come from so many places all over the split, or from more: of neighbouring rows, no more bytes are drawn together."""
+_VARYING = 4
+"""And a call reads at most so many times as much as it should, where rows differ in length and are longer than that."""
 _ITEMS = 32
 """Values (or strings, divided by 8) that a row of unknown length is taken to have, when a block is measured."""
 
@@ -100,14 +103,17 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
     if config.repeat_filenames:
         ds = ds.repeat()
     by_example, keys = reader.by_example, request.supervised_keys
+    calls = config.num_parallel_calls_for_decode
+    if reader.is_large:
+        ds, calls = ds.with_options(_one_by_one()), None if calls == tf.data.AUTOTUNE else calls
     ds = ds.map(
         lambda *call: pick(reader.read(*call), None if by_example else keys),
-        num_parallel_calls=config.num_parallel_calls_for_decode,
-        deterministic=True,  # also where options say otherwise: the short batch must come last
+        num_parallel_calls=calls,
+        deterministic=None if calls is None else True,  # True also where options say otherwise: the short batch must come last
     )
     # TensorFlow keeps the function of a numpy_function for ever, and with it the table; its files only as long as the dataset
     weakref.finalize(ds, table.close).atexit = False
-    ds = _decode_and_batch(ds, reader, request)
+    ds = _decode_and_batch(ds, reader, request, calls)
     if config.assert_cardinality and not config.repeat_filenames and config.input_context is None:
         count = rows if request.batch_size is None else -(-rows // request.batch_size)
         ds = ds.apply(tf.data.experimental.assert_cardinality(count))
@@ -115,18 +121,26 @@ def make_dataset(table: Table, manifest: Manifest, request: Request) -> tf.data.
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     ds = ds.with_options(config.options)
     single = request.batch_size is None and not by_example  # prefetched by the call, not one by one
-    return ds if config.skip_prefetch or single else ds.prefetch(tf.data.AUTOTUNE)
+    return ds if config.skip_prefetch or single or reader.is_large else ds.prefetch(tf.data.AUTOTUNE)
 
 
-def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Request) -> tf.data.Dataset:
-    """Stored columns, a call at a time, to what was asked for."""
+def _one_by_one() -> tf.data.Options:
+    """Options that keep TensorFlow from making maps parallel, and from prefetching, by itself."""
+    options = tf.data.Options()
+    options.experimental_optimization.map_parallelization = False
+    options.experimental_optimization.inject_prefetch = False
+    return options
+
+
+def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Request, calls: int | None) -> tf.data.Dataset:
+    """Stored columns, a call at a time, to what was asked for; `calls` of whatever is mapped are made at once."""
     batch, config = request.batch_size, request.read_config
     if reader.by_example:
-        ds = reader.decoder.split(ds).map(
-            lambda columns: pick(reader.decode(columns), request.supervised_keys),
-            num_parallel_calls=config.num_parallel_calls_for_decode,
-        )
+        ds = ds if reader.takes_rows else reader.decoder.split(ds)
+        ds = ds.map(lambda columns: pick(reader.decode(columns), request.supervised_keys), num_parallel_calls=calls)
         return ds if batch is None else ds.padded_batch(batch)
+    if reader.takes_rows:
+        return ds
     if batch is None:
         return unbatch(ds if config.skip_prefetch else ds.prefetch(tf.data.AUTOTUNE))
     is_whole = reader.order.call == batch and not config.repeat_filenames  # or a batch may begin in one epoch, end in the next
@@ -178,6 +192,9 @@ class _BlockReader:
       order: which rows each call reads.
       by_example: whether rows must be taken one by one, as flat columns: something is to be decoded, or rows differ in
         length and batches, each padded to its own longest row, cannot be read whole.
+      is_large: whether rows are so large that there must never be more of them than needed: calls are made one after another,
+        and nothing is read ahead.
+      takes_rows: whether each call then reads a single row, without a row axis.
     """
 
     def __init__(self, table: Table, manifest: Manifest, request: Request) -> None:
@@ -187,16 +204,20 @@ class _BlockReader:
             is_ragged and (request.batch_size is None or request.read_config.repeat_filenames)
         )
         widths = {column.name: column.values * _ITEMS * 8 if column.is_variable else column.width for column in manifest.columns}
-        row_bytes = sum(widths[name] for name in self.decoder.names)
-        self.order = _order(row_bytes, len(table), request, pads=is_ragged and not self.by_example)
+        most = table.row_bytes(self.decoder.names)
+        self.is_large = most >= LARGE_BYTES
+        self.takes_rows = self.is_large and (self.by_example or request.batch_size is None)
+        row_bytes = max(sum(widths[name] for name in self.decoder.names), most // _VARYING)
+        asked = dataclasses.replace(request, batch_size=None) if self.takes_rows else request
+        self.order = _order(row_bytes, len(table), asked, pads=is_ragged and not self.by_example)
         self._ids = _IdMaker(table) if request.read_config.add_tfds_id else None
-        self._specs = self.decoder.signature(pairs=self.by_example)
+        self._specs = dict(self.decoder.specs) if self.takes_rows else self.decoder.signature(pairs=self.by_example)
         if self._ids is not None:
-            self._specs["tfds_id"] = tf.TensorSpec((None,), tf.string)
+            self._specs["tfds_id"] = tf.TensorSpec(() if self.takes_rows else (None,), tf.string)
 
     def read(self, number: tf.Tensor, *seed: tf.Tensor) -> dict[str, Any]:
         """The rows of a call, of its number and the seed of the epoch, if there is one: a nested dict of tensors with a
-        leading row axis, or flat columns, if they are to be taken one by one."""
+        leading row axis, or flat columns, if they are to be taken one by one. A row without the axis if calls take rows."""
         flat = tf.nest.flatten(self._specs)
         values = tf.numpy_function(self._read, [number, *seed], [spec.dtype for spec in flat], stateful=False)
         for value, spec in zip(values, flat, strict=True):
@@ -213,10 +234,13 @@ class _BlockReader:
         rows = self.order.rows(int(number), *seed)
         found = self._table.read(rows, self.decoder.names)
         columns = {name: self.decoder.serialize(name, found[name]) for name in self.decoder.names}
-        if not self.by_example:
-            columns = {name: value.to_padded() if isinstance(value, Ragged) else value for name, value in columns.items()}
+        if not (self.by_example or self.takes_rows):
+            empty = self._table.files.buffers.empty
+            columns = {name: value.to_padded(empty) if isinstance(value, Ragged) else value for name, value in columns.items()}
         if self._ids is not None:
             columns["tfds_id"] = self._ids.make(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
+        if self.takes_rows:
+            columns = {name: value[0] for name, value in columns.items()}
         pairs = {name: (v.values, v.row_splits) if isinstance(v, Ragged) else v for name, v in columns.items()}
         values: list[Array] = tf.nest.flatten(pairs)
         return values

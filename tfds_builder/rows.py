@@ -19,6 +19,7 @@ import numpy as np
 
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Shard
+from tfds_builder.mapping import LARGE_BYTES
 from tfds_builder.records import FOOTER, HEADER
 from tfds_builder.table import Array, Place, Table, decode_column, to_numpy_dtype
 
@@ -44,7 +45,8 @@ class RowReader:
         self._table, self._names, self._items = table, list(names), frozenset(items)
         self._ends = np.cumsum([segment.stop - segment.start for segment in table.segments], dtype=np.int64).tolist()
         self._places = [(segment.shard, segment.stop - end) for segment, end in zip(table.segments, self._ends, strict=True)]
-        self._is_known = not any(column.is_ragged for column in table.columns(self._names))
+        is_ragged = any(column.is_ragged for column in table.columns(self._names))
+        self._is_known = not is_ragged and table.row_bytes(self._names) < LARGE_BYTES
 
     def read(self, row: int) -> list[Any]:
         """The values of one row, from 0 to the table's length: arrays (of shape () too) that belong to the caller,

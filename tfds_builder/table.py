@@ -12,6 +12,7 @@ only. Checksums are looked at if that is asked for (`checking`).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.checking import Checks
 from tfds_builder.manifest import STRINGS, VARINT, Column, Manifest, Shard
-from tfds_builder.mapping import Files
+from tfds_builder.mapping import LARGE_BYTES, Files
 from tfds_builder.ragged import Ragged
 from tfds_builder.variable import Piece, VariableReader, read_index, runs_of, to_target
 from tfds_builder.variable import Segment as Segment
@@ -38,6 +39,9 @@ _RUN_BYTES = 16 * 1024
 _SMALL_ROW = 1024
 _LARGE_ROW = 16 * 1024
 """Below this many bytes a row is one item to NumPy; from this many on, one taken by itself is worth a call of its own."""
+
+_VARINTS = 64 * 1024
+"""So many varints are decoded together, in the cache."""
 
 
 def to_numpy_dtype(name: str) -> np.dtype[Any]:
@@ -149,6 +153,24 @@ class Table:
         slot = self._variable.slots.get(name, 0)
         return Place(column, geometry.offsets[number], geometry.strides[number], geometry.row_splits[number], slot)
 
+    def row_bytes(self, names: Sequence[str] | None = None) -> int:
+        """Bytes of a row of those columns, all by default: in the shard where they take most, on average. If any of them
+        differs in length, everything else that does so in a row is counted too."""
+        columns = self.columns(names)
+        varying = self._varying_bytes if any(column.is_variable for column in columns) else 0
+        return sum(column.width for column in columns if not column.is_variable) + varying
+
+    @functools.cached_property
+    def _varying_bytes(self) -> int:
+        fixed = sum(column.width for column in self.columns() if not column.is_variable)
+        shards = (segment.shard for segment in self._segments)
+        return max((max(0, shard.data.bytes // shard.rows - fixed) for shard in shards), default=0)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its rows, as a rule, are so large that each is read by itself."""
+        return self.row_bytes() >= LARGE_BYTES
+
     def check_files(self) -> None:
         """Raises MissingFileError or DamagedFileError unless every file has its size."""
         for file in {file.file: file for segment in self._segments for file in segment.shard.files}.values():
@@ -184,6 +206,8 @@ class Table:
         pieces = list(self._pieces(rows))
         if self._checks is not None:
             self._checks.check(pieces)
+            if self.is_large:
+                self._files.let_go()  # of what the check has mapped
         count = sum(len(target) for target, _, _ in pieces)
         return {name: self._read_column(name, pieces, count) for name in names}
 
@@ -240,7 +264,7 @@ class Table:
             return strings.reshape(count, *column.item_shape)
         if not column.width or not count:
             return np.empty((count, *column.item_shape), to_numpy_dtype(column.dtype))
-        out = self._files.buffers.empty(count, column.width)
+        out = self._files.buffers.empty(count, column.width, again=column.width < LARGE_BYTES)
         for piece in pieces:
             self._copy_rows(out, piece, number, column)
         return decode_column(column, out)
@@ -261,17 +285,23 @@ class Table:
     def _copy_rows(self, out: Array, piece: Piece, number: int, column: Column) -> None:
         """Copies the asked rows of a fixed-size column to their places in `out`, uint8 of shape (n, width)."""
         places, segment, rows = piece
+        if column.width >= LARGE_BYTES:
+            for place, start in zip(places, self._starts(segment.shard, number, column, rows).tolist(), strict=True):
+                self._files.read_into(segment.shard.data, start, out[place])
+            return
         target = _as_rows(out, len(out), column.width, column.width)
-        run = self._run(piece, number, column)
-        if run is not None:
-            target[to_target(places)] = run
+        lying = self._run(piece, number, column)
+        if lying is not None:
+            target[to_target(places)] = lying
             return
         if self._copy_runs(target, piece, number, column):
             return
-        starts, data = self._starts(segment.shard, number, column, rows)
+        starts = self._starts(segment.shard, number, column, rows)
+        run = (starts[:1], starts[-1:] + column.width) if isinstance(rows, slice) else None
+        data = self._files.map(segment.shard.data, run)
         if data is None:  # cannot be mapped: a read a row
             for place, start in zip(places, starts.tolist(), strict=True):
-                out[place] = self._files.view(segment.shard.data, start, start + column.width)
+                self._files.read_into(segment.shard.data, start, out[place])
         elif column.width >= _LARGE_ROW:
             for place, start in zip(places, starts.tolist(), strict=True):
                 out[place] = data[start : start + column.width]
@@ -301,17 +331,16 @@ class Table:
             out[places[begin:end]] = lying[row : row + end - begin]
         return True
 
-    def _starts(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> tuple[Array, Array | None]:
-        """Where in the file the asked rows of a fixed-size column begin, and the file, if it can be mapped."""
+    def _starts(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> Array:
+        """Where in the file the asked rows of a fixed-size column begin."""
         geometry = self._geometries[shard.geometry]
         if shard.index is None:
-            starts = np.asarray(rows, np.int64) * geometry.strides[number] + geometry.offsets[number]
+            numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else np.asarray(rows, np.int64)
+            starts: Array = numbers * geometry.strides[number] + geometry.offsets[number]
         else:
             starts = read_index(self._files, shard, rows)[:, 0] + geometry.offsets[number]
             self._variable.check_range(shard, starts, column.width)
-        if isinstance(rows, slice) and len(starts):
-            self._files.view(shard.data, int(starts[0]), int(starts[-1]) + column.width)  # bring it in
-        return starts, self._files.map(shard.data)
+        return starts
 
 
 def _as_rows(data: Array, count: int, width: int, stride: int) -> Array:
@@ -339,9 +368,12 @@ def decode_column(column: Column, stored: Array) -> Array:
     if column.encoding != VARINT:
         return stored.view(dtype).reshape(len(stored), *column.item_shape)
     size = column.width // column.values
-    groups = stored.reshape(len(stored), column.values, size)
-    values = np.zeros(groups.shape[:2], np.uint64)
-    for position in range(size):
-        values |= (groups[:, :, position] & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * position)
-    signed = values if column.dtype == "uint64" else values.view(np.int64)
-    return signed.astype(dtype).reshape(len(stored), *column.item_shape)
+    groups = stored.reshape(-1, size)
+    out = np.empty(len(groups), dtype)
+    for start in range(0, len(groups), _VARINTS):
+        part = groups[start : start + _VARINTS]
+        values = np.zeros(len(part), np.uint64)
+        for position in range(size):
+            values |= (part[:, position] & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * position)
+        out[start : start + len(part)] = values if column.dtype == "uint64" else values.view(np.int64)
+    return out.reshape(len(stored), *column.item_shape)

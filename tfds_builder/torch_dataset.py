@@ -30,6 +30,7 @@ from tfds_builder.data_source import Value
 from tfds_builder.errors import ManifestError, MissingFileError
 from tfds_builder.install import how_to_install
 from tfds_builder.manifest import DTYPE_BYTES, FILENAME, STRINGS, Column
+from tfds_builder.mapping import LARGE_BYTES
 from tfds_builder.ragged import Ragged
 from tfds_builder.rows import RowReader, check_row, check_rows, values_of
 from tfds_builder.table import Array, Table, to_numpy_dtype
@@ -322,7 +323,7 @@ class _Rows:
         self._names = [name for way in ways for name in way.names]
         self._is_nested = any("/" in way.value.name for way in ways)
         self._reader = RowReader(table, self._names, [way.value.name for way in ways if way.is_label])
-        self._length = len(table)
+        self._length, self._is_large = len(table), table.row_bytes(self._names) >= LARGE_BYTES
         boxes = any(True for way in ways for _ in metadata.box_paths(way.value.feature))
         self._has_boxes = boxes and sum(way.is_image for way in ways) == 1
         self.classes = _class_names(ways, keys)
@@ -352,7 +353,10 @@ class _Rows:
         return self._example([way.restore_one(list(itertools.islice(values, len(way.names)))) for way in self._ways])
 
     def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[Any]:
-        columns = self._table.read(check_rows(indices, self._length), self._names)
+        rows = check_rows(indices, self._length)
+        if self._is_large:  # to be read together, they would be copied out of what is read
+            return [self[row] for row in rows.tolist()]
+        columns = self._table.read(rows, self._names)
         values = [way.restore([columns[name] for name in way.names]) for way in self._ways]
         return [self._example(example) for example in zip(*values, strict=True)]
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tfds_builder import example
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.manifest import Column, Geometry, Shard
-from tfds_builder.mapping import Files
+from tfds_builder.mapping import LARGE_BYTES, Files
 from tfds_builder.ragged import Ragged
 
 Array = npt.NDArray[Any]
@@ -60,7 +60,8 @@ class VariableReader:
             sizes[to_target(places)] = lengths
             found.append((places, segment.shard, starts, lengths, isinstance(rows, slice)))
         ends = np.cumsum(sizes)
-        out = self._files.buffers.empty(int(ends[-1]) if count else 0, 1).reshape(-1)
+        again = not count or int(sizes.max()) < LARGE_BYTES
+        out = self._files.buffers.empty(int(ends[-1]) if count else 0, 1, again=again).reshape(-1)
         for places, shard, starts, lengths, is_run in found:
             self._copy_runs(out, (ends - sizes)[to_target(places)], shard, starts, lengths, populate=is_run)
         return out.reshape(-1, column.width), np.concatenate([[0], ends // column.width])
@@ -71,6 +72,10 @@ class VariableReader:
         if not len(full):
             return
         starts, lengths, targets = starts[full], lengths[full], targets[full]
+        if int(lengths.max()) >= LARGE_BYTES:
+            for start, length, place in zip(starts.tolist(), lengths.tolist(), targets.tolist(), strict=True):
+                self._files.read_into(shard.data, start, out[place : place + length])
+            return
         first, last = int(starts.min()), int((starts + lengths).max())
         data = self._files.view(shard.data, first, last, populate=populate)
         starts = starts - first
@@ -163,6 +168,9 @@ class VariableReader:
         """Runs of bytes of a file, each as an object of its own."""
         if not starts.size:
             return []
+        if int(lengths.max()) >= LARGE_BYTES:
+            runs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+            return [self._files.read_bytes(shard.data, start, stop) for start, stop in runs]
         first, last = int(starts.min()), int((starts + lengths).max())
         view = memoryview(self._files.view(shard.data, first, last, populate=populate))  # type: ignore[arg-type]  # ndarray is a buffer
         return [

@@ -1,6 +1,11 @@
-"""Examples of hundreds of megabytes: writing one takes a few times its size, however many there are."""
+"""Examples of hundreds of megabytes: writing or reading one takes a few times its size, however many there are."""
 
 import pytest
+from torch.utils.data import DataLoader
+
+import exporters
+import tfds_builder
+from tfds_builder.table import Table
 
 SOURCE = """
     import resource, sys
@@ -33,3 +38,61 @@ SOURCE = """
 def test_writing_takes_three_times_an_example(kind, format, run_python):
     """At most three times its size, what the loader itself holds included, with every hazard looked for."""
     assert float(run_python(SOURCE, kind, format).stdout.split()[-1]) < 3.3
+
+
+READ = """
+    import resource
+    import tensorflow, torch
+    import tfds_builder
+    from torch.utils.data import DataLoader
+
+    def read(path):
+        builder = tfds_builder.builder_from_directory(path)
+        read_config = tfds_builder.ReadConfig(try_autocache=False, verify=True)
+        makers = {
+            "examples": lambda: builder.as_dataset(split="train"),
+            "batches": lambda: builder.as_dataset(split="train", batch_size=1, shuffle_files=True),
+            "numpy": lambda: builder.as_dataset(split="train", shuffle_files=True).as_numpy_iterator(),
+            "checked": lambda: builder.as_dataset(split="train", read_config=read_config),
+            "source": lambda: builder.as_data_source("train"),
+            "torch": lambda: tfds_builder.as_torch(path),
+            "loader": lambda: DataLoader(tfds_builder.as_torch(path), batch_size=1, collate_fn=list),
+        }
+        for name, make in makers.items():
+            count = sum(1 for _ in make())
+            yield name, count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    *_, (_, _, before) = read("warm/ds/1.0.0")
+    for name, count, peak in read("data/ds/1.0.0"):
+        print(name, count, (peak - before) / 2**20)
+"""
+
+
+@pytest.mark.parametrize("kind", ["fixed", "ragged", "bytes"])
+def test_reading_takes_three_times_an_example(kind, format, run_python):
+    """At most three times its size, the one before it that the loop still holds included, by every reader; of the memory of
+    mapped files too."""
+    run_python(SOURCE, kind, format)
+    peaks = [line.split() for line in run_python(READ).stdout.splitlines()]
+    assert len(peaks) == 7
+    assert {count for _, count, _ in peaks} == {"4"}
+    assert all(float(peak) < 3.3 * 96 for *_, peak in peaks), peaks
+
+
+def test_rows_that_differ_in_length_are_read_few_together(format, tmp_path, monkeypatch):
+    """How many rows are read together goes by their size, not by what such rows usually have: of 100 of 256 KiB, never more
+    than 16 MiB for a dataset, and 1 MiB for a data source, whose examples share what is read together."""
+    rows = [{"x": bytes([number]) * 2**18} for number in range(100)]
+    made = exporters.export(DataLoader(rows, batch_size=10, collate_fn=list), tmp_path, name="ds", format=format, progress=False)
+    builder, read, counts = tfds_builder.builder_from_directory(made.path), Table.read, []
+
+    def counted(table, rows, columns=None):
+        counts.append(len(range(*rows.indices(len(table)))))
+        return read(table, rows, columns)
+
+    monkeypatch.setattr(Table, "read", counted)
+    for make, most in ((builder.as_dataset, 64), (builder.as_data_source, 4)):
+        assert sum(1 for _ in make(split="train")) == 100
+        assert sum(counts) == 100
+        assert max(counts) <= most
+        counts.clear()

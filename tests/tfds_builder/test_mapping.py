@@ -16,10 +16,12 @@ import pytest
 import tensorflow as tf
 
 import tfds_builder
+from tfds_builder import buffers as buffers_lib
 from tfds_builder import mapping
+from tfds_builder.buffers import ALIGNMENT, Buffers
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.manifest import File
-from tfds_builder.mapping import ALIGNMENT, Buffers, Files
+from tfds_builder.mapping import Files
 
 ROWS, WIDTH = 1024, 4096
 """A split of 4 MiB: large enough for memory that is used again."""
@@ -130,12 +132,29 @@ def test_buffers_are_aligned(shape):
 
 def test_buffers_that_are_kept_are_bounded(monkeypatch):
     """No more memory is kept for later than the limit."""
-    monkeypatch.setattr(mapping, "_REUSED_BYTES", 3 * 1024**2)
+    monkeypatch.setattr(buffers_lib, "_REUSED_BYTES", 3 * 1024**2)
     buffers = Buffers()
     arrays = [buffers.empty(1024, 1024) for _ in range(8)]
     del arrays
     gc.collect()
     assert sum(memory.size for memory in buffers._free) <= 3 * 1024**2
+
+
+def test_buffers_of_no_use_are_let_go(monkeypatch):
+    """Where each array is a little larger than the last one, what was kept of those before does not pile up; and memory
+    that is not to be used again is not kept."""
+    monkeypatch.setattr(buffers_lib, "_IDLE_BYTES", 4 * 1024**2)
+    buffers = Buffers()
+    for more in range(10):
+        array = buffers.empty(1, 1024**2 + more)
+        del array
+        kept = sum(memory.size for memory in buffers._free)
+        assert kept == buffers._bytes <= 4 * 1024**2 + 100
+    assert kept > 2 * 1024**2
+    array = buffers.empty(1, 64 * 1024**2, again=False)
+    assert array.ctypes.data % ALIGNMENT == 0
+    del array
+    assert not buffers._free  # nothing kept was of use, and with it all would have been too much
 
 
 def in_fork(work):
@@ -239,7 +258,7 @@ print("whole")
 def test_memory_that_mapped_files_leave_no_room_for(file, tmp_path, monkeypatch):
     """Where there is no memory for what is read because other threads have files mapped, it is asked for again until they are
     done; and nothing is mapped from then on."""
-    files, waits, make = Files(tmp_path), [], mapping._anonymous
+    files, waits, make = Files(tmp_path), [], buffers_lib._anonymous
     held = files.view(file, 0, 100)  # what another thread is reading
 
     def scarce(size):
@@ -247,15 +266,15 @@ def test_memory_that_mapped_files_leave_no_room_for(file, tmp_path, monkeypatch)
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         return make(size)
 
-    monkeypatch.setattr(mapping, "_anonymous", scarce)
-    monkeypatch.setattr(mapping.time, "sleep", waits.append)
+    monkeypatch.setattr(buffers_lib, "_anonymous", scarce)
+    monkeypatch.setattr(buffers_lib.time, "sleep", waits.append)
     assert files.buffers.empty(1024, 1024).shape == (1024, 1024)
     assert len(waits) == 3
     assert held.tobytes() == bytes(range(100))
     assert files.view(file, 64, 12736).tobytes() == (tmp_path / "shard").read_bytes()[64:12736]
     assert files.map(file) is None
     waits.clear()
-    monkeypatch.setattr(mapping, "_TRIES", 2)
+    monkeypatch.setattr(buffers_lib, "_TRIES", 2)
     with pytest.raises(OSError, match="Cannot allocate memory"):
         files.buffers.empty(1024, 2048)
 
@@ -263,7 +282,7 @@ def test_memory_that_mapped_files_leave_no_room_for(file, tmp_path, monkeypatch)
 def test_buffers_in_threads(monkeypatch):
     """Threads that take memory and give it back, garbage collections and readers that close among them: what is counted is what
     is kept, never more than the limit, and no memory is lent twice."""
-    monkeypatch.setattr(mapping, "_REUSED_BYTES", 4 * 1024**2)
+    monkeypatch.setattr(buffers_lib, "_REUSED_BYTES", 4 * 1024**2)
     buffers, failures = Buffers(), []
 
     def work(seed):
