@@ -285,6 +285,8 @@ def _object(row: Any, path: str, where: str) -> Array | None:
 
 def _to_plain(value: Any, path: str, where: str) -> Any:
     """Lists and dicts of Python's own, arrays of a dtype that can be stored, values."""
+    if hasattr(value, "_fields"):
+        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in zip(value._fields, value, strict=True)}
     if isinstance(value, list | tuple):
         return [_to_plain(item, path, where) for item in value]
     if isinstance(value, Mapping):

@@ -52,6 +52,11 @@ def _over(boxes: Any, path: Sequence[str], size: Array, where: str) -> Any:
         if not isinstance(boxes, Mapping) or path[0] not in boxes:
             raise SchemaError(f"{where}: no boxes at {path[0]!r}")
         return {**boxes, path[0]: _over(boxes[path[0]], path[1:], size, where)}
+    if isinstance(boxes, Mapping):
+        raise SchemaError(
+            f"{where}: boxes must be (x1, y1, x2, y2) in pixels, got {type(boxes).__name__} of {sorted(boxes)}; boxes over the "
+            "size of their image are stored as they are with bbox_format=None"
+        )
     array = np.asarray(boxes, np.float64)
     if not array.size:
         return np.zeros((0, 4), np.float32)

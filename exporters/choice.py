@@ -130,7 +130,7 @@ def make_field(
         layout = layout.with_sequences(column.ndim if not _is_unknown(column) else 1 + len(feature.shape))
     shape = stored_shape(column, layout)
     _check_override(name, feature, column, shape)
-    if None in feature.shape and not isinstance(feature, _F.Image):
+    if None in feature.shape and not isinstance(feature, _F.Image) and not _stores_files(feature):
         columns = ragged_columns(name, feature, column, layouts.get(""))
         dtype, known = _dtype_of(feature, column), _to_source(feature.shape, layout)
         return RaggedField(name, sources[""], feature, columns, layout, dtype, known)
@@ -152,10 +152,15 @@ def _is_array_like(feature: Any) -> bool:
     return isinstance(info, _F.TensorInfo) and not info.sequence_rank and None not in info.shape
 
 
+def _stores_files(feature: Any) -> bool:
+    """Whether a feature of sounds stores their files as they are."""
+    return isinstance(feature, _F.Audio) and bool(feature._lazy_decode)
+
+
 def is_nested(column: Array | Rows) -> bool:
-    """Whether rows are lists of lists or of arrays, which only an encoder of TFDS's takes apart."""
+    """Whether rows are lists of lists or of arrays, or dicts, which only an encoder of TFDS's takes apart."""
     values = (row.item() for row in column.arrays if row is not None and not row.ndim) if isinstance(column, Rows) else ()
-    return column.dtype == object and any(isinstance(value, list) for value in values)
+    return column.dtype == object and any(isinstance(value, list | Mapping) for value in values)
 
 
 def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
@@ -199,6 +204,8 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
             raise SchemaError(f"feature {name!r}: an Image has 1, 3 or 4 channels (got {info.shape[-1]}); store it as a Tensor")
         if column.dtype == object and not shape:
             return  # encoded already, or a file
+    if _stores_files(feature) and column.dtype == object:
+        return
     stored = tuple(info.shape)
     if len(stored) != len(shape) or any(want is not None and want != got for want, got in zip(stored, shape, strict=True)):
         raise SchemaError(

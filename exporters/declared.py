@@ -83,18 +83,29 @@ def to_arrays(column: Rows, feature: Any, name: str, where: str) -> Array | Rows
 
 def _labels(column: Array | Rows, label: Any, name: str, where: str) -> Array | Rows:
     """Names of classes as their numbers."""
-    if label.num_classes is None or label._str2int is None:
+    if label.num_classes is None:
         return column
-    numbers = {text: number for number, text in enumerate(label.names)}
-    rows: list[Array | None] = []
+    known, rows = dict[str, int](), list[Array | None]()
     for place, row in enumerate(iterate_rows(column)):
         if row is None or row is EMPTY:
             rows.append(row)
             continue
         texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in np.ravel(np.array(row, object))]
-        odd = next((text for text in texts if text not in numbers), None)
-        if odd is not None:
-            known = ", ".join(map(repr, label.names[:5])) + (", ..." if len(numbers) > 5 else "")
-            raise SchemaError(f"{where}, feature {name!r}, row {place}: {odd!r} is none of the {len(numbers)} classes ({known})")
-        rows.append(np.array([numbers[text] for text in texts], np.int64).reshape(np.shape(row)))
+        for text in texts:
+            if text not in known:
+                known[text] = _number_of(text, label, f"{where}, feature {name!r}, row {place}")
+        rows.append(np.array([known[text] for text in texts], np.int64).reshape(np.shape(row)))
     return stack(rows, name, where)
+
+
+def _number_of(text: Any, label: Any, place: str) -> int:
+    """The number of a class, as TFDS has it: by its name, or its number as text where classes have no names."""
+    try:
+        number = int(label.str2int(text))
+    except (KeyError, ValueError, TypeError):
+        number = -1
+    if not 0 <= number < label.num_classes:
+        names = label.names if label._str2int is not None else list(map(str, range(label.num_classes)))
+        shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+        raise SchemaError(f"{place}: {text!r} is none of the {label.num_classes} classes ({shown})")
+    return number

@@ -142,12 +142,12 @@ def is_same(feature: Any, given: Any, back: Any) -> bool:
         return True
     if isinstance(feature, _F.FeaturesDict):
         return all(is_same(feature[key], given[key], back[key]) for key in feature) if isinstance(given, Mapping) else True
+    if isinstance(feature, _F.Translation | _F.TranslationVariableLanguages):
+        return True  # dicts of texts, which come back in an order of TFDS's
     if isinstance(feature, _F.Sequence) and not isinstance(feature, _F.Video):
         return _is_same_sequence(feature.feature, given, back)
     if isinstance(feature, _F.ClassLabel) and isinstance(given, str | bytes):
         return bool(int(back) == feature.str2int(given.decode() if isinstance(given, bytes) else given))
-    if isinstance(feature, _F.Translation | _F.TranslationVariableLanguages):
-        return True  # dicts of texts, which come back in an order of TFDS's
     return _is_same_array(given, back)
 
 

@@ -289,7 +289,7 @@ def find_sequences(raw: Any, rows: frozenset[str], where: str, path: str = "") -
     """
     if path in rows:
         for name, leaf in split_rows(raw, path, where, None):
-            if any(isinstance(value, list | tuple) for value in leaf.values):
+            if any(isinstance(value, list | tuple | Mapping) for value in leaf.values):
                 yield name
     elif not _is_array(raw) and (isinstance(raw, Mapping | list | tuple) or dataclasses.is_dataclass(raw)):
         for name, item in _parts(raw):
@@ -336,6 +336,9 @@ def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozense
             )
     rows = [dict(_parts(value)) if value is not None else {} for value in values]
     names = list(rows[0])
+    if sequences is None and path and any(set(row) != set(names) for row in rows):
+        yield path, RowValues(list(values))  # only a feature that is declared for it takes that
+        return
     for number, row in enumerate(rows):
         if set(row) != set(names):
             raise LoaderError(

@@ -104,7 +104,7 @@ class Peer:
                 stock = tfds.builder_from_directory(path)
                 yield "stock", lambda: _first(stock.as_dataset(split="train", decoders=decoders)), expected
             if decoders is None:
-                yield "as_torch", lambda: _plain(tfds_builder.as_torch(path, "train")[0]["inner"]), expected
+                yield "as_torch", lambda: _plain(tfds_builder.as_torch(path, "train")[0]["inner"]), _by_key(expected)
         if test.expected_np is not None:
             expected_np = None if is_none else test.expected_np
             yield "data_source", lambda: ours.as_data_source("train", decoders=decoders)[0]["inner"], expected_np
@@ -120,9 +120,23 @@ def _plain(value):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if hasattr(value, "tolist") and value.ndim > 1 and not value.numel():
+        return value.numpy()
     if isinstance(value, str):
         return value.encode()
     return value.numpy() if hasattr(value, "numpy") else value
+
+
+def _by_key(expected):
+    """What TFDS expects as `as_torch` gives it: a dataset of dicts by key, one of values, and what is ragged, as lists."""
+    if isinstance(expected, dict):
+        return {key: _by_key(item) for key, item in expected.items()}
+    if isinstance(expected, tf.RaggedTensor | tf.compat.v1.ragged.RaggedTensorValue):
+        return expected.to_list()
+    if isinstance(expected, tf.data.Dataset) or (isinstance(expected, list) and expected and isinstance(expected[0], dict)):
+        items = list(tfds.as_numpy(expected) if isinstance(expected, tf.data.Dataset) else expected)
+        return {key: [item[key] for item in items] for key in items[0]} if items and isinstance(items[0], dict) else items
+    return expected
 
 
 def _cases():
