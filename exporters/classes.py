@@ -88,7 +88,7 @@ def assign(
             found[name] = _feature(columns[source], labels)
     if classes.names is not None:
         name = _label_column(columns, names, positions) or _detection_labels(columns, names, classes.names) or ""
-        if name and name not in found:
+        if name and name not in found and name not in overrides:
             check_class_names(name, classes.names)
             source = next(source for source, known in names.items() if known == name)
             found[name] = _feature(columns[source], classes.names)

@@ -288,7 +288,7 @@ def test_an_existing_version(main):
     assert main(*command)[0] == 0
     code, _, err = main(*command)
     assert code == 2
-    assert "already published; add --overwrite to replace it, or another --version" in err
+    assert "already published; add --overwrite to replace it, or give another --version" in err
     assert main(*command, "--overwrite")[0] == 0
 
 

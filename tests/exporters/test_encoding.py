@@ -79,7 +79,7 @@ def test_neither_pillow_nor_tensorflow(monkeypatch, publish, loader_of):
 
     monkeypatch.setattr(encoding, "_pillow", lambda: None)
     monkeypatch.setattr(F.Image, "encode_example", missing)
-    with pytest.raises(SchemaError, match=r"batch 0, feature 'i': TFDS needs TensorFlow .*torch2tfds\[image\]"):
+    with pytest.raises(SchemaError, match=r"batch 0, feature 'i': TFDS needs TensorFlow .*pip install .*\[image\]"):
         publish(loader_of({"i": pixels("uint8", 3)}), features={"i": F.Image(shape=(8, 9, 3))})
 
 

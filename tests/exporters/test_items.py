@@ -175,7 +175,7 @@ def test_what_is_not_shown_is_asked(kind, case, publish, refuses):
     assert publish(batch, on_hazard="ignore").examples == {"train": len(rows) * size}
 
 
-@pytest.mark.parametrize("rows", [PAIRS, [{"text": "a"}] * 3, [None] * 3])
+@pytest.mark.parametrize("rows", [PAIRS, [{"text": "a"}] * 3])
 def test_examples_of_a_stream(rows, refuses):
     """A stream that shows single examples is refused with the line that makes batches of them."""
     refuses(DataLoader(Stream(rows), batch_size=None), LoaderError, "is one example", "DataLoader(dataset, batch_size=64)")

@@ -1,7 +1,6 @@
 """Every format version that was ever written is still read, and one to come is refused as not supported, never as damaged."""
 
 import json
-import pathlib
 import shutil
 
 import consumer_kit as kit
@@ -13,10 +12,13 @@ import tfds_builder
 from tfds_builder import UnsupportedVersionError
 from tfds_builder.manifest import FORMAT_VERSION
 
+OLDER = kit.TESTS / "golden_older"
+"""Golden datasets of the versions before, each in a data_dir of its own."""
+
 
 def golden_of(version):
     """Where the golden datasets of a format version lie."""
-    return kit.GOLDEN if version == FORMAT_VERSION else kit.GOLDEN / f"version_{version}"
+    return kit.GOLDEN if version == FORMAT_VERSION else OLDER / f"version_{version}"
 
 
 CASES = [(version, name) for version in range(1, FORMAT_VERSION + 1) for name in kit.make.names()]
@@ -92,5 +94,5 @@ def test_newer_version(format, tmp_path):
 
 def test_a_golden_dataset_of_each_version():
     """Each format version below today's has its golden directory, and there are no others."""
-    found = sorted(path.name for path in pathlib.Path(kit.GOLDEN).glob("version_*"))
+    found = sorted(path.name for path in OLDER.glob("version_*"))
     assert found == [f"version_{version}" for version in range(1, FORMAT_VERSION)]

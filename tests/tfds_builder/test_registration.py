@@ -176,7 +176,7 @@ def test_list_builders(data_dir, no_community):
     assert {"alpha", "beta", "mnist"} <= set(tfds.list_builders())
     assert "alpha" not in tfds.list_builders(with_community_datasets=False)
     references = {ref.tfds_name(): ref.data_dir for ref in tfds_builder.catalog.catalog.list_dataset_references()}
-    assert references == {f"torch2tfds:{name}": os.fspath(data_dir) for name in ("alpha", "beta")}
+    assert references.items() >= {f"torch2tfds:{name}": os.fspath(data_dir) for name in ("alpha", "beta")}.items()
 
 
 @pytest.mark.parametrize(("name", "row"), [
