@@ -14,7 +14,7 @@ from exporters.boxes import PixelBoxes
 from exporters.errors import SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, ragged_columns
 from exporters.layout import Layout, decide
-from exporters.leaves import Found, check_shape, find_arrays, join, leaves_of, settle
+from exporters.leaves import Found, check_shape, find_arrays, find_kinds, join, leaves_of, settle, value_columns
 from exporters.rows import Rows, iterate_rows
 from exporters.values import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from exporters.wording import Code, argument
@@ -239,22 +239,33 @@ def _tree_columns(
     labels = dict(metadata.class_labels(feature, name))
     given = {f"{name}/{path}" if path else name: batch.columns[source] for path, source in sources.items()}
     known = {key: source_dtype(part) for key, part in given.items() if part.dtype != object and not _is_unknown(part)}
-    if type(feature) is _F.Tensor and feature.np_dtype == np.object_ and "" in sources:
-        known = {name: source_dtype(given[name])}
+    leaves = _leaf_kinds(name, feature, sources, batch)
     columns = []
     if metadata.is_optional(feature):
         columns = [Column(name=metadata.presence_name(name), dtype="bool", shape=(), encoding=VARINT, width=1)]
     for key, spec in sorted(specs.items()):
         source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")
-        layout = next((layout.source for path, layout in layouts.items() if key in _value_columns(join(name, path))), "")
-        facts = {"source_dtype": source, "source_layout": layout}
+        layout = next((layout.source for path, layout in layouts.items() if key in value_columns(join(name, path))), "")
+        facts = {"source_dtype": leaves.get(key, source), "source_layout": layout}
         columns.append(Column(**{**vars(column_of(key, spec, labels.get(key, feature))), **facts}))
     return tuple(columns)
 
 
-def _value_columns(name: str) -> tuple[str, ...]:
-    """Which columns the values of a leaf may be stored in, beside those of its shape and of the lengths of its sequences."""
-    return (name, f"{name}/value", f"{name}/ragged_flat_values", f"{name}/value/ragged_flat_values")
+def _leaf_kinds(name: str, feature: Any, sources: Mapping[str, str], batch: Batch) -> dict[str, str]:
+    """By the columns they are stored in, how leaves were given inside of lists and dicts: as str or bytes, images too, or as
+    arrays of a dtype that are to be one array again. Leaves out what the batch does not tell."""
+    found: dict[str, str] = {}
+    for leaf in leaves_of(feature):
+        path = next((path for path in sources if not path or f"{leaf.path}/".startswith(f"{path}/")), None)
+        if path is None or batch.columns[sources[path]].dtype != object:
+            continue
+        rows = (_unwrap(row) for row in iterate_rows(batch.columns[sources[path]]))
+        kinds = find_kinds(leaf, rows, leaf.path[len(path) + 1 if path else 0 :])
+        is_text = isinstance(leaf.feature, _F.Tensor) and leaf.feature.np_dtype == np.object_
+        takes = {"str", "bytes"} if is_text else {"bytes"} if isinstance(leaf.feature, _F.Image) else set()
+        if len(kinds) == 1 and kinds <= {*takes, *DTYPE_BYTES}:
+            found |= dict.fromkeys(value_columns(join(name, leaf.path)), *kinds)
+    return found
 
 
 def _is_unknown(column: Array | Rows) -> bool:

@@ -23,7 +23,7 @@ from exporters.boxes import PixelBoxes
 from exporters.declared import to_arrays
 from exporters.errors import SchemaError
 from exporters.layout import Layout
-from exporters.leaves import to_stored
+from exporters.leaves import check_texts, to_stored
 from exporters.rows import EMPTY, Rows, iterate_rows
 from exporters.values import check_labels, column_of, describe_missing, source_dtype, to_stored_rows
 from exporters.wording import Code, argument
@@ -311,6 +311,7 @@ class TreeField:
         specs = metadata.serialized_specs(self.name, self.feature)
         found: dict[str, list[Any]] = {name: [] for name in specs}
         given = self.given_rows(batch, where)
+        check_texts(self.name, self.feature, self.columns, given, where)
         for number, example in enumerate(given):
             for key, value in encoding.serialize(self.name, self.feature, example, where, number).items():
                 found[key].append(value)

@@ -18,10 +18,13 @@ from exporters import layout as layout_lib
 from exporters.errors import SchemaError
 from exporters.layout import Layout
 from exporters.wording import argument
+from tfds_builder.manifest import Column
 
 _F = tfds.features
 _SEQUENCES = (_F.Sequence, _F.Dataset, _F.Video)
 """What is taken apart here; sequences of other classes take what they are given as they like."""
+
+_TEXTS = {"str", "bytes"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +107,59 @@ def find_arrays(leaf: Leaf, rows: Iterable[Any], count: int, path: str) -> Found
     padded = [(*(None,) * (leaf.above + rank - len(shape)), *shape) for shape in shapes]
     merged = (sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*padded, strict=True))
     return Found((count, *merged), min(map(len, shapes)))
+
+
+def find_kinds(leaf: Leaf, rows: Iterable[Any], path: str) -> set[str]:
+    """What rows have at a leaf: "str", "bytes", and the dtypes of arrays that are in no lists but those of dicts; "" for
+    whatever else. Args as of `find_arrays`."""
+    parts = path.split("/") if path else []
+    return {kind for row in rows for value, _ in _values_at(row, parts, leaf.above) for kind in _kinds(value)}
+
+
+def value_columns(name: str) -> tuple[str, ...]:
+    """Which columns the values of a leaf may be stored in, beside those of its shape and of the lengths of its sequences."""
+    return (name, f"{name}/value", f"{name}/ragged_flat_values", f"{name}/value/ragged_flat_values")
+
+
+def check_texts(name: str, feature: Any, columns: Iterable[Column], given: Sequence[Any], where: str) -> None:
+    """Raises SchemaError where strings are bytes and were str in the first batch, or the other way round.
+
+    Args:
+      name, feature, columns: of the field.
+      given: rows.
+      where: split and batch, for errors.
+    """
+    expected = {column.name: column.source_dtype for column in columns if column.source_dtype in _TEXTS}
+    for leaf in leaves_of(feature) if expected else ():
+        kind = next((expected[key] for key in value_columns(join(name, leaf.path)) if key in expected), "")
+        if not kind or isinstance(leaf.feature, _F.Image):
+            continue
+        for number, row in enumerate(given):
+            others = find_kinds(leaf, [row], leaf.path) & _TEXTS - {kind}
+            if others:
+                raise SchemaError(
+                    f"{where}, feature {join(name, leaf.path)!r}, row {number}: expected {kind}, got {others.pop()}; give every "
+                    "batch the same type"
+                )
+
+
+def _kinds(value: Any) -> Iterator[str]:
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "OSU":
+        yield value.dtype.name
+    elif value is not None:
+        yield from _texts(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str | bytes):
+        yield "str" if isinstance(value, str) else "bytes"
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "OSU":
+        yield from _texts(value.tolist())
+    elif value is not None:
+        yield ""
 
 
 def _values_at(value: Any, path: list[str], above: int) -> Iterator[tuple[Any, int]]:

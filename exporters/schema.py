@@ -296,14 +296,18 @@ def as_before(options: Options, plan: Plan) -> Options:
 
 
 def _adopt(field: AnyField, batch: Batch, source_dtypes: Mapping[str, str]) -> AnyField:
-    """A field with the source dtypes that are known, if the batch tells none: it has nothing but empty lists."""
+    """A field with what is known of its source: if the batch tells nothing, having nothing but empty lists, or has lists that
+    tell more or less than those of the first batch."""
     parts = [batch.columns[source] for source in field.sources]
-    if not isinstance(field, RaggedField | TreeField) or not all(isinstance(part, Rows) and part.is_unknown for part in parts):
+    is_unknown = all(isinstance(part, Rows) and part.is_unknown for part in parts)
+    if not isinstance(field, TreeField) and not (isinstance(field, RaggedField) and is_unknown):
         return field
-    columns = tuple(
-        dataclasses.replace(column, source_dtype=source_dtypes.get(column.name, column.source_dtype)) for column in field.columns
-    )
-    return dataclasses.replace(field, columns=columns)
+    columns = []
+    for column in field.columns:
+        known = source_dtypes.get(column.name, column.source_dtype)
+        is_other = bool(known and column.source_dtype) and not is_unknown
+        columns.append(column if is_other else dataclasses.replace(column, source_dtype=known))
+    return dataclasses.replace(field, columns=tuple(columns))
 
 
 # --- features ------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import naming
 
-from tfds_builder import metadata
+from tfds_builder import given, metadata
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
 from tfds_builder.catalog import catalog
 from tfds_builder.data_source import Value
@@ -35,9 +35,6 @@ from tfds_builder.ragged import Ragged
 from tfds_builder.rows import RowReader, check_row, check_rows, values_of
 from tfds_builder.table import Array, Table, to_numpy_dtype
 from tfds_builder.validators import show
-
-_FEW_CHANNELS = 4
-"""So many channels are moved by a copy each, which keeps NumPy's inner loop on a whole image: five times as fast."""
 
 _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
@@ -121,6 +118,8 @@ class _Way:
     @classmethod
     def of(cls, value: Value, columns: Mapping[str, Column]) -> _Way:
         """The way back of a feature, given all columns by name."""
+        own = tuple(columns[name] for name in value.specs)
+        value = dataclasses.replace(value, feature=given.with_files(value.feature, value.name, own))
         return cls(tuple(columns[name] for name in value.specs), value)
 
     @property
@@ -133,10 +132,8 @@ class _Way:
         return list(self.value.specs)
 
     def __post_init__(self) -> None:
-        is_string = isinstance(self.value.feature, tfds.features.Tensor) and self.value.feature.np_dtype == np.object_
-        is_text = (self.value.is_direct or self._is_file or is_string) and self.column.encoding == STRINGS
         for column in self.columns:
-            if column.source_dtype not in ("", *(("str", "bytes") if is_text else DTYPE_BYTES)):
+            if column.source_dtype not in ("", *(given.TEXTS if column.encoding == STRINGS else ()), *DTYPE_BYTES):
                 shown = show(column.source_dtype)
                 raise ManifestError(f"column {column.name!r:.200}: source_dtype {shown} does not fit what is stored")
             layout = column.source_layout
@@ -155,11 +152,6 @@ class _Way:
         """Whether a row is one integer that can be had as Python's own, which is the quickest."""
         return self.value.is_direct and self.value.is_item and self.column.source_dtype in _INTEGERS
 
-    @property
-    def _is_file(self) -> bool:
-        """Whether images were given as the bytes of files, which are stored as they were."""
-        return isinstance(self.value.feature, tfds.features.Image) and self.column.source_dtype == "bytes"
-
     @functools.cached_property
     def _dtype(self) -> np.dtype[Any] | None:
         """The dtype that rows are given back in; None as they are stored, which boxes are until they are pixels again."""
@@ -174,10 +166,8 @@ class _Way:
         """The value of one row, of its columns as `RowReader` gives them."""
         if self.is_label:
             return _torch().tensor(stored[0], dtype=self._torch_dtype)
-        if self._is_file:
-            return stored[0]
         value = stored[0] if self.value.is_direct else self.value.decode(stored)
-        return self._restore_value(value, self.value.feature, self.value.name)
+        return self._restore_value(given.plain(self.value.feature, value), self.value.feature, self.value.name)
 
     def _restore_value(self, value: Any, feature: Any, path: str, depth: int = 0) -> Any:
         """A decoded value as what it was made of: tensors, strings, and dicts and lists of those.
@@ -188,21 +178,15 @@ class _Way:
           path: flat name of the feature.
           depth: how many sequences the feature lies in, below those that are lists already.
         """
-        if isinstance(feature, tfds.features.Dataset):
-            value = [value[number] for number in range(len(value))]
-            value = _by_key(value, feature.feature)
         while isinstance(feature, tfds.features.Sequence):
             feature, depth = feature.feature, depth + 1
         if isinstance(value, Mapping):
             return {key: self._restore_value(item, feature[key], f"{path}/{key}", depth) for key, item in value.items()}
         if isinstance(value, list):
-            is_array = not isinstance(feature, tfds.features.FeaturesDict) and np.dtype(feature.np_dtype).kind not in "OSU"
-            if is_array and depth == 1 and None not in feature.shape:
-                value = np.array(value, feature.np_dtype).reshape(len(value), *feature.shape)
-            elif is_array and value and depth + len(feature.shape) == len(self.source_layout(path)) - 1:
-                value = np.array(value, feature.np_dtype)  # an array that was taken apart, as images of different sizes are
-            else:
+            joined = given.join_items(value, feature, depth) if self._was_array(feature, path, depth) else None
+            if joined is None:
                 return [self._restore_value(item, feature, path, depth - 1) for item in value]
+            value = joined
         dtype = "" if list(metadata.box_paths(feature)) else self.source_dtype(path)  # boxes become pixels first
         if isinstance(value, np.ndarray) and value.dtype != object:
             own = value if value.flags.writeable else value.copy()
@@ -210,20 +194,26 @@ class _Way:
             return self._to_tensor(self._to_source(own[None], layout, to_numpy_dtype(dtype) if dtype else None))[0]
         if isinstance(value, np.ndarray | bytes):
             strings = value if isinstance(value, bytes) else value.tolist()
-            return _to_text([strings])[0] if self._is_text(feature) else strings
+            return _to_text([strings])[0] if self._is_text(feature, path) else strings
         if isinstance(value, int | float | np.generic):
             return self._to_tensor(np.asarray(value, to_numpy_dtype(dtype) if dtype else feature.np_dtype))
         return value
 
-    def _is_text(self, feature: Any) -> bool:
+    def _was_array(self, feature: Any, path: str, depth: int) -> bool:
+        """Whether a list is of numbers or boxes, or was an array: one that was given whole, or images of different sizes."""
+        if isinstance(feature, tfds.features.FeaturesDict) or np.dtype(feature.np_dtype).kind in "OSU":
+            return False
+        axes = depth if isinstance(feature, tfds.features.BBoxFeature) else depth + len(feature.shape)
+        return bool(self.source_dtype(path)) or axes in (1, len(self.source_layout(path)) - 1)
+
+    def _is_text(self, feature: Any, path: str) -> bool:
         """Whether strings were str, not bytes."""
-        given = self.column.source_dtype
-        return given == "str" or (given != "bytes" and isinstance(feature, tfds.features.Text))
+        kind = given.kind_at(self.columns, path, given.TEXTS)
+        return kind == "str" or (not kind and isinstance(feature, tfds.features.Text))
 
     def source_dtype(self, path: str) -> str:
         """The dtype that the loader gave at a place of the feature; empty if the manifest does not say, or says strings."""
-        known = [c.source_dtype for c in self.columns if c.source_dtype in DTYPE_BYTES and f"{c.name}/".startswith(f"{path}/")]
-        return known[-1] if known else ""
+        return given.kind_at(self.columns, path, DTYPE_BYTES)
 
     def source_layout(self, path: str) -> str:
         """The layout of the arrays at a place of the feature, with or without the axes of sequences; empty if none is known."""
@@ -236,7 +226,7 @@ class _Way:
         column = stored[0]
         if column.dtype == object:
             strings: list[Any] = column.tolist()
-            return _to_text(strings) if self._is_text(self.value.feature) else strings
+            return _to_text(strings) if self._is_text(self.value.feature, self.value.name) else strings
         rows: Sequence[Any] = self._to_tensor(self._to_source(column, self.column.source_layout, self._dtype)).unbind(0)
         return rows
 
@@ -258,35 +248,7 @@ class _Way:
         spare = stored.ndim - len(layout) if layout else 0
         if spare and (not isinstance(self.value.feature, tfds.features.Sequence) or "C" in layout[1 : 1 - min(spare, 0)]):
             raise ManifestError(f"column {self.column.name!r:.200}: source_layout {layout} of rows of shape {stored.shape[1:]}")
-        axes = _axes_of(layout[:1] + layout[1 - min(spare, 0) :], stored.ndim)
-        if axes is None:
-            return stored
-        view = stored.transpose(axes)
-        out = np.empty(view.shape, view.dtype)
-        if stored.shape[-1] > _FEW_CHANNELS:
-            out[...] = view
-            return out
-        before: tuple[Any, ...] = (slice(None),) * axes.index(stored.ndim - 1)
-        for channel in range(stored.shape[-1]):
-            out[(*before, channel)] = stored[..., channel]
-        return out
-
-
-@functools.cache
-def _axes_of(source: str, ndim: int) -> tuple[int, ...] | None:
-    """Axes of stored rows in the order of a source layout, which may leave out the first ones after N; None if that is how
-    they are stored."""
-    stored, above = source.replace("C", "") + "C", ndim - len(source)
-    if "C" not in source or source == stored:
-        return None
-    return (*range(1 + above), *(above + stored.index(axis) for axis in source[1:]))
-
-
-def _by_key(items: list[Any], feature: Any) -> Any:
-    """Examples of a feature as lists of their parts, which is what a sequence of dicts is; as they are if they have none."""
-    if not isinstance(feature, tfds.features.FeaturesDict):
-        return items
-    return {key: _by_key([item[key] for item in items], part) for key, part in feature.items()}
+        return given.move_axes(stored, layout[:1] + layout[1 - min(spare, 0) :])
 
 
 def _scale(boxes: Any, size: Any, dtype: str) -> Any:
