@@ -221,7 +221,10 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
 
 def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None) -> Column:
     """How a feature whose rows have one shape is stored: its value if TFDS stores just that, else its serialized form."""
-    facts = {"source_dtype": source_dtype(array), "source_layout": layout.source if layout is not None else ""}
+    given = source_dtype(array)
+    if array.dtype == object and feature.np_dtype != np.object_ and not (given == "bytes" and isinstance(feature, _F.Image)):
+        given = ""  # files, which an encoder has read
+    facts = {"source_dtype": given, "source_layout": layout.source if layout is not None else ""}
     info = feature.get_serialized_info()
     if metadata.is_direct(feature) and info.np_dtype == np.object_ and feature.np_dtype != np.object_:
         dtype, shape = np.dtype(feature.np_dtype).name, tuple(feature.shape)
