@@ -1,4 +1,4 @@
-"""A raw batch, of whatever structure -> named arrays. Knows torch's tensors.
+"""A raw batch, of whatever structure -> named arrays.
 
 A batch becomes flat columns: `{"image": array, "target/boxes": array}`. Arrays are NumPy views of
 the batch's own memory wherever that is possible; nothing is copied or permuted here.
@@ -7,7 +7,6 @@ the batch's own memory wherever that is possible; nothing is copied or permuted 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -25,9 +24,9 @@ from exporters.arrays import (
     picture_to_numpy,
     shown,
 )
-from exporters.errors import LoaderError, MissingDependencyError, SchemaError
+from exporters.errors import LoaderError, SchemaError
 from exporters.rows import DEPTH, EMPTY, Lists, Rows, RowValues, items_of, split_rows, stack, top_names
-from tfds_builder.install import how_to_install
+from exporters.tensors import is_tensor, plain_dtypes, tensor_to_numpy, torch_module
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
@@ -102,8 +101,8 @@ def is_empty(raw: Any, lists: Lists | None = None, *, is_part: bool = False) -> 
       lists: what its lists are; while that is not known, a list of things is not empty, whatever those are.
       is_part: whether it is a part of one, which may not be None.
     """
-    if isinstance(raw, np.ndarray) or _is_tensor(raw):
-        return raw.ndim > 0 and (raw.size(0) if _is_tensor(raw) else len(raw)) == 0
+    if isinstance(raw, np.ndarray) or is_tensor(raw):
+        return raw.ndim > 0 and (raw.size(0) if is_tensor(raw) else len(raw)) == 0
     if isinstance(raw, Mapping):
         return all(is_empty(part, is_part=True) for _, part in items_of(raw))
     if isinstance(raw, list | tuple) and len(raw):
@@ -148,14 +147,10 @@ def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> 
 
 
 def _is_leaf(value: Any) -> bool:
-    if isinstance(value, np.ndarray) or _is_tensor(value):
+    if isinstance(value, np.ndarray) or is_tensor(value):
         return True
     is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
     return is_list and len(value) > 0 and is_scalar(value[0])
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, torch_module().Tensor)
 
 
 def _flatten(raw: Any, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
@@ -199,10 +194,10 @@ def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
     """A leaf as a column with a batch axis."""
     if isinstance(leaf, RowValues):
         return _stack_rows(leaf.values, path, where)
-    if _is_tensor(leaf) and leaf.is_nested:
+    if is_tensor(leaf) and leaf.is_nested:
         return _stack_rows(leaf.unbind(), path, where)
-    if _is_tensor(leaf):
-        return _with_rows(_tensor_to_numpy(leaf, path, where), path, where)
+    if is_tensor(leaf):
+        return _with_rows(tensor_to_numpy(leaf, path, where), path, where)
     if isinstance(leaf, np.ndarray):
         return _with_rows(check_array(leaf, path, where), path, where)
     return list_to_numpy(leaf, path, where)
@@ -216,13 +211,13 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
     joined = _join(rows, path, where)
     if joined is not None:
         return joined
-    rows = [list(row.unbind()) if _is_tensor(row) and row.is_nested else row for row in rows]
+    rows = [list(row.unbind()) if is_tensor(row) and row.is_nested else row for row in rows]
     arrays: list[Array | None] = []
     for row in rows:
         if row is None:
             arrays.append(None)
-        elif _is_tensor(row):
-            arrays.append(_tensor_to_numpy(row, path, where))
+        elif is_tensor(row):
+            arrays.append(tensor_to_numpy(row, path, where))
         elif isinstance(row, np.ndarray):
             arrays.append(check_array(row, path, where))
         elif is_scalar(row):
@@ -247,7 +242,7 @@ def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
     if types == {torch.Tensor}:
         kinds = set(map(_TENSOR_KIND, rows))
         dtype, ndim, *state = kinds.pop()
-        is_plain = dtype in _plain_dtypes() and state[1:] == [torch.strided, False]
+        is_plain = dtype in plain_dtypes() and state[1:] == [torch.strided, False]
     elif types == {np.ndarray}:
         kinds = set(map(_ARRAY_KIND, rows))
         dtype, ndim = kinds.pop()
@@ -260,7 +255,7 @@ def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
         items = check_array(_concatenate(np.concatenate, rows) if ndim else np.stack(rows), path, where)
     else:
         with torch.no_grad():  # no gradient of it is asked
-            items = _tensor_to_numpy(_concatenate(torch.cat, rows) if ndim else torch.stack(rows), path, where)
+            items = tensor_to_numpy(_concatenate(torch.cat, rows) if ndim else torch.stack(rows), path, where)
     if not ndim:
         return items
     lengths = list(map(len, rows)) if types == {np.ndarray} else [row.shape[0] for row in rows]
@@ -293,8 +288,8 @@ def _to_plain(value: Any, path: str, where: str) -> Any:
         return {key: _to_plain(item, f"{path}/{key}", where) for key, item in items_of(value)}
     if is_picture(value):
         return picture_to_numpy(value, path, where)
-    if _is_tensor(value):
-        return _tensor_to_numpy(value, path, where)
+    if is_tensor(value):
+        return tensor_to_numpy(value, path, where)
     if isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes):
         array = check_array(np.asanyarray(value), path, where)
         return array if isinstance(value, np.ndarray) else value
@@ -339,73 +334,3 @@ def _with_rows(array: Array, path: str, where: str) -> Array:
     if array.ndim == 0:
         raise LoaderError(f"{where}: {shown(path)} has no batch axis (shape ()); give the DataLoader a batch_size")
     return array
-
-
-def _tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
-    """A tensor of any device, layout in memory and autograd state as a NumPy view of its values."""
-    torch = torch_module()
-    try:
-        if (
-            tensor.is_cpu
-            and not (tensor.requires_grad or tensor.is_conj() or tensor.is_neg())
-            and tensor.dtype in _plain_dtypes()
-        ):
-            plain: Array = tensor.numpy()  # as it nearly always is: the calls below cost more than a small batch
-            return plain
-        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-        if tensor.dtype == torch.bfloat16:
-            import ml_dtypes
-
-            bits: Array = tensor.view(torch.int16).numpy()
-            return bits.view(ml_dtypes.bfloat16)
-        array: Array = tensor.numpy()
-    except (TypeError, RuntimeError, NotImplementedError):  # whatever kind of tensor it is that has none
-        what, mend = _refusal(tensor)
-        raise LoaderError(f"{where}: {shown(path)} {what}; {mend}") from None
-    return array
-
-
-def _refusal(tensor: Any) -> tuple[str, str]:
-    """Why a tensor cannot be had as an array, and what to do about it in `collate_fn`."""
-    torch, kind = torch_module(), type(tensor)
-    if tensor.is_meta:
-        return "is a meta tensor, which has no values", "leave it out of the batch, or make it on a device"
-    if tensor.layout in (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc):
-        return f"is a {tensor.layout} tensor", "convert it in collate_fn: x.to_dense()"
-    if tensor.is_quantized:
-        return "is a quantized tensor", "convert it in collate_fn: x.dequantize()"
-    if "MaskedTensor" in kind.__name__:
-        return "is a masked tensor", "give its values and its mask as two features: x.get_data(), x.get_mask()"
-    if hasattr(tensor, "full_tensor"):
-        return f"is a {kind.__name__}", "convert it in collate_fn: x.full_tensor()"
-    dtype = str(tensor.dtype)
-    if tensor.dtype == torch.complex32:
-        return f"has dtype {dtype}, which TFDS cannot decode", "convert it in collate_fn: x.to(torch.complex64)"
-    if "float" in dtype and tensor.dtype not in _plain_dtypes():
-        return f"has dtype {dtype}, which TFDS cannot decode", "convert it in collate_fn: x.to(torch.float32)"
-    if tensor.dtype not in _plain_dtypes():
-        return f"has dtype {dtype}, which TFDS cannot decode", "convert it in collate_fn, for example x.to(torch.uint8)"
-    return f"is a {kind.__name__}, which has no .numpy()", "convert it in collate_fn: torch.tensor(x.tolist())"
-
-
-@functools.cache
-def _plain_dtypes() -> frozenset[Any]:
-    """Dtypes that PyTorch and NumPy share."""
-    torch = torch_module()
-    names = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128")
-    return frozenset(getattr(torch, name) for name in names)
-
-
-@functools.cache
-def torch_module() -> Any:
-    """torch, imported when it is first needed.
-
-    Raises:
-      MissingDependencyError: it is not installed.
-    """
-    try:
-        import torch
-        import torch.utils.data
-    except ImportError as error:
-        raise MissingDependencyError(f"exporting needs PyTorch: {how_to_install('torch')}") from error
-    return torch

@@ -13,9 +13,10 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from exporters.arrays import Array
-from exporters.batches import Parts, torch_module
+from exporters.batches import Parts
 from exporters.errors import SchemaError
 from exporters.rows import Rows
+from exporters.tensors import torch_module
 from exporters.values import check_class_names
 from exporters.wording import Code, argument
 

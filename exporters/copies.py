@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from exporters.batches import torch_module
+from exporters.tensors import torch_module
 
 
 def copy_example(value: Any, memo: dict[int, Any] | None = None) -> Any:

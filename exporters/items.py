@@ -14,10 +14,10 @@ from typing import Any
 
 from exporters import layout as layout_lib
 from exporters import loader as loader_lib
-from exporters.batches import torch_module
 from exporters.errors import LayoutError, LoaderError
 from exporters.randomness import random_state_kept
 from exporters.rows import leading_sizes, leaves_with_shapes
+from exporters.tensors import torch_module
 
 GATHERED = 32
 """Examples that are put into a batch where the loader makes none."""

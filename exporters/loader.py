@@ -1,7 +1,4 @@
-"""What a `torch.utils.data.DataLoader` draws from, in which order, and its raw batches.
-
-With batches.py, which imports it, the only file that knows torch.
-"""
+"""What a `torch.utils.data.DataLoader` draws from, in which order, and its raw batches."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ import types
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
-from exporters.batches import torch_module
 from exporters.order import Order, Source, record
 from exporters.randomness import random_state_kept
 from exporters.rows import items_of
+from exporters.tensors import torch_module
 
 
 def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:

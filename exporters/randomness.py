@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.batches import torch_module
+from exporters.tensors import torch_module
 
 _DEEPEST, _WIDEST, _MOST = 8, 64, 2000
 """How deep generators are looked for, in how long lists, and in how many objects at most."""

@@ -8,8 +8,8 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exporters.batches import torch_module
 from exporters.loader import is_torchdata, twin_of
+from exporters.tensors import torch_module
 
 
 def state_of(loader: Any) -> bytes | None:
