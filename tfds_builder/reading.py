@@ -208,7 +208,9 @@ class _BlockReader:
         self.is_large = most >= LARGE_BYTES
         self.takes_rows = self.is_large and (self.by_example or request.batch_size is None)
         row_bytes = max(sum(widths[name] for name in self.decoder.names), most // _VARYING)
-        asked = dataclasses.replace(request, batch_size=None) if self.takes_rows else request
+        asked = request
+        if self.takes_rows:
+            row_bytes, asked = max(row_bytes, _CALL_BYTES), dataclasses.replace(request, batch_size=None)
         self.order = _order(row_bytes, len(table), asked, pads=is_ragged and not self.by_example)
         self._ids = _IdMaker(table) if request.read_config.add_tfds_id else None
         self._specs = dict(self.decoder.specs) if self.takes_rows else self.decoder.signature(pairs=self.by_example)
