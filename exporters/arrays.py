@@ -73,6 +73,14 @@ _PICTURES = ("L", "RGB", "RGBA", "I;16")
 """Modes of Pillow's images whose bands are the channels of an array."""
 
 
+_PICTURE_MENDS = {
+    "LA": 'image.convert("RGBA")',
+    "P": 'numpy.asarray(image) for the numbers of classes, image.convert("RGB") for colours',
+    **dict.fromkeys(("1", "I", "F"), "numpy.asarray(image)"),
+}
+"""What to do about those of other modes, so that nothing is lost."""
+
+
 def is_picture(value: Any) -> bool:
     """Whether a value is an image of Pillow's."""
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
@@ -85,9 +93,8 @@ def picture_to_numpy(image: Any, path: str, where: str) -> Array:
       LoaderError: its values are no channels: of a palette, say.
     """
     if image.mode not in _PICTURES:
-        raise LoaderError(
-            f'{where}: {shown(path)} is an image of mode {image.mode!r}; convert it in the dataset: image.convert("RGB")'
-        )
+        mend = _PICTURE_MENDS.get(image.mode, 'image.convert("RGB")')
+        raise LoaderError(f"{where}: {shown(path)} is an image of mode {image.mode!r}; convert it in the dataset: {mend}")
     array: Array = np.asarray(image)
     return array if array.ndim == 3 else array[..., None]
 

@@ -230,7 +230,7 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
             arrays.append(picture_to_numpy(row, path, where))
         else:  # what only a feature that is declared for it can take, a file say
             arrays.append(_object(row, path, where))
-    if any(isinstance(row, list | tuple) and not are_scalars(row) for row in rows):
+    if any(isinstance(row, Mapping) or (isinstance(row, list | tuple) and not are_scalars(row)) for row in rows):
         return Rows(tuple(_object(row, path, where) for row in rows), np.dtype(object))
     return stack(arrays, path or "the batch", where)
 

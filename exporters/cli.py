@@ -225,20 +225,20 @@ def _warnings_in_a_line() -> Iterator[None]:
     """Our own warnings as a line on stderr each, every time; those of others as they were."""
     import warnings
 
-    from exporters.errors import HazardWarning
+    from exporters.errors import ExportWarning
     from tfds_builder.errors import DatasetWarning
 
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def show_in_a_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, HazardWarning | DatasetWarning):
+            if issubclass(category, ExportWarning | DatasetWarning):
                 print(f"torch2tfds: warning: {message}", file=sys.stderr)
             else:
                 show(message, category, *where, **more)
 
         warnings.showwarning = show_in_a_line
-        warnings.simplefilter("always", HazardWarning)
+        warnings.simplefilter("always", ExportWarning)
         warnings.simplefilter("always", DatasetWarning)
         yield
 
@@ -272,7 +272,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except (ExportError, DatasetError) as error:
+    except (ExportError, DatasetError, OSError) as error:
         from tfds_builder.validators import printable
 
         lines = [*str(error).split("\n"), *_notes(error)]

@@ -95,7 +95,11 @@ def _kind(directory: int, name: str, is_ours: Callable[[str], bool]) -> str:
             return "ours"
         return "litter" if _LITTER_FILES.fullmatch(name) else "foreign"
     if stat.S_ISDIR(mode):
-        if (is_ours is is_note and _ASIDE.fullmatch(name)) or _LITTER_DIRECTORIES.fullmatch(name):
+        if is_ours is is_note and _ASIDE.fullmatch(name):
+            return "tree" if all(map(_STAGED.fullmatch, _entries(directory, name))) else "foreign"
+        if is_ours(name):
+            return "foreign"  # it has the place of a file of ours
+        if _LITTER_DIRECTORIES.fullmatch(name):
             return "tree"
         return "litter" if _LITTER_KEPT.fullmatch(name) or not _entries(directory, name) else "foreign"
     return "foreign"

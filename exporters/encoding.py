@@ -10,7 +10,7 @@ import contextlib
 import functools
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,12 @@ def encode_rows(feature: Any, column: Column, values: Iterable[Any], where: str)
         out = np.empty((len(rows), *column.item_shape), object)
         out[:] = rows
         return to_bytes(out, column.name, where)
+    for number, row in enumerate(rows):
+        if np.size(row) != column.values:
+            raise SchemaError(
+                f"{where}, feature {column.name!r}, row {number}: the encoder of {type(feature).__name__} gave shape "
+                f"{np.shape(row)}, and the feature says {column.item_shape}"
+            )
     return np.array(rows, dtype=feature.get_serialized_info().np_dtype).reshape(len(rows), *column.item_shape)
 
 
@@ -88,7 +94,9 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
             f"{where}, feature {name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: {how_to_install(extra)}"
         ) from error
     except Exception as error:  # encoders raise whatever they meet
-        fault = f"it has the part {error}, which the feature has not" if isinstance(error, KeyError) else str(error)
+        fault = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, KeyError) and isinstance(value, Mapping):
+            fault = f"it has the part {error}, which the feature has not"
         raise SchemaError(
             f"{where}, feature {name!r}, row {number}: {encoder_name(feature)} cannot encode it: {fault}"
         ) from error

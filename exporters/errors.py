@@ -45,5 +45,9 @@ class HazardError(ExportError, ValueError):
     """The loader does something to the data that `on_hazard` says to refuse; docs/hazards.md has them all."""
 
 
-class HazardWarning(UserWarning):
+class ExportWarning(UserWarning):
+    """Something about an export that its caller should know: little room on the disk, something left behind."""
+
+
+class HazardWarning(ExportWarning):
     """The loader loses, repeats or freezes data; docs/hazards.md has every such hazard, `on_hazard` what to do about it."""

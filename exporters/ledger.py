@@ -53,6 +53,8 @@ class Ledger:
                 if source.kind == "indices" and self.plan.sources.get(split, {}).get("kind") == "stream":
                     self.sources[split] = dataclasses.replace(source, kind="stream")
             self._check(dataclasses.replace(self.plan, **self._facts()))
+            for split, loader in loaders.items():
+                self._check_order(split, loader)
             return
         for split, loader in loaders.items():
             source = self.sources[split]
@@ -83,11 +85,25 @@ class Ledger:
                 f"{wording.passing('overwrite', True)} to begin anew"
             )
         for split, source in plan.sources.items():
+            for number, shard in enumerate(self.finished(split)):
+                name = _digests_note(split, number)
+                if self._stage.has_note(name) and len(self._stage.read_note(name)) != 8 * shard.rows:
+                    raise ValueError(f"{name} is not as long as its shard has rows")
             if source["kind"] == "indices":
                 Order.load(self._stage.notes / _order_note(split))
         if self._stage.was_moved:
             self._stage.settle_in()
         return plan
+
+    def _check_order(self, split: str, loader: Any) -> None:
+        """Raises ResumeError if a loader's sampler draws other examples than those whose order was recorded."""
+        order = self.order(split)
+        if self.sources[split].kind != "indices" or order is None or not loader_lib.draws_others(loader, order):
+            return
+        raise ResumeError(
+            f"split {split!r}: the sampler ({self.sources[split].sampler}) draws other examples, or in another order, than "
+            f"before the export was stopped; give it the sampler it had, or {wording.passing('overwrite', True)} to begin anew"
+        )
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -141,10 +157,10 @@ class Ledger:
 
     def digests(self, split: str, shards: int) -> Array | None:
         """The digests of all examples of the first so many shards of a split, in order; None unless all were noted."""
-        notes = [_digests_note(split, number) for number in range(shards)]
-        if not all(map(self._stage.has_note, notes)):
+        names = [_digests_note(split, number) for number in range(shards)]
+        if not all(map(self._stage.has_note, names)):
             return None
-        return np.frombuffer(b"".join(map(self._stage.read_note, notes)), "<u8")
+        return np.frombuffer(b"".join(map(self._stage.read_note, names)), "<u8")
 
     def order(self, split: str) -> Order | None:
         """The batches of a split, if they can be drawn by number."""

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
-from exporters.order import Order, Source, record
+from exporters.order import Order, Source, record, summarize
 from exporters.randomness import random_state_kept
 from exporters.rows import items_of
 from exporters.tensors import torch_module
@@ -133,6 +133,24 @@ def record_order(loader: Any, path: pathlib.Path) -> bool:
         if recorded:
             put_back.clear()
     return recorded
+
+
+def draws_others(loader: Any, order: Order) -> bool:
+    """Whether a loader's sampler draws other indices than a recorded order has, as far as that can be told.
+
+    It is asked twice, its generators put back. One that draws the same both times must draw the recorded order; one that draws
+    the same indices in another order, those of the record. Of any other, as one that draws with replacement, nothing is told.
+    """
+    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    with random_state_kept(loader):
+        try:
+            first, second = (summarize(iter(sampler)) for _ in range(2))
+        except Exception:  # whatever it is, the drain does not need it: the order is on disk
+            return False
+    if first[:2] != second[:2]:
+        return False
+    recorded = summarize(order)
+    return first != recorded if first == second else first[:2] != recorded[:2]
 
 
 class _Drawn:

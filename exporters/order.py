@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,23 @@ class Order(Sequence[Any]):
             return None
         bounds = [min(int(self._ends[number - 1]), len(self._indices)) if number else 0 for number in range(start, stop + 1)]
         return [end - begin for begin, end in itertools.pairwise(bounds)]
+
+
+def summarize(batches: Iterable[Any]) -> tuple[int, int, int]:
+    """Batches of indices (or indices) as (how many, a sum that their order does not change, one that it does): equal sums mean
+    equal indices, but for a chance of about 2**-64."""
+    count, unordered, ordered = 0, 0, 0
+    for batch in batches:
+        indices = np.array(batch if isinstance(batch, list | tuple) else [batch], np.int64).astype(np.uint64)
+        with np.errstate(over="ignore"):
+            mixed = (indices ^ (indices >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed ^= mixed >> np.uint64(32)
+            places = np.arange(count, count + len(indices), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+            unordered = (unordered + int(mixed.sum(dtype=np.uint64))) % 2**64
+            ordered = (ordered + int((mixed * places).sum(dtype=np.uint64))) % 2**64
+        count += len(indices)
+    return count, unordered, ordered
 
 
 def record(batches: Iterator[Any], path: pathlib.Path, state: bytes = b"") -> bool:

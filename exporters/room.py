@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from exporters import wording
+from exporters.errors import ExportWarning
 
 
 def free_bytes(path: pathlib.Path) -> int:
@@ -30,6 +31,7 @@ def warn_of_little(path: pathlib.Path, needed: int | None) -> None:
         warnings.warn(
             f"{needed:,} bytes are about to be written to {path}, and {free:,} are free there; make room, or give a "
             f"{wording.called('data_dir')} on a larger disk. Shards that are finished when it is full are kept, and may be moved",
+            ExportWarning,
             stacklevel=2,
         )
 

@@ -39,7 +39,7 @@ from exporters.disk import (
     sync_directory,
     unlock,
 )
-from exporters.errors import AlreadyPublishedError, DataDirError, ResumeError
+from exporters.errors import AlreadyPublishedError, DataDirError, ExportWarning, ResumeError
 from exporters.notes import Notes, say_what_is_kept
 from tfds_builder import manifest as manifest_lib
 from tfds_builder.generate import module_name
@@ -187,7 +187,7 @@ class Stage(Notes):
             raise ResumeError(f"{problem}, or {wording.passing('overwrite', True)} to begin anew")
         self.notes.mkdir(exist_ok=True)
         sign(self.notes / HOLDER_NOTE)
-        if problem or not noted or not noted["inode"] or not self.has_finished_shards():
+        if self.overwrite or problem or not noted or not noted["inode"] or not self.has_finished_shards():
             self.begin_anew()
         else:
             self.was_moved = noted["inode"] != self.path.stat().st_ino or self.has_note(PUBLISHING_NOTE)
@@ -244,7 +244,7 @@ class Stage(Notes):
             if error is None and self._published:
                 for left in filter(os.path.lexists, (self.path, self._aside, self.notes)):
                     text = f"{self.target} is published, but {left}, which nobody reads, could not be removed: {reason}"
-                    warnings.warn(f"{text}; remove it: rm -r {shlex.quote(str(left))}", stacklevel=2)
+                    warnings.warn(f"{text}; remove it: rm -r {shlex.quote(str(left))}", ExportWarning, stacklevel=2)
 
     def _remove_contents(self) -> None:
         """Removes what lies in the stage, or in the version that was swapped into its place, and then the notes."""

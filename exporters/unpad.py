@@ -86,8 +86,33 @@ def unpad_batch(batch: Batch, unpad: Mapping[str, str], names: Mapping[str, str]
                 f"{place}: {names[partner]!r} must be one array, lengths of shape (N,) or a mask of shape (N, longest)"
             )
         mask = _mask(told, column.shape[1], f"{place}: {names[partner]!r}")
+        _check_cut(column, mask, told.ndim == 1, f"{place}: {names[partner]!r}")
         columns[source] = Rows.of_items(column[mask], mask.sum(axis=1).tolist())
     return dataclasses.replace(batch, columns=columns)
+
+
+def _check_cut(column: Array, mask: Array, by_lengths: bool, what: str) -> None:
+    """Raises SchemaError where values would be cut off and padding kept: those that are cut differ, the others do not."""
+    cut = column[~mask]
+    if not cut.size or _is_constant(cut):
+        return
+    front = mask.shape[1] - mask.sum(axis=1)
+    if by_lengths and front.max() > 1 and _is_constant(column[np.arange(mask.shape[1]) < front[:, None]]):
+        raise SchemaError(
+            f"{what} would cut off values that differ and keep padding: the rows are padded in front; give a mask, 1 "
+            "where there is a value"
+        )
+    if not by_lengths and mask.any() and mask.sum() > 1 and _is_constant(column[mask]):
+        raise SchemaError(
+            f"{what} would cut off values that differ and keep padding: the mask is 1 where there is padding; give the "
+            "contrary, ~mask"
+        )
+
+
+def _is_constant(values: Array) -> bool:
+    """Whether all values are one value; NaN counts as itself."""
+    first = values.reshape(-1)[0]
+    return bool(np.all((values == first) | ((values != values) & (first != first))))
 
 
 def _mask(told: Array, longest: int, what: str) -> Array:

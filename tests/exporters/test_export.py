@@ -310,13 +310,13 @@ def importers(package, *names):
 
 
 def test_walls_between_modules():
-    """The consumer knows nothing of the producer, and torch only on the way back; only batches.py (and the demo, which plays
+    """The consumer knows nothing of the producer, and torch only on the way back; only tensors.py (and the demo, which plays
     the user) knows torch;
     only encoding.py knows Pillow, and only the job asks workers to encode;
     formats know nothing of plans, engines or directories, engines nothing of formats, and no module imports relatively."""
     assert importers("tfds_builder", "exporters", "h5py") == []
     assert importers("tfds_builder", "torch") == ["torch_dataset.py"]
-    assert importers("exporters", "torch") == ["batches.py", "demo.py"]
+    assert importers("exporters", "torch") == ["demo.py", "tensors.py"]
     assert importers("exporters", "h5py") == ["formats/hdf5.py"]
     assert importers("exporters", "PIL") == ["encoding.py"]
     assert importers("exporters", "exporters.workers") == ["job.py"]

@@ -318,8 +318,7 @@ def test_batches_of_batches(shard, refuses, publish):
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves files open
 def test_single_examples_of_webdataset(shard, refuses, publish):
     """A pipeline of single examples is refused, and the line that it is told works."""
-    import webdataset
-
+    webdataset = pytest.importorskip("webdataset")
     dataset = webdataset.WebDataset(shard, shardshuffle=False).decode().to_tuple("npy", "cls")
     (line, *_) = lines_of(refuses(dataset, LoaderError, "is one example"))
     assert publish(eval(line, {"torch": torch, "dataset": dataset})).examples == {"train": 14}

@@ -359,14 +359,14 @@ def test_shapes_that_differ_between_batches(format, publish, loader_of, read_bac
 @pytest.mark.parametrize(
     ("rows", "word"),
     [
-        ([{"a": torch.zeros(2)}, {"a": torch.zeros(3, dtype=torch.int32)}], "mix"),
-        ([{"a": torch.zeros(2)}, {"a": torch.zeros(3, 1)}], "mix"),
-        ([(torch.zeros(2), {"b": 1}), (torch.zeros(3), {"c": 1})], "row 1"),
+        ([{"a": torch.zeros(2)}, {"a": torch.zeros(3, dtype=torch.int32)}], "batch 0: the rows of 'a' mix"),
+        ([{"a": torch.zeros(2)}, {"a": torch.zeros(3, 1)}], "batch 0: the rows of 'a' mix"),
+        ([(torch.zeros(2), {"b": 1}), (torch.zeros(3), {"c": 1})], "its dicts have different keys, ['b'] and ['c']"),
     ],
 )
 def test_rows_that_are_not_alike(rows, word, refuses):
     """Rows of different dtype, rank or parts are refused with both sides named; nothing is published."""
-    refuses(DataLoader(rows, batch_size=2, collate_fn=list), ExportError, word, "batch 0")
+    refuses(DataLoader(rows, batch_size=2, collate_fn=list), ExportError, word)
 
 
 def test_none_needs_an_optional_feature(refuses):
