@@ -116,7 +116,8 @@ def export(
       card: description, homepage, citation, license.
       release_notes: what changed, by version (`{"1.0.0": "first", "1.1.0": "cleaner labels"}`).
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
-      overwrite: replace the version if it is published already, in one step; begin anew if what was stopped had another plan.
+      overwrite: replace the version if it is published already, in one step; what was stopped is
+        begun anew, never gone on with.
       on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or
         "ignore", or a mapping of hazard to one of these (`{"drop_last": "ignore"}`; the others are
         warned of, or treated as the key "default" says). docs/hazards.md has every hazard.

@@ -191,7 +191,7 @@ def test_begun_anew_and_stopped_again(tmp_path):
     with pytest.raises(Stop):
         run(tmp_path, loader(Recorder(stop_at=30)), shard_bytes=1900, overwrite=True)
     again = Recorder()
-    run(tmp_path, loader(again), shard_bytes=1900, overwrite=True)
+    run(tmp_path, loader(again), shard_bytes=1900)
     assert 0 < len(again.asked) < ROWS
 
 
