@@ -8,13 +8,16 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-import torch
-from torch.utils.data import DataLoader
 
-import exporters
 import tfds_builder
 from tfds_builder import OverwrittenError
 from tfds_builder.table import Segment, Table
+
+torch = pytest.importorskip("torch")
+exporters = pytest.importorskip("exporters")
+pytestmark = pytest.mark.needs_torch
+
+from torch.utils.data import DataLoader  # noqa: E402
 
 ROWS = 24
 OLD, NEW = ("cat", "dog"), ("dog", "cat")
