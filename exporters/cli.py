@@ -272,7 +272,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except (ExportError, DatasetError, OSError) as error:
+    except (ExportError, DatasetError) as error:
         from tfds_builder.validators import printable
 
         lines = [*str(error).split("\n"), *_notes(error)]

@@ -237,6 +237,7 @@ def test_rows_are_never_cut_out_of_items_unasked(shapes, make):
         assert sum(len(batch) for batch in settled) == len(dataset)
 
 
+@pytest.mark.needs_tensorflow
 def test_live():
     """in_memory and stream treat single examples as export does."""
     for live in (exporters.in_memory, exporters.stream):

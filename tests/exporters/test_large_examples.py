@@ -69,6 +69,7 @@ READ = """
 
 
 @pytest.mark.parametrize("kind", ["fixed", "ragged", "bytes"])
+@pytest.mark.needs_tensorflow
 def test_reading_takes_three_times_an_example(kind, format, run_python):
     """At most three times its size, the one before it that the loop still holds included, by every reader; of the memory of
     mapped files too."""
@@ -79,6 +80,7 @@ def test_reading_takes_three_times_an_example(kind, format, run_python):
     assert all(float(peak) < 3.3 * 96 for *_, peak in peaks), peaks
 
 
+@pytest.mark.needs_tensorflow
 def test_rows_that_differ_in_length_are_read_few_together(format, tmp_path, monkeypatch):
     """How many rows are read together goes by their size, not by what such rows usually have: of 100 of 256 KiB, never more
     than 16 MiB for a dataset, and 1 MiB for a data source, whose examples share what is read together."""

@@ -33,6 +33,7 @@ def publish(data_dir, versions, config=None):
     ([(0, "t"), (9, "h"), (10, "t")], [0, 1, 0]),
 ])  # fmt: skip
 @pytest.mark.parametrize("config", [None, "small"])
+@pytest.mark.needs_tensorflow
 def test_hidden_versions(versions, expected, config, tmp_path):
     """A warning comes exactly where stock TFDS then finds nothing unless told a version, and the version it names is found."""
     told = publish(tmp_path, versions, config)

@@ -65,6 +65,7 @@ def labels_of(loaders):
 
 
 @pytest.mark.parametrize("case", SHOWN)
+@pytest.mark.needs_tensorflow
 def test_no_label(case, format, publish):
     """Every reader gives -1 for a label that was -1, and a thorough check finds nothing wrong."""
     result = publish(SHOWN[case](), format, on_hazard="error")
@@ -112,6 +113,7 @@ NESTED = {
 
 
 @pytest.mark.parametrize("case", NESTED)
+@pytest.mark.needs_tensorflow
 def test_nested(case, format, publish):
     """Within sequences, dicts and datasets a -1 comes back as well."""
     features, rows = NESTED[case]
@@ -181,6 +183,7 @@ def test_a_split_without_labels_is_no_hazard(publish):
     assert publish(DataLoader(Classes([-1] * 40), 8), on_hazard="error").hazards == ()
 
 
+@pytest.mark.needs_tensorflow
 def test_live():
     """in_memory gives -1 as well."""
     found = exporters.in_memory(DataLoader(Classes(LATE), 7)).as_numpy_iterator()

@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 import tfds_builder
 from exporters.errors import SchemaError
 
+pytest.importorskip("tensorflow")
+
 F = tfds.features
 BYTES = F.Tensor(shape=(), dtype=np.object_)
 
