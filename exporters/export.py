@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.card import Card
 from exporters.config import Config, config_facts
-from exporters.errors import ArgumentError, ResumeError
+from exporters.errors import ArgumentError
 
 if TYPE_CHECKING:
     from exporters.hazards import Counts, Hazard
@@ -162,19 +162,13 @@ def export(
     with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
         warn_of_hidden_versions(stage.target, "/".join(filter(None, (name, plan["config_name"]))), format)
         watch.inspect(reads=not stage.has_finished_shards())
-        for _ in range(2):
-            with Progress(progress, loader.expected_total(splits.values()), name) as bar, contextlib.ExitStack() as stack:
-                job = stack.enter_context(contextlib.closing(Job(stage, encoder, bar, watch, plan)))
-                try:
-                    job.begin(splits, options)
-                    for split in splits:
-                        job.write_split(split)
-                    break
-                except ResumeError:
-                    if not overwrite:
-                        raise
-                    stage.begin_anew()  # what is there belongs to another plan
-                    watch.begin_anew()
+        with (
+            Progress(progress, loader.expected_total(splits.values()), name) as bar,
+            contextlib.closing(Job(stage, encoder, bar, watch, plan)) as job,
+        ):
+            job.begin(splits, options)
+            for split in splits:
+                job.write_split(split)
         manifest = job.publish()
     try:
         module = generate(stage.target)

@@ -175,10 +175,6 @@ class Watch:
     def __init__(self, loaders: Mapping[str, Any], on_hazard: Any) -> None:
         self._loaders, self._policy = dict(loaders), check_policy(on_hazard)
         self.found: list[Hazard] = []
-        self.begin_anew()
-
-    def begin_anew(self) -> None:
-        """Forgets the examples seen so far: they will come once more."""
         self.counts: dict[str, Counts] = {}
         self.layouts, self.digester, self.tally = Layouts(), Digester(), Tally()
 

@@ -174,7 +174,7 @@ class Job:
             if self._schema is None:
                 self._start(head, split)
             assert self._schema is not None
-            if not self._has_looked and not self._stage.overwrite:  # else what follows may be for nothing
+            if not self._has_looked:
                 self._look_ahead(split)
             done = sum(shard.rows for shard in finished[:first])
             self._bar.pass_over(done, first)

@@ -113,12 +113,19 @@ class Notes:
         return ""
 
 
-def say_what_is_kept(error: BaseException, finished: int, path: pathlib.Path) -> None:
-    """Says what is kept, and how to go on after it, unless the error says so itself."""
+def say_what_is_kept(error: BaseException, finished: int, path: pathlib.Path, *, begins_anew: bool) -> None:
+    """Says what is kept, and how to go on after it, unless the error says so itself.
+
+    Args:
+      error: the notes are added to it.
+      finished: shards that are kept in `path`.
+      begins_anew: whether the same export would not go on after them.
+    """
     if isinstance(error, ResumeError):
         return
     kept = f"{wording.plural(finished, 'finished shard')} {'is' if finished == 1 else 'are'} kept in {path}"
-    how = f"{wording.again()} to go on after {'it' if finished == 1 else 'them'}"
+    without = f" without {wording.argument('overwrite', True)}" if begins_anew else ""
+    how = f"{wording.again()}{without} to go on after {'it' if finished == 1 else 'them'}"
     if isinstance(error, ExportError) and not isinstance(error, OSError):  # what mends it may be another argument
         how += f", or {wording.passing('overwrite', True)} if its arguments or features change"
     error.add_note(f"{kept}: {how}")

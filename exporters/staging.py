@@ -113,8 +113,10 @@ class Stage(Notes):
         finished: list[str] | None = None
         with contextlib.suppress(OSError):  # too many open files, say: what cannot be listed is kept
             finished = self._shard_notes() if self.path.is_dir() else []
+        if finished and self.overwrite and os.path.lexists(self.target):
+            finished = []  # nobody could go on after them: the version is there, and replacing it begins anew
         if error is not None and not self._published and finished:
-            say_what_is_kept(error, len(finished), self.path)
+            say_what_is_kept(error, len(finished), self.path, begins_anew=self.overwrite)
         try:
             if self._published or finished == []:
                 self._remove_all(error)
