@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -51,7 +52,16 @@ _about = functools.partial(typer.Option, rich_help_panel="What a person should k
 def _show_version(value: bool) -> None:
     if value:
         print(f"torch2tfds {__version__}")
+        _warn_of_other(pathlib.Path())
         raise typer.Exit
+
+
+def _warn_of_other(directory: pathlib.Path) -> None:
+    """Says on stderr if Python, started in a directory, would find another package `exporters` there than ours."""
+    from tfds_builder.command import explain_other
+
+    if told := explain_other([os.fspath(directory.absolute()), *sys.path]):
+        print(f"torch2tfds: warning: in {directory.absolute()}, {told}", file=sys.stderr)
 
 
 @app.callback()
@@ -134,6 +144,7 @@ def export(
 
     if config is None and config_description:
         raise ArgumentError("--config-description is of a config; name it with --config")
+    _warn_of_other(app_dir)
     loaders = load_factory(factory, app_dir)
     with _warnings_in_a_line(), _stop_in_a_line():
         result = run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 import pathlib
@@ -10,7 +11,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import tfds_builder
 from exporters.errors import ArgumentError
+
+_OWN = pathlib.Path(tfds_builder.__file__).parents[1]
+"""Where the packages of this product are."""
 
 
 def load_factory(text: str, app_dir: pathlib.Path) -> Any:
@@ -25,6 +30,7 @@ def load_factory(text: str, app_dir: pathlib.Path) -> Any:
     module_name, colon, path = text.partition(":")
     if not module_name or module_name.startswith(".") or not colon or not path:
         raise ArgumentError(f'expected MODULE:FACTORY, such as "my_project.data:make_loaders" (got {text!r})')
+    _refuse_own_name(text, module_name, app_dir.absolute())
     sys.path.insert(0, os.fspath(app_dir.absolute()))
     try:
         found: Any = importlib.import_module(module_name)
@@ -50,3 +56,25 @@ def load_factory(text: str, app_dir: pathlib.Path) -> Any:
             f"{text} must return a DataLoader or a mapping of split name to DataLoader (got {type(loaders).__name__})"
         )
     return loaders
+
+
+def _refuse_own_name(text: str, module_name: str, app_dir: pathlib.Path) -> None:
+    """Raises ArgumentError if what is meant is a module of the user's that a package of this product hides."""
+    name = module_name.partition(".")[0]
+    if name not in ("exporters", "tfds_builder"):
+        return
+    own = _OWN / name
+    theirs = [path for path in (app_dir / name, app_dir / f"{name}.py") if path.exists() and path.resolve() != own.resolve()]
+    if not theirs and _is_module(module_name):
+        return
+    what = f"hides {theirs[0]}" if theirs else f"has no {module_name}"
+    raise ArgumentError(
+        f"{text}: the name {name!r} is the product's own: its package {own} {what}; rename yours, for example my_{text}"
+    )
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of a module it would be in
+        return False
