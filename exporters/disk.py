@@ -17,7 +17,7 @@ import socket
 import stat
 from collections.abc import Iterable, Iterator
 
-from exporters import wording
+from exporters import room, wording
 from exporters.errors import DataDirError
 
 _SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
@@ -268,7 +268,9 @@ def explain(error: OSError, *places: pathlib.Path) -> DataDirError:
       places: the stage, and what else of an export may be there already.
     """
     advice = f"give a {wording.called('data_dir')} that can be written"
-    if error.errno in (errno.EACCES, errno.EPERM):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = f"{room.left(next(path for path in places[0].parents if path.exists()))}; make room, or {advice}"
+    elif error.errno in (errno.EACCES, errno.EPERM):
         for path in filter(os.path.lexists, places):
             if not may_remove(path):
                 advice = f"{words_of_owner(path)}: have its owner remove it, or {another_version()}"

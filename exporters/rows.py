@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -131,7 +132,8 @@ def has_lists(raw: Any, rows: int | None) -> bool:
     There may be fewer rows than the loader says: `collate_fn` may have left some out.
     """
     return any(
-        0 < len(value) <= (rows or len(value)) and not are_scalars(value) and _are_alike(value) for _, value in _find_lists(raw)
+        0 < len(value) <= (rows or len(value)) and not are_scalars(value) and (_are_alike(value) or _are_mappings(value))
+        for _, value in _find_lists(raw)
     )
 
 
@@ -189,8 +191,8 @@ def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
 
     A list is one if it has an item for each row, all items are alike, and they cannot be features: as features they
     would all have that many rows. A list of mappings is one in any case, unless it has fewer items than rows and its parts
-    have all of them; and so is a tuple of arrays, or a list of arrays of different shapes, within a batch: three images of
-    three channels are no three features.
+    have all of them, even if a key is missing in some (`split_rows` says in which). A tuple of arrays is one, or a list of
+    arrays of different shapes, within a batch: three images of three channels are no three features.
 
     Args:
       raw: the first batch.
@@ -213,7 +215,10 @@ def _is_row_list(value: Any, path: str, rows: int | None) -> bool:
     if not isinstance(value, list | tuple) or hasattr(value, "_fields") or not value:
         return False
     items = [item for item in value if item is not None]
-    if isinstance(value, list) and items and isinstance(items[0], Mapping) and _are_alike(items):
+    if _are_mappings(items) and not _are_alike(items):
+        sizes = {size for item in items for size in leading_sizes(item)}
+        return rows in (None, len(value)) and (None in sizes or len(sizes) > 1 or (rows is not None and sizes != {rows}))
+    if isinstance(value, list) and _are_mappings(items):
         return rows in (None, len(value)) or {size for item in items for size in leading_sizes(item)} != {rows}
     if rows is not None and len(value) != rows:
         return False
@@ -226,6 +231,12 @@ def _is_row_list(value: Any, path: str, rows: int | None) -> bool:
         differ = isinstance(value, tuple) or len({tuple(item.shape) for item in items if _is_array(item)}) > 1
         return sizes != {rows} or isinstance(items[0], Mapping) or (bool(path) and _is_array(items[0]) and differ)
     return len(sizes) > 1 or None in sizes or (_is_array(items[0]) and len({tuple(item.shape) for item in items}) > 1)
+
+
+def _are_mappings(items: Sequence[Any]) -> bool:
+    """Whether the items of a list are mappings, with whatever keys; some of them may be None."""
+    there = [item for item in items if item is not None]
+    return bool(there) and all(isinstance(item, Mapping) for item in there)
 
 
 def _are_alike(items: Sequence[Any], depth: int = 0) -> bool:
@@ -342,11 +353,19 @@ def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozense
     for number, row in enumerate(rows):
         if set(row) != set(names):
             raise LoaderError(
-                f"{where}: row {number} of {path or 'the batch'!r} has the parts {sorted(row)}, and row 0 {sorted(names)}; "
-                "give every row the same"
+                f"{where}: row {number} of {path or 'the batch'!r} has the parts {sorted(row)}, row 0 has the parts "
+                f"{sorted(names)}; give every row the same{_same_parts(rows) if _are_mappings(values) and not path else ''}"
             )
     for name in names:
         yield from split_rows([row[name] for row in rows], f"{path}/{name}" if path else name, where, sequences)
+
+
+def _same_parts(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The lines that give all rows of a batch the same parts, in the words of `collate_fn`."""
+    shared = [key for key in rows[0] if all(key in row for row in rows)]
+    fill = "".join(f"{json.dumps(key)}: ..., " for key in dict.fromkeys(key for row in rows for key in row if key not in shared))
+    kept = f"[{{key: row[key] for key in {json.dumps(shared)}}} for row in rows]"
+    return f": collate_fn=lambda rows: [{{{fill}**row}} for row in rows], or, without what is missing, lambda rows: {kept}"
 
 
 def _has_parts(first: Any, values: Sequence[Any], is_known: bool) -> bool:

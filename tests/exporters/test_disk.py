@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import types
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import exporters
 import tfds_builder
+from exporters import disk as disk_lib
 from tfds_builder.generate import generate
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
@@ -223,6 +225,8 @@ REAL_DISK = """
             except OSError as error:
                 expected = "Read-only file system" if size == "ro" else "No space left on device"
                 assert expected in str(error) and os.path.abspath("disk") in str(error), error
+                notes = " ".join([str(error), *getattr(error, "__notes__", [])])
+                assert (" of which every file needs one" in notes) == (size == "nr_inodes=9"), notes
                 kept = len(list(pathlib.Path("disk").rglob("*.shard.json")))
                 assert bool(kept) == (" kept in " in " ".join(getattr(error, "__notes__", []))), error.__notes__
             assert tfds_builder.register("disk") == []
@@ -351,6 +355,23 @@ def test_little_room(tmp_path, monkeypatch):
         run(tmp_path / "before", dataset=Numbers())
     assert len(asked) <= 8
     assert not (tmp_path / "before").exists()
+
+
+@pytest.mark.parametrize(("inodes", "free"), [(0, 0), (10_000, 9_000), (10_000, 0)])
+def test_a_disk_without_inodes(inodes, free, tmp_path, monkeypatch):
+    """A disk that has bytes and no inodes is told as that, whether a shard or the stage itself could not be made; not one that
+    counts none, or has enough."""
+    status = types.SimpleNamespace(f_flag=0, f_bavail=1000, f_frsize=4096, f_files=inodes, f_favail=free)
+    monkeypatch.setattr("exporters.room.os.statvfs", lambda path: status)
+    with monkeypatch.context() as patch:
+        FaultyDisk(patch, tmp_path / "data", 60, errno.ENOSPC, lasting=True)
+        with pytest.raises(OSError) as caught:
+            run(tmp_path / "data", dataset=[torch.full((3, 5, 6), index, dtype=torch.uint8) for index in range(ROWS)])
+    told = next(note for note in caught.value.__notes__ if "4,096,000 bytes are free at" in note)
+    assert ("0 inodes, of which every file needs one, and" in told) == (inodes > 0 and not free)
+    text = str(disk_lib.explain(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "stage"))
+    assert "4,096,000 bytes are free at" in text
+    assert ("0 inodes" in text) == (inodes > 0 and not free)
 
 
 def test_a_full_disk_in_bytes(tmp_path, monkeypatch):

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+    default_collate,
+)
 
 import exporters
 import tfds_builder
-from exporters import ResumeError, SchemaError
+from exporters import LoaderError, ResumeError, SchemaError
 
 ROWS = 60
 
@@ -180,3 +190,60 @@ def test_batch_samplers_that_can_be_asked_once(tmp_path):
     state = generator.get_state()
     assert run(tmp_path, make(Rows())).examples == {"train": ROWS}
     assert torch.equal(state, generator.get_state())
+
+
+def keyed(number, missing):
+    return {"a": torch.arange(3) + number, "b": number, **({} if number in missing else {"c": 10 * number})}
+
+
+class Stream(IterableDataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+LOADERS = {
+    "a list": lambda rows: DataLoader(rows, batch_size=4, collate_fn=list),
+    "a tuple": lambda rows: DataLoader(rows, batch_size=4, collate_fn=tuple),
+    "no batch size": lambda rows: DataLoader(rows, batch_size=None),
+    "a stream": lambda rows: DataLoader(Stream(rows), batch_size=4, collate_fn=list),
+}
+
+
+@pytest.mark.parametrize("missing", [{1}, {0, 2}, {1, 2, 3}, {5}])
+@pytest.mark.parametrize("case", LOADERS)
+def test_rows_without_a_key(case, missing, tmp_path):
+    """Rows that are dicts with unlike keys are told as that, in a first batch too, and the lines that mend it work."""
+    rows = [keyed(number, missing) for number in range(8)]
+    with pytest.raises(LoaderError) as caught:
+        run(tmp_path, LOADERS[case](rows))
+    message = str(caught.value)
+    assert re.search(r"row \d of 'the batch' has the parts \['a', 'b'.*\], row 0 has the parts \['a', 'b'", message)
+    fill, keep = re.findall(r"lambda rows: \[.*?\} for row in rows\]", message)
+    for number, (line, wanted) in enumerate(((fill.replace("...", "-1"), ["a", "b", "c"]), (keep, ["a", "b"]))):
+        result = run(tmp_path / str(number), DataLoader(rows, batch_size=4, collate_fn=eval(line)))
+        found = list(tfds_builder.as_torch(result.path, "train"))
+        assert [sorted(example) for example in found] == [wanted] * 8
+        assert [int(example["b"]) for example in found] == list(range(8))
+        assert number or [int(row["c"]) for row in found] == [-1 if i in missing else 10 * i for i in range(8)]
+
+
+def test_parts_that_are_dicts_with_unlike_keys(tmp_path):
+    """A batch of two dicts, each with columns of its own, is a structure as ever."""
+    pairs = [({"a": torch.arange(3) + i}, {"b": torch.tensor(i)}) for i in range(6)]
+    for name, dataset in (("map", pairs), ("stream", Stream(pairs))):
+        result = run(tmp_path / name, DataLoader(dataset, batch_size=2, collate_fn=lambda rows: default_collate(rows)))
+        assert [int(row[1]["b"]) for row in tfds_builder.as_torch(result.path, "train")] == list(range(6))
+
+
+def test_targets_without_a_key(tmp_path):
+    """Dicts beside other columns are rows too, and the error names their feature."""
+    rows = [(torch.arange(3), keyed(number, {1})) for number in range(4)]
+    for collate in (
+        lambda rows: tuple(zip(*rows, strict=True)),
+        lambda rows: [torch.stack([x for x, _ in rows]), [y for _, y in rows]],
+    ):
+        with pytest.raises(SchemaError, match=r"'label': its dicts have different keys, \['a', 'b', 'c'\] and \['a', 'b'\]"):
+            run(tmp_path, DataLoader(rows, batch_size=4, collate_fn=collate))
