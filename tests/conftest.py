@@ -1,5 +1,5 @@
-"""What every test shares: a quiet TensorFlow, Hypothesis without deadlines, Python in a process of its own, and the table
-of docs/reliability.md, which a run with `--endurance` writes."""
+"""What every test shares: a quiet TensorFlow, Hypothesis without deadlines, an fsync that does not wait, Python in a process
+of its own, and the table of docs/reliability.md, which a run with `--endurance` writes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,17 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("endurance")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("endurance")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fsync_that_does_not_wait(request):
+    """No test cuts the power, so none can tell whether the disk was waited for, which is most of the time that a small export
+    takes (it fsyncs twenty times). That fsync is called, and when, is tested (`test_staging`, `test_resume`, `test_disk`);
+    processes that tests start, and runs with `--endurance`, do wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.config.getoption("--endurance"):
+            patch.setattr(os, "fsync", os.fstat)  # which, too, refuses what is no open file
+        yield
 
 
 RELIABILITY = pathlib.Path(__file__).parents[1] / "docs" / "reliability.md"
