@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect as inspect_lib
 import sysconfig
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -65,20 +66,48 @@ def expected_examples(loader: Any) -> int | None:
     return _len(loader.sampler) if loader.batch_sampler is None and not items_lib.draws_lists(loader) else None
 
 
-def _find_dropped(loader: Any) -> Iterator[Finding]:
-    if not loader.drop_last or not loader.batch_size:
-        return
-    if loader_lib.is_iterable(loader):
-        total, parts = _len(loader.dataset), max(1, loader.num_workers)
-        if total is None or parts > 1:
-            most = (loader.batch_size - 1) * parts
-            if most:
-                yield Finding("drop_last", None, f"drop_last=True leaves out up to {wording.plural(most, 'example')}")
-            return
-    else:
-        total = _len(loader.sampler)
-    if total is not None and (missing := total % loader.batch_size):
-        yield Finding("drop_last", missing, f"drop_last=True leaves out {missing:,} of {total:,} examples")
+def _find_dropped(loader: Any, parts: int = 1) -> Iterator[Finding]:
+    """Last batches that are left out: the loader's own, and those of stages of the pipeline that it reads.
+
+    Args:
+      loader: a DataLoader.
+      parts: how many processes run it, and leave out a batch each.
+    """
+    workers = max(1, loader.num_workers)
+    if loader.drop_last and loader.batch_size:
+        is_stream = loader_lib.is_iterable(loader)
+        total = _len(loader.dataset) if is_stream else _len(loader.sampler)
+        if is_stream and (total is None or workers > 1):
+            yield from _find_cut(loader.batch_size, parts * workers, "drop_last=True", "")
+        elif total is not None and (missing := total % loader.batch_size):
+            yield Finding("drop_last", missing, f"drop_last=True leaves out {missing:,} of {total:,} examples")
+    for stage in datasets_of(loader.dataset):
+        if items_lib.is_pipeline(stage):
+            yield from _find_dropped_by(stage, parts * workers)
+        elif getattr(stage, "drop_last", False) is True and isinstance(size := getattr(stage, "batch_size", None), int):
+            name = type(stage).__name__  # a datapipe of PyTorch's, or what has its terms
+            yield from _find_cut(size, parts * workers, f"drop_last=True of {name}", f"{name}(..., drop_last=False)")
+
+
+def _find_dropped_by(pipeline: Any, parts: int) -> Iterator[Finding]:
+    """The same of the stages of a pipeline of webdataset's."""
+    for stage in pipeline.pipeline:
+        if items_lib.is_pipeline(stage):
+            yield from _find_dropped_by(stage, parts)
+        elif items_lib.is_loader(stage):
+            yield from _find_dropped(stage, parts)
+        elif getattr(getattr(stage, "f", None), "__name__", "") == "_batched":
+            given = inspect_lib.signature(stage.f).bind(None, *stage.args, **stage.kw)
+            given.apply_defaults()
+            size = given.arguments["batchsize"]
+            if not given.arguments["partial"]:
+                yield from _find_cut(size, parts, "partial=False of .batched()", f".batched({size}), without partial=False")
+
+
+def _find_cut(size: int, parts: int, what: str, remedy: str) -> Iterator[Finding]:
+    """What is left out at most where nothing tells how many examples there are."""
+    if most := (size - 1) * parts:
+        yield Finding("drop_last", None, f"{what} leaves out up to {wording.plural(most, 'example')}", remedy)
 
 
 def _find_sampling(loader: Any, loaders: Iterable[Any]) -> Iterator[Finding]:
@@ -199,7 +228,8 @@ def _libraries() -> tuple[str, ...]:
 
 
 def datasets_of(dataset: Any) -> Iterator[Any]:
-    """A dataset and those it wraps: Subset, ConcatDataset, and anything else with `.dataset` or `.datasets`."""
+    """A dataset and those it wraps: Subset, ConcatDataset, datapipes, and anything else with `.dataset`, `.datasets` or
+    `.datapipe`."""
     seen: set[int] = set()
     waiting = [dataset]
     while waiting and len(seen) < _NODES:
@@ -209,7 +239,7 @@ def datasets_of(dataset: Any) -> Iterator[Any]:
         seen.add(id(item))
         yield item
         for name, value in _attributes(item):
-            if name == "dataset":
+            if name in ("dataset", "datapipe", "_datapipe"):
                 waiting.append(value)
             elif name == "datasets" and isinstance(value, list | tuple):
                 waiting += value

@@ -108,9 +108,21 @@ def check_stream(item: Any, loader: Any, split: str) -> None:
     if kind == EXAMPLE:
         raise LoaderError(
             f"split {split!r}: batch_size=None, and an item of the stream ({_full_name(loader.dataset)}) is one "
-            f"example, of {_describe(item)}; let the DataLoader make batches: torch.utils.data.DataLoader(dataset, "
-            "batch_size=64) (and collate_fn=list where examples differ in shape)"
+            f"example, of {_describe(item)}; {_batching(loader)}"
         )
+
+
+def _batching(loader: Any) -> str:
+    """How the examples of a stream become batches: by its DataLoader, or in a pipeline of webdataset's by a stage of its own."""
+    if not is_pipeline(loader.dataset):
+        return (
+            "let the DataLoader make batches: torch.utils.data.DataLoader(dataset, batch_size=64) (and collate_fn=list where "
+            "examples differ in shape)"
+        )
+    line = "dataset.batched(64)" if hasattr(loader.dataset, "batched") else "dataset.compose(webdataset.batched(64))"
+    if loader.collate_fn is not _hand_on:  # it was given as a DataLoader
+        line = f"torch.utils.data.DataLoader({line}, batch_size=None)"
+    return f"let the pipeline make batches: {line} (and collation_fn=None beside the 64 where examples differ in shape)"
 
 
 def decisions(loaders: Mapping[str, Any]) -> Iterator[str]:
@@ -228,9 +240,10 @@ def _of_pipeline(dataset: Any) -> str | None:
 
 
 def _not_shown(split: str, loader: Any, item: Any) -> LoaderError:
+    lines = f"if it is an example, {_batching(loader)}; {_LINES.partition('; ')[2]}" if is_pipeline(loader.dataset) else _LINES
     return LoaderError(
         f"split {split!r}: batch_size=None, and nothing shows whether an item of the dataset ({_full_name(loader.dataset)}"
-        f"), of {_describe(item)}, is an example or a batch of examples; {_LINES}"
+        f"), of {_describe(item)}, is an example or a batch of examples; {lines}"
     )
 
 

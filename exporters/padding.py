@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from exporters.wording import argument
 from tfds_builder import metadata
 
 
-def find_unpad(columns: Mapping[str, Array], padded: Sequence[str] | None = None) -> dict[str, str]:
+def find_unpad(
+    columns: Mapping[str, Array], padded: Sequence[str] | None = None, trusted: Collection[str] = ()
+) -> dict[str, str]:
     """What `unpad=` has to be for a batch: padded feature -> the mask, or the lengths, that tells of it; empty if nothing does.
 
     >>> find_unpad({"input_ids": [[5, 6, 7], [8, 0, 0]], "attention_mask": [[1, 1, 1], [1, 0, 0]]})    # as arrays
@@ -25,16 +27,17 @@ def find_unpad(columns: Mapping[str, Array], padded: Sequence[str] | None = None
       columns: all arrays of a batch, by flat name.
       padded: features that are known to be padded alike; by default those that have one and the same value wherever there is
         padding.
+      trusted: what is known to tell of padding, by what `unpad=` says: it comes first, and lengths need not be seen to fit.
     """
     known = None if padded is None else set(padded)
     candidates = [name for name in columns if known is None or name in known]
-    for partner, longest, mask in _find_told(columns):
+    for partner, longest, mask in _find_told(columns, trusted):
         alike = [
             name
             for name in candidates
             if name != partner and columns[name].ndim > 1 and columns[name].shape[:2] == (len(mask), longest)
         ]
-        constant = [name for name in alike if _is_constant(columns[name][~mask])]
+        constant = [name for name in alike if is_constant(columns[name][~mask])]
         if mask.all() and known is None:  # then nothing shows that it is padding
             continue
         if constant:
@@ -42,33 +45,33 @@ def find_unpad(columns: Mapping[str, Array], padded: Sequence[str] | None = None
     return {}
 
 
-def _find_told(columns: Mapping[str, Array]) -> Iterator[tuple[str, int, Array]]:
+def _find_told(columns: Mapping[str, Array], trusted: Collection[str]) -> Iterator[tuple[str, int, Array]]:
     """(name, width, bool of shape (N, width)) of what may tell which values are no padding: masks first, called so or not."""
-    for name in sorted(columns, key=lambda name: ("mask" not in name, name)):
+    for name in sorted(columns, key=lambda name: (name not in trusted, "mask" not in name, name)):
         column = columns[name]
         mask = as_mask(column) if column.ndim == 2 else None
         if mask is not None and mask.any() and is_run(mask) and (mask[:, 0].all() or mask[:, -1].all()):
             yield name, mask.shape[1], mask
     widths = sorted({column.shape[1] for column in columns.values() if column.ndim > 1})
-    for name in sorted(columns, key=lambda name: ("len" not in name, name)):
+    for name in sorted(columns, key=lambda name: (name not in trusted, "len" not in name, name)):
         lengths = columns[name]
         if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not lengths.size or lengths.min() < 0:
             continue
         for width in widths:
             if lengths.max() <= width:
                 mask = np.arange(width) < lengths[:, None]
-                if any(_ends_at(column, mask) for column in columns.values()):
+                if name in trusted or any(_ends_at(column, mask) for column in columns.values()):
                     yield name, width, mask
 
 
-def _is_constant(values: Array) -> bool:
+def is_constant(values: Array) -> bool:
     """Whether all values are the same."""
     return values.dtype != object and bool(np.all(values == values[:1]))
 
 
 def _ends_at(column: Array, mask: Array) -> bool:
     """Whether the rows of a column end exactly where lengths say: what follows is padding, and the last value is none."""
-    if column.ndim < 2 or column.shape[:2] != mask.shape or not _is_constant(column[~mask]):
+    if column.ndim < 2 or column.shape[:2] != mask.shape or not is_constant(column[~mask]):
         return False
     if mask.all():
         return True
@@ -104,7 +107,7 @@ def check_widths(
             if isinstance(field, RaggedField) and field.source not in unpad and batch.columns[field.source].shape[1] == sizes[1]
         ]
         alike.append(names_moved + any_length)
-        found |= {name: name for name in names_moved if name in said.values()} or find_unpad(arrays, alike[-1])
+        found |= {name: name for name in names_moved if name in said.values()} or find_unpad(arrays, alike[-1], said.values())
     field = next((field for field in moved if field.name in found), moved[0])
     got = batch.columns[field.source]
     if not found:

@@ -10,7 +10,7 @@ import numpy as np
 from exporters.arrays import Array, Columns
 from exporters.fields import AnyField, Field, RaggedField
 from exporters.hazards import Finding
-from exporters.padding import add_lengths, find_unpad
+from exporters.padding import add_lengths, find_unpad, is_constant
 from exporters.wording import argument
 from tfds_builder.ragged import Ragged
 
@@ -63,13 +63,30 @@ class PaddingWatch:
             return
         self._batches, self._rows = self._batches + 1, self._rows + len(next(iter(columns.values())))
         arrays = {name: array for name, column in columns.items() if (array := self._as_array(name, column)) is not None}
+        arrays |= self._masks_of(columns, arrays)
         seen = {name: found for name in self._ends if name in arrays and (found := self._look_at(name, arrays[name]))}
-        told = {name: partner for name, partner in find_unpad(arrays).items() if name in self._ends}
+        told = {name: partner for name, partner in find_unpad(arrays, trusted=self._said.values()).items() if name in self._ends}
         if masks := [arrays[partner] for partner in told.values() if arrays[partner].ndim == 2]:
             self._told += int((masks[0] == 0).any(axis=1).sum())
         if (seen and self._rows > _FEW) or self._told >= _FEW:
             yield self._describe(seen, told, arrays)
             self._ends = {}
+
+    def _masks_of(self, columns: Columns, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Masks that are stored without their padding, as they were: the lengths of what they tell of are left, and the side of
+        a column that is watched on which they fit."""
+        found: dict[str, Array] = {}
+        for name, partner in self._said.items():
+            column = columns.get(name)
+            if partner in arrays or not isinstance(column, Ragged):
+                continue
+            lengths = np.diff(column.row_splits)
+            for watched in (arrays[other] for other in self._ends if other in arrays and arrays[other].ndim > 1):
+                for side in (1, -1):
+                    mask = (np.arange(watched.shape[1]) < lengths[:, None])[:, ::side]
+                    if lengths.max(initial=0) <= watched.shape[1] and _fits(watched[:, ::side], mask[:, ::side]):
+                        found.setdefault(partner, mask)
+        return found
 
     def _as_array(self, name: str, column: Array | Ragged) -> Array | None:
         """A column with its batch axis; None if its rows have different lengths, and so were not padded."""
@@ -114,3 +131,14 @@ class PaddingWatch:
 
 def _may_be_padded(field: Field | RaggedField) -> bool:
     return len(field.columns) == 1 and field.layout is None and field.dtype.kind in "iu"
+
+
+def _fits(column: Array, mask: Array) -> bool:
+    """Whether a column has one value where a mask is 0, and another one just before that, at least in half of the rows."""
+    lengths = mask.sum(axis=1)
+    rows = np.flatnonzero((lengths > 0) & (lengths < mask.shape[1]))
+    pads = column[~mask]
+    if not rows.size or not is_constant(pads):
+        return False
+    differs = (column[rows, lengths[rows] - 1] != pads[0]).reshape(len(rows), -1).any(axis=1)
+    return bool(2 * differs.sum() >= len(rows))

@@ -318,8 +318,41 @@ def test_batches_of_batches(shard, refuses, publish):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves files open
 def test_single_examples_of_webdataset(shard, refuses, publish):
-    """A pipeline of single examples is refused, and the line that it is told works."""
+    """A pipeline of single examples is refused, and the line that it is told works: it makes batches by a stage of its own."""
     webdataset = pytest.importorskip("webdataset")
     dataset = webdataset.WebDataset(shard, shardshuffle=False).decode().to_tuple("npy", "cls")
-    (line, *_) = lines_of(refuses(dataset, LoaderError, "is one example"))
-    assert publish(eval(line, {"torch": torch, "dataset": dataset})).examples == {"train": 14}
+    cases = {
+        "dataset.batched(64)": (dataset, dataset),
+        "torch.utils.data.DataLoader(dataset.batched(64), batch_size=None)": (DataLoader(dataset, batch_size=None), dataset),
+        "dataset.compose(webdataset.batched(64))": (plain := webdataset.DataPipeline(*dataset.pipeline), plain),
+    }
+    for line, (refused, part) in cases.items():
+        error = str(refuses(refused, LoaderError, "is one example", f"let the pipeline make batches: {line} ("))
+        for way in (line, line.replace("(64", "(64, collation_fn=None")):
+            loader = eval(way, {"torch": torch, "webdataset": webdataset, "dataset": part})
+            assert publish(loader).examples == {"train": 14}, error
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves files open
+def test_last_batches_of_a_pipeline(shard, publish):
+    """A last batch that a stage of a pipeline leaves out is a drop_last, at whichever stage, and the line mends it."""
+    webdataset = pytest.importorskip("webdataset")
+    single = lambda: webdataset.WebDataset(shard, shardshuffle=False).decode().to_tuple("npy", "cls")  # noqa: E731
+    pipe = torch.utils.data.datapipes.iter.IterableWrapper(PAIRS)
+    cases = [
+        (single().batched(5, partial=False), "up to 4 examples", ".batched(5), without partial=False"),
+        (single().batched(5, webdataset.filters.default_collation_fn, False), "up to 4 examples", ".batched(5), without"),
+        (DataLoader(single().batched(5, partial=False), batch_size=None), "up to 4 examples", ".batched(5), without"),
+        (webdataset.WebLoader(single().batched(6, partial=False), batch_size=None, num_workers=2), "up to 10 ", ".batched(6)"),
+        (webdataset.WebLoader(single(), batch_size=5, drop_last=True), "up to 4 examples", "drop_last=False"),
+        (webdataset.WebLoader(single(), batch_size=4).unbatched().batched(3, partial=False), "up to 2 examples", ".batched(3)"),
+        (DataLoader(single().batched(4, partial=False).unbatched(), batch_size=3), "up to 3 examples", ".batched(4)"),
+        (DataLoader(pipe.batch(5, drop_last=True).unbatch(), batch_size=2), "up to 4 examples", "drop_last=False"),
+    ]
+    for loader, words, line in cases:
+        with pytest.raises(exporters.HazardError, match=r"\(drop_last\)") as caught:
+            publish(loader, on_hazard={"default": "ignore", "drop_last": "error"})
+        assert words in str(caught.value)
+        assert line in str(caught.value)
+    for loader in (single().batched(5), single().batched(1, partial=False), DataLoader(pipe.batch(5).unbatch(), batch_size=2)):
+        assert publish(loader, on_hazard={"default": "ignore", "drop_last": "error"}).counts["train"].written >= 12

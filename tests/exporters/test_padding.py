@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -297,3 +298,39 @@ def test_what_is_no_padding(case, publish):
     collate, options = makes[case]
     data = rows_of(LENGTHS) if case == "unpadded" else list(rows)
     assert not padding_of(DataLoader(data, batch_size=4, collate_fn=collate), publish, found=False, **options)
+
+
+class TwoColumns(Collator):
+    """Ids and labels padded alike, and a third column that is not padded."""
+
+    def __init__(self, *, ends=(), **options):
+        super().__init__(**options)
+        self.ends = ends
+
+    def __call__(self, rows):
+        rows = [[*row, *self.ends] for row in rows]
+        batch = super().__call__(rows)
+        zeros = torch.zeros(len(rows), 40, dtype=torch.int64)
+        return batch | {"labels": self.pad(rows, 0 if self.ends else -100), "flags": zeros}
+
+
+@pytest.mark.parametrize("width", [None, 16, 30])
+@pytest.mark.parametrize("case", ["mask", "mask, left", "length", "length, pad is a value"])
+def test_what_is_named_already_tells_of_the_others(case, width, publish, read_back):
+    """Where `unpad=` names one of several columns that are padded alike, the line names the mask or the lengths it has already
+    for the others, an error (each batch has its own width, or none is declared) or a hazard; and it works."""
+    lengths = [15, 2, 9, 7, 4, 11, 3, 5, 5, 1, 12, 6]
+    told = "length" if "length" in case else "attention_mask"
+    options = {"kind": None, "told": True} if "length" in case else {"left": "left" in case}
+    loader = lambda: DataLoader(  # noqa: E731
+        rows_of(lengths), batch_size=4, collate_fn=TwoColumns(width=width, ends=(0,) if "value" in case else (), **options)
+    )
+    cases = [{}, {"features": {"labels": tfds.features.Tensor(shape=(None,), dtype=np.int64)}}]
+    for more in cases:
+        with pytest.raises((SchemaError, exporters.HazardError)) as caught:
+            publish(loader(), unpad={"input_ids": told}, **more)
+        assert line_of(str(caught.value)) == {"input_ids": told, "labels": told}
+    found = read_back(publish(loader(), unpad=line_of(str(caught.value))))
+    wanted = [[*row, 0] if "value" in case else row for row in rows_of(lengths)]
+    assert lists_of(found["labels"]) == lists_of(found["input_ids"]) == wanted
+    assert found["flags"].shape == (12, 40)
