@@ -149,14 +149,16 @@ def test_bad_input_is_refused_without_assertions(run_python):
     """No check of input is an `assert`: with `python -O` the same errors come."""
     run_python(
         """
-        import sys, tempfile, torch, exporters
-        from torch.utils.data import DataLoader
+        import sys
 
         assert_runs = False
         assert (assert_runs := True) or True
         if assert_runs:  # assertions do run: run once more without them
             import subprocess
             sys.exit(subprocess.run([sys.executable, "-O", __file__]).returncode)
+        import tempfile, torch, exporters
+        from torch.utils.data import DataLoader
+
         for rows in ([1, 2, 3, None], ["a", "b", None, "d"], [torch.ones(3)] * 3 + [None], [1, 2, 3, "a"], [1, 2, [3], 4],
                      [torch.ones(2), torch.ones(2), torch.ones(3)], [{"a": 1}, {"a": 2}, {"b": 1}]):
             try:

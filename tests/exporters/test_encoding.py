@@ -18,24 +18,26 @@ def pixels(dtype, channels, rows=5):
 
 
 @pytest.mark.needs_tensorflow
-@pytest.mark.parametrize(("dtype", "channels"), KINDS)
-def test_tfds_reads_pillows_png(dtype, channels, publish, loader_of, tmp_path, run_python):
-    """Stock `tfds.load` gives back every pixel of a PNG that Pillow wrote."""
-    images = pixels(dtype, channels)
-    features = {"image": F.Image(shape=(8, 9, channels), dtype=np.dtype(dtype))}
-    result = publish(loader_of({"image": images}), data_dir=tmp_path / "data", features=features, layouts={"image": "NHWC"})
-    assert result.decisions[0].endswith("Image, encoded by Pillow")
+def test_tfds_reads_pillows_png(publish, loader_of, tmp_path, run_python):
+    """Stock `tfds.load` gives back every pixel of a PNG that Pillow wrote, of every kind."""
+    written = {f"{dtype}_{channels}": pixels(dtype, channels) for dtype, channels in KINDS}
+    features = {name: F.Image(shape=images.shape[1:], dtype=images.dtype) for name, images in written.items()}
+    result = publish(loader_of(written), data_dir=tmp_path / "data", features=features, layouts=dict.fromkeys(written, "NHWC"))
+    assert sum(told.endswith("Image, encoded by Pillow") for told in result.decisions) == len(KINDS)
     source = """
         import sys
         sys.modules["exporters"] = sys.modules["tfds_builder"] = sys.modules["PIL"] = None
         import numpy as np, tensorflow_datasets as tfds
         ds = tfds.load("ds:1.0.0", data_dir=sys.argv[1], split="train")
-        np.save(sys.argv[2], np.stack([example["image"] for example in ds.as_numpy_iterator()]))
+        rows = list(ds.as_numpy_iterator())
+        np.savez(sys.argv[2], **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
     """
-    run_python(source, tmp_path / "data", tmp_path / "read.npy")
-    read = np.load(tmp_path / "read.npy")
-    assert read.dtype == images.dtype
-    np.testing.assert_array_equal(read, images)
+    run_python(source, tmp_path / "data", tmp_path / "read.npz")
+    read = np.load(tmp_path / "read.npz")
+    assert set(read) == set(written)
+    for name, images in written.items():
+        assert read[name].dtype == images.dtype
+        np.testing.assert_array_equal(read[name], images)
 
 
 @pytest.mark.needs_tensorflow

@@ -287,11 +287,11 @@ def test_buffers_in_threads(monkeypatch):
 
     def work(seed):
         random, mine = np.random.default_rng(seed), []
-        for turn in range(150):
+        for turn in range(50):
             array = buffers.empty(int(random.integers(1, 4)), 300_000)
             array[:] = seed
             mine.append(array)
-            if any(np.any(kept != seed) for kept in mine):
+            if any(np.any(kept[:, ::1021] != seed) for kept in mine):  # of every page some
                 failures.append(seed)
             del mine[: int(random.integers(0, 3))]
             if turn % 20 == seed:
@@ -306,7 +306,7 @@ def test_buffers_in_threads(monkeypatch):
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

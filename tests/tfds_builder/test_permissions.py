@@ -68,17 +68,24 @@ def is_told(text):
     return TOLD in text and ("nobody" in text or str(OWNER) in text)
 
 
-@pytest.mark.parametrize("what", CLOSED)
-def test_the_others_work(what, close, run, tmp_path):
+def test_the_others_work(close, run, tmp_path):
     """All datasets are registered and the others load; the closed one, or one with something closed in it, names its owner."""
-    for name in ("closed", "open"):
-        kit.write_table(tmp_path / "data", name, {"train": kit.numbers(2)})
-    close(tmp_path / "data" / CLOSED[what])
-    names, opened, closed = run(
-        'print(json.dumps([tfds_builder.register(sys.argv[1]), load("open"), load("closed")]))', tmp_path / "data"
-    )
-    assert (names, opened) == (["closed", "open"], [0, 1])
-    assert is_told(closed)
+    for what, path in CLOSED.items():
+        for name in ("closed", "open"):
+            kit.write_table(tmp_path / what, name, {"train": kit.numbers(2)})
+        close(tmp_path / what / path)
+    code = """
+        from tfds_builder.catalog import catalog
+
+        found = []
+        for data_dir in sys.argv[1:]:
+            catalog._builders.clear()
+            found.append([tfds_builder.register(data_dir), load("open"), load("closed")])
+        print(json.dumps(found))
+    """
+    found = run(code, *(tmp_path / what for what in CLOSED))
+    for what, (names, opened, closed) in zip(CLOSED, found, strict=True):
+        assert (names, opened, is_told(closed)) == (["closed", "open"], [0, 1], True), (what, closed)
 
 
 def test_other_versions_and_configs_work(close, run, tmp_path):
@@ -123,18 +130,21 @@ def test_data_dir_itself(close, run, tmp_path):
     assert is_told(run(code, tmp_path / "data"))
 
 
-@pytest.mark.parametrize("what", CLOSED)
-def test_verify(what, close, run, tmp_path):
+def test_verify(close, run, tmp_path):
     """`verify` calls what may not be read unreadable, and not damaged or missing."""
-    kit.write_table(tmp_path / "data", "closed", {"train": kit.numbers(2)})
-    close(tmp_path / "data" / CLOSED[what])
+    for what, path in CLOSED.items():
+        kit.write_table(tmp_path / what, "closed", {"train": kit.numbers(2)})
+        close(tmp_path / what / path)
     code = """
-        try:
-            problems = tfds_builder.verify(sys.argv[1]).problems
-            print(json.dumps([[problem.kind, problem.message] for problem in problems if problem.message]))
-        except tfds_builder.UnreadableFileError as error:
-            print(json.dumps([["unreadable", str(error)]]))
+        found = []
+        for directory in sys.argv[1:]:
+            try:
+                problems = tfds_builder.verify(directory).problems
+                found.append(next([problem.kind, problem.message] for problem in problems if problem.message))
+            except tfds_builder.UnreadableFileError as error:
+                found.append(["unreadable", str(error)])
+        print(json.dumps(found))
     """
-    found = run(code, tmp_path / "data" / "closed" / "1.0.0")
-    assert found[0][0] == "unreadable"
-    assert is_told(found[0][1])
+    found = run(code, *(tmp_path / what / "closed" / "1.0.0" for what in CLOSED))
+    for what, (kind, message) in zip(CLOSED, found, strict=True):
+        assert (kind, is_told(message)) == ("unreadable", True), (what, message)
