@@ -20,8 +20,9 @@ from exporters.errors import (
     ResumeError,
     SchemaError,
 )
-from exporters.export import Export, export
+from exporters.export import export
 from exporters.live import in_memory, stream
+from exporters.outcome import Counts, Export, Hazard
 from exporters.version import __version__
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "ArgumentError",
     "Card",
     "Config",
+    "Counts",
     "DataDirError",
     "Export",
     "ExportError",
     "ExportWarning",
+    "Hazard",
     "HazardError",
     "HazardWarning",
     "LayoutError",

@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -154,7 +154,7 @@ def export(
             version=version,
             config=None if config is None else Config(config, config_description),
             release_notes=options.pairs(release_notes, "--release-notes"),
-            format=format,
+            format=cast(Any, format),  # `export` refuses what it does not know
             features=options.features(features, classes),
             layouts=options.pairs(layout, "--layout"),
             names=options.pairs(rename, "--rename") or None,
@@ -162,7 +162,7 @@ def export(
             unpad=options.pairs(unpad, "--unpad"),
             shard_bytes=options.shard_bytes(shard_mib),
             overwrite=overwrite,
-            on_hazard=options.pairs([text if "=" in text else f"default={text}" for text in on_hazard or ()], "--on-hazard"),
+            on_hazard=cast(Any, options.pairs([t if "=" in t else f"default={t}" for t in on_hazard or ()], "--on-hazard")),
             card=Card(description=description, homepage=homepage, citation=citation, license=license),
             progress=progress,
         )

@@ -9,7 +9,6 @@ Everything heavy is imported when it is called, so that `import exporters` costs
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shlex
 import signal
@@ -17,46 +16,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from exporters.card import Card
 from exporters.config import Config, config_facts
 from exporters.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from exporters.hazards import Counts, Hazard
+from exporters.outcome import Action, Export, Format, HazardName
 
 SHARD_BYTES = 256 * 1024 * 1024
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Export:
-    """What was published.
-
-    Attributes:
-      path: the version directory, `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
-      module: the generated builder module beside it; "" if it could not be written.
-      name, config, version, format: as asked for; `config` is the name of the config, or "".
-      examples: number of examples by split.
-      shards: number of shards by split.
-      bytes: size of all published files.
-      decisions: what was decided about each feature, in words.
-      hazards: what the loaders do to the data, those ignored left out; docs/hazards.md has them all.
-      counts: examples expected, read and written, by split.
-    """
-
-    path: str
-    module: str
-    name: str
-    config: str
-    version: str
-    format: str
-    examples: Mapping[str, int]
-    shards: Mapping[str, int]
-    bytes: int
-    decisions: Sequence[str]
-    hazards: Sequence[Hazard]
-    counts: Mapping[str, Counts]
 
 
 def export(
@@ -66,7 +33,7 @@ def export(
     name: str,
     version: str = "1.0.0",
     config: str | Config | None = None,
-    format: str = "tfrecord",
+    format: Format = "tfrecord",
     names: Sequence[str] | Mapping[str, str] | None = None,
     features: Mapping[str, Any] | None = None,
     layouts: Mapping[str, str] | None = None,
@@ -76,7 +43,7 @@ def export(
     release_notes: Mapping[str, str] | None = None,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
-    on_hazard: str | Mapping[str, str] = "warn",
+    on_hazard: Action | Mapping[HazardName | Literal["default"], Action] = "warn",
     progress: bool | None = None,
 ) -> Export:
     """Drains PyTorch DataLoaders once and publishes a dataset that `tfds.load` reads.

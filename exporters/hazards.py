@@ -12,13 +12,14 @@ import dataclasses
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from exporters import wording
 from exporters.digests import Digester, Layouts, Tally
 from exporters.errors import ArgumentError, HazardError, HazardWarning
+from exporters.outcome import Action, Counts, Hazard, HazardName
 
-ACTIONS = ("error", "warn", "ignore")
+ACTIONS = get_args(Action)
 DEFAULT = "default"
 
 
@@ -33,7 +34,7 @@ class Kind:
 
 BEFORE, DRAINING, END = "before the first byte", "while draining", "at the end of the split"
 
-HAZARDS: Mapping[str, Kind] = {
+HAZARDS: Mapping[HazardName, Kind] = {
     "drop_last": Kind(BEFORE, "`drop_last=True` leaves out the last, short batch", "DataLoader(..., drop_last=False)"),
     "sampler_repeats": Kind(
         BEFORE, "the sampler draws with replacement: examples repeat, others are missing", "DataLoader(..., shuffle=True)"
@@ -91,47 +92,16 @@ HAZARDS: Mapping[str, Kind] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Hazard:
-    """A hazard that was found.
-
-    Attributes:
-      name: a key of `HAZARDS`.
-      split: where.
-      count: how many examples (`not_finite`: values) it touches; None where that cannot be told.
-      message: what was found and what would mend it, in one line.
-    """
-
-    name: str
-    split: str
-    count: int | None
-    message: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Finding:
     """What an inspection or observation says; `text` completes the sentence that begins with the split.
 
     `remedy` is what mends it, where that is more than the table says: it has the names of the features.
     """
 
-    name: str
+    name: HazardName
     count: int | None
     text: str
     remedy: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """Examples of a split: promised by the loader (None: it cannot tell), given by it, written to disk."""
-
-    expected: int | None
-    read: int
-    written: int
-
-    def __str__(self) -> str:
-        unknown = "an unknown number of examples"
-        expected = unknown if self.expected is None else wording.plural(self.expected, "example")
-        return f"{expected} expected, {self.read:,} read, {self.written:,} written"
 
 
 def check_policy(on_hazard: Any) -> dict[str, str]:

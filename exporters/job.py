@@ -26,12 +26,13 @@ from exporters.disk import naming
 from exporters.engines import local
 from exporters.errors import ResumeError
 from exporters.formats import Format, ShardContext
-from exporters.hazards import Counts, Watch
+from exporters.hazards import Watch
 from exporters.inspection import expected_examples
 from exporters.layout import Layout
 from exporters.ledger import Ledger
 from exporters.names import Options
 from exporters.observation import Observer, find_duplicates
+from exporters.outcome import Counts
 from exporters.probing import First, first_batch, without_examples
 from exporters.progress import Progress
 from exporters.randomness import random_state_kept

@@ -16,6 +16,8 @@ from exporters.errors import MissingDependencyError
 from tfds_builder.install import how_to_install
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from exporters.arrays import Columns
     from exporters.names import Options
     from exporters.probing import First
@@ -31,7 +33,7 @@ def in_memory(
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
-) -> Any:
+) -> tf.data.Dataset[Any]:
     """Drains a DataLoader once into NumPy arrays and slices them: `from_tensor_slices`.
 
     >>> ds = exporters.in_memory(loader)                             # doctest: +SKIP
@@ -77,7 +79,7 @@ def stream(
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
-) -> Any:
+) -> tf.data.Dataset[Any]:
     """Iterates a DataLoader anew at every epoch: `from_generator` with a derived output_signature.
 
     >>> for example in exporters.stream(loader).batch(32):           # doctest: +SKIP
@@ -162,7 +164,7 @@ class _Source:
 
         return {name: (c.values, c.row_splits) if isinstance(c, Ragged) else c for name, c in columns.items()}
 
-    def finish(self, ds: Any) -> Any:
+    def finish(self, ds: tf.data.Dataset[Any]) -> tf.data.Dataset[Any]:
         """Decodes what TFDS still has to decode, and picks input and target."""
         from tfds_builder.reading import pick
 

@@ -13,11 +13,12 @@ from exporters import wording
 from exporters.arrays import Array, Columns
 from exporters.digests import Tally
 from exporters.fields import AnyField, Field, RaggedField
-from exporters.hazards import Counts, Finding, Watch
+from exporters.hazards import Finding, Watch
 from exporters.inspection import expected_examples
 from exporters.items import has_own_collate
 from exporters.layout import CHANNELS, Layout
 from exporters.loader import follows_pytorch, is_iterable
+from exporters.outcome import Counts
 from exporters.padding_watch import PaddingWatch
 from exporters.schema import Schema
 from tfds_builder.ragged import Ragged

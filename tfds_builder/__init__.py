@@ -9,6 +9,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tfds_builder.agreement import Problem
 from tfds_builder.errors import (
     DamagedFileError,
     DatasetError,
@@ -40,6 +41,7 @@ __all__ = [
     "ManifestError",
     "MissingFileError",
     "OverwrittenError",
+    "Problem",
     "ReadConfig",
     "Report",
     "Table",
@@ -64,8 +66,10 @@ _NEED_TFDS = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Loads what needs TFDS or NumPy when it is first used, so that importing the package is quick."""
-    if name not in _NEED_TFDS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_NEED_TFDS[name]}"), name)
+if not TYPE_CHECKING:  # or no misspelt name would be found by a type checker
+
+    def __getattr__(name: str) -> Any:
+        """Loads what needs TFDS or NumPy when it is first used, so that importing the package is quick."""
+        if name not in _NEED_TFDS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_NEED_TFDS[name]}"), name)

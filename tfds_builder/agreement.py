@@ -12,7 +12,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from tfds_builder.errors import (
     DamagedFileError,
@@ -34,7 +34,8 @@ _TEMPLATES: Mapping[str, tuple[str, str]] = {
     "hdf5": ("{DATASET}-{SPLIT}-{SHARD_X_OF_Y}.h5", "-%s.h5"),
 }
 """What TFDS makes shard names of, by format, and what it makes of it after `<name>-<split>`."""
-_KINDS: Mapping[str, type[DatasetError]] = {
+_Kind = Literal["damaged", "missing", "unreadable", "unsupported"]
+_KINDS: Mapping[_Kind, type[DatasetError]] = {
     "missing": MissingFileError,
     "unreadable": UnreadableFileError,
     "unsupported": UnsupportedVersionError,
@@ -52,12 +53,12 @@ class Problem:
 
     file: str
     message: str
-    kind: str = "damaged"
+    kind: _Kind = "damaged"
 
     @classmethod
     def of(cls, file: str, error: DatasetError, path: str | os.PathLike[str]) -> Problem:
         """An error as a problem; what it says of the file at `path` then begins with the file's name."""
-        kind = next((kind for kind, errors in _KINDS.items() if isinstance(error, errors)), "damaged")
+        kind: _Kind = next((kind for kind, errors in _KINDS.items() if isinstance(error, errors)), "damaged")
         return cls(file, str(error).replace(f"{os.fspath(path)} ", ""), kind)
 
     def to_error(self, directory: pathlib.Path) -> DatasetError:

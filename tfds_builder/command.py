@@ -51,7 +51,7 @@ def explain_other(path: Sequence[str]) -> str:
     if not _is_beside_us(place):
         found = f"`import {PRODUCER}` finds {place}, which is not that of torch2tfds ({_HERE.parent / PRODUCER})"
         return f"{found}: rename it, or take it off Python's path"
-    return "" if init is None or _is_producer(init) else _explain_overwritten(place)
+    return "" if init is not None and _is_producer(init) else _explain_overwritten(place)
 
 
 def _is_beside_us(place: pathlib.Path) -> bool:

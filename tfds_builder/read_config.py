@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import tensorflow_datasets as tfds
 
@@ -34,7 +35,7 @@ class ReadConfig(tfds.ReadConfig):
       ValueError: `shuffle_unit` is neither, or `verify` is no bool.
     """
 
-    shuffle_unit: str = "block"
+    shuffle_unit: Literal["block", "row"] = "block"
     verify: bool = False
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ import itertools
 import os
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -41,7 +41,7 @@ _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 def as_torch(
     name_or_path: str | os.PathLike[str], split: Any = "train", *, as_supervised: bool | None = None, verify: bool = False
-) -> Any:
+) -> ExportedDataset:
     """A split as a map-style `torch.utils.data.Dataset` of what the DataLoader's dataset gave.
 
     >>> loader = DataLoader(tfds_builder.as_torch("digits"), batch_size=64, shuffle=True, num_workers=2)   # doctest: +SKIP
@@ -338,8 +338,16 @@ def _class_names(ways: Sequence[_Way], keys: Sequence[str] | None) -> list[str] 
     return found[0] if len(found) == 1 else None
 
 
-def _make(*fields: Any) -> Any:
-    return _dataset_class()(*fields)
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    class ExportedDataset(_Rows, Dataset[Any]):
+        """What `as_torch` returns, as type checkers see it; `_dataset_class` makes it where PyTorch is installed."""
+
+
+def _make(*fields: Any) -> ExportedDataset:
+    dataset: ExportedDataset = _dataset_class()(*fields)
+    return dataset
 
 
 @functools.cache

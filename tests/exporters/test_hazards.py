@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import random
 import re
+import typing
 import warnings
 from functools import partial
 from operator import itemgetter
@@ -31,8 +32,9 @@ from torch.utils.data import (
 
 from exporters import ArgumentError, ExportError, HazardError, HazardWarning
 from exporters.digests import Digester, Layouts, Tally
-from exporters.hazards import HAZARDS, Counts, Watch, check_policy
+from exporters.hazards import HAZARDS, Watch, check_policy
 from exporters.observation import count_not_finite, find_contradiction
+from exporters.outcome import Action, Counts, HazardName
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "hazards.md"
 
@@ -778,3 +780,10 @@ def test_estimates_are_said_to_be():
         warnings.simplefilter("always")
         observer.finish(80)
     assert "about " in str(caught[0].message)
+
+
+def test_names_that_type_checkers_know():
+    """The hazards and actions that a type checker lets through are those that there are."""
+    assert typing.get_args(HazardName) == tuple(HAZARDS)
+    for action in typing.get_args(Action):
+        assert set(check_policy(action).values()) == {action}
