@@ -267,12 +267,12 @@ MEMORY = """
         exporters.export(DataLoader(Stream(mib), collate_fn=operator.itemgetter(0)), sys.argv[1], name="ds", format=sys.argv[2],
                          shard_bytes=4 * 2**20, progress=False, overwrite=True)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(peak(30), peak(300))
+    print(peak(20), peak(140))
 """
 
 
 def test_memory_does_not_grow_with_the_dataset(format, run_python, tmp_path):
-    """An export of 300 MiB takes no more memory than one of 30 MiB, give or take 40 MiB."""
+    """An export of 140 MiB takes no more memory than one of 20 MiB, give or take 40 MiB."""
     small, large = map(int, run_python(MEMORY, tmp_path / "data", format).stdout.split())
     assert large - small < 40
 

@@ -131,7 +131,7 @@ INNER = st.recursive(
 
 
 @pytest.mark.needs_tensorflow
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(inner=INNER, seed=st.integers(0, 2**31))
 def test_nestings_come_back(inner, seed, publish):
     """Images in any nesting of lists and dicts are published channels-last, by every reader, and come back to PyTorch as

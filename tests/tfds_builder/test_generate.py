@@ -19,34 +19,31 @@ from tfds_builder.generate import render
 from tfds_builder.manifest import Split
 
 IMPORT = """
-    import sys
-    sys.path.insert(0, sys.argv[1])
+    import importlib, sys
     import tensorflow_datasets as tfds
-    import pairs_{format}_dataset_builder as module
-    options = dict(data_dir=sys.argv[2]) if len(sys.argv) > 2 else {{}}
-    ds = tfds.load("pairs_{format}", split="train", **options)
-    print([int(example["label"]) for example in ds.as_numpy_iterator()])
-    print(len(list(module.Builder(**options).as_dataset(split="test"))))
+    for format, place, *data_dir in [argument.split("=") for argument in sys.argv[1:]]:
+        sys.path.insert(0, place)
+        module = importlib.import_module(f"pairs_{format}_dataset_builder")
+        options = dict(data_dir=data_dir[0]) if data_dir else {}
+        ds = tfds.load(f"pairs_{format}", split="train", **options)
+        print([int(example["label"]) for example in ds.as_numpy_iterator()])
+        print(len(list(module.Builder(**options).as_dataset(split="test"))))
     assert "torch" not in sys.modules and "exporters" not in sys.modules
 """
+"""Arguments: `format=directory of the module[=data_dir]`."""
 LABELS = str(kit.make.truth("pairs")["train"]["label"].tolist())
 
 
-def test_imported_from_its_place(tmp_path, run_python):
-    """The generated module, imported from beside the data wherever that was moved, registers the dataset and loads it."""
-    directory = kit.copy_golden("pairs_tfrecord", tmp_path / "moved here")
-    lines = run_python(IMPORT.format(format="tfrecord"), directory.parent).stdout.splitlines()
-    assert lines == [LABELS, "12"]
-
-
-def test_copied_elsewhere(tmp_path, run_python):
-    """A copy of the module in another directory loads with data_dir=, and without says that it is needed."""
-    directory = kit.copy_golden("pairs_hdf5", tmp_path / "data")
-    (tmp_path / "deep" / "repo").mkdir(parents=True)
-    shutil.copy(directory.parent / "pairs_hdf5_dataset_builder.py", tmp_path / "deep" / "repo")
-    code = IMPORT.format(format="hdf5")
-    assert run_python(code, tmp_path / "deep" / "repo", tmp_path / "data").stdout.splitlines() == [LABELS, "12"]
-    error = run_python(code, tmp_path / "deep" / "repo", exit_code=1).stderr.strip().splitlines()[-1]
+def test_imported_from_its_place_and_copied_elsewhere(tmp_path, run_python):
+    """The generated module, imported from beside the data wherever that was moved, registers the dataset and loads it; a copy
+    of the module in another directory loads with data_dir=, and without says that it is needed."""
+    moved = kit.copy_golden("pairs_tfrecord", tmp_path / "moved here")
+    directory, repo = kit.copy_golden("pairs_hdf5", tmp_path / "data"), tmp_path / "deep" / "repo"
+    repo.mkdir(parents=True)
+    shutil.copy(directory.parent / "pairs_hdf5_dataset_builder.py", repo)
+    lines = run_python(IMPORT, f"tfrecord={moved.parent}", f"hdf5={repo}={tmp_path / 'data'}").stdout.splitlines()
+    assert lines == [LABELS, "12"] * 2
+    error = run_python(IMPORT, f"hdf5={repo}", exit_code=1).stderr.strip().splitlines()[-1]
     assert "MissingFileError" in error
     assert "data_dir=" in error
     assert "pairs_hdf5" in error

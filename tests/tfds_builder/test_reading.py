@@ -386,12 +386,14 @@ def classes_in_batches(ds, size=128):
     return np.mean([len(set(labels[start : start + size].tolist())) for start in range(0, len(labels) - size + 1, size)])
 
 
-@pytest.mark.parametrize("shard_bytes", [256 << 20, 4 << 20, 1 << 20], ids=["256 MiB", "4 MiB", "1 MiB"])
 @pytest.mark.parametrize(
-    ("rows", "classes", "width"),
-    [(10_000, 10, 3072), (10_000, 100, 3072), (10_000, 10, 40), (600, 10, 50_000)],
-    ids=["images", "classes", "small", "large"],
-)
+    ("rows", "classes", "width", "shard_bytes"),
+    [
+        (10_000, 10, 3072, 256 << 20), (10_000, 10, 3072, 4 << 20), (10_000, 10, 3072, 1 << 20),
+        (10_000, 100, 3072, 4 << 20), (10_000, 10, 40, 1 << 20), (600, 10, 50_000, 1 << 20),
+    ],
+    ids=["images, 256 MiB", "images, 4 MiB", "images, 1 MiB", "classes", "small", "large"],
+)  # fmt: skip
 def test_sorted_classes_are_mixed(rows, classes, width, shard_bytes, sorted_classes):
     """Of classes that were written one after the other, a batch of a shuffled read has as many as chance gives it (most, if there
     are more than places that are read together), and as many as stock TFDS's shuffled files with a buffer of 1,000 examples on
