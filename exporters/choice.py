@@ -15,6 +15,7 @@ from exporters.errors import SchemaError
 from exporters.fields import AnyField, Field, RaggedField, TreeField, ragged_columns
 from exporters.layout import Layout, decide
 from exporters.leaves import Found, check_shape, find_arrays, find_kinds, join, leaves_of, settle, value_columns
+from exporters.read_back import check_json
 from exporters.rows import Rows, iterate_rows
 from exporters.values import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from exporters.wording import Code, argument
@@ -69,7 +70,9 @@ def decide_unless(given: Mapping[str, str | None], name: str, shape: tuple[int |
 
 
 def _check_declared(name: str, feature: Any) -> None:
-    """Raises SchemaError where a part of a feature can never be None, and says that it may."""
+    """Raises SchemaError where a feature cannot be read back from its JSON, or a part of it can never be None and says that it
+    may."""
+    check_json(name, feature)
     for leaf in leaves_of(feature):
         part = leaf.feature
         is_optional = getattr(part, "_optional", False) and isinstance(part, _F.Tensor)
