@@ -3,6 +3,7 @@ of its own, and the table of docs/reliability.md, which a run with `--endurance`
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import signal
@@ -86,17 +87,23 @@ def endurance():
     return report
 
 
-@pytest.fixture
-def run_python(tmp_path):
-    """`run_python(code, *args)`: runs code in a fresh interpreter, in an empty directory, so that the installed package
-    is what it imports. Returns the finished process; asserts that it exited with `code` (None: whatever it did)."""
+@pytest.fixture(scope="session")
+def run_python_in():
+    """`run_python_in(directory, code, *args)`: runs code in a fresh interpreter, in an empty directory, so that the installed
+    package is what it imports. Returns the finished process; asserts that it exited with `code` (None: whatever it did)."""
 
-    def run(source, *args, exit_code=0):
-        script = tmp_path / "script.py"
+    def run(directory, source, *args, exit_code=0):
+        script = directory / "script.py"
         script.write_text(textwrap.dedent(source))
         command = [sys.executable, str(script), *map(str, args)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=200)
         assert exit_code is None or done.returncode == exit_code, done.stdout + done.stderr
         return done
 
     return run
+
+
+@pytest.fixture
+def run_python(run_python_in, tmp_path):
+    """`run_python(code, *args)`: the same in the test's own directory."""
+    return functools.partial(run_python_in, tmp_path)
