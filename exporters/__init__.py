@@ -4,8 +4,6 @@
 >>> exporters.export(loader, "/data", name="digits")        # doctest: +SKIP
 """
 
-from exporters.card import Card
-from exporters.config import Config
 from exporters.errors import (
     AlreadyPublishedError,
     ArgumentError,
@@ -22,6 +20,8 @@ from exporters.errors import (
 )
 from exporters.export import export
 from exporters.live import in_memory, stream
+from exporters.options.card import Card
+from exporters.options.config import Config
 from exporters.outcome import Counts, Export, Hazard
 from exporters.version import __version__
 

@@ -136,11 +136,11 @@ def export(
     license: Annotated[str, _about(help="Its licence.")] = "",
 ) -> None:
     """Export what MODULE:FACTORY returns to DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION."""
-    from exporters import options
-    from exporters.card import Card
-    from exporters.config import Config
+    from exporters.command import arguments as options
+    from exporters.command.factory import load_factory
     from exporters.export import export as run
-    from exporters.factory import load_factory
+    from exporters.options.card import Card
+    from exporters.options.config import Config
 
     if config is None and config_description:
         raise ArgumentError("--config-description is of a config; name it with --config")
@@ -181,7 +181,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every file, size, SHA-256 and record CRC of a published version. Exits 1 if it is damaged."""
-    from exporters import show
+    from exporters.command import show
 
     raise typer.Exit(show.verify(path, deep, as_json, progress))
 
@@ -192,7 +192,7 @@ def list_datasets(
     as_json: Json = False,
 ) -> None:
     """List every dataset, config and version published under DATA_DIR."""
-    from exporters import show
+    from exporters.command import show
 
     show.list_datasets(data_dir, as_json)
 
@@ -200,7 +200,7 @@ def list_datasets(
 @app.command()
 def info(path: VersionDir, as_json: Json = False) -> None:
     """Show what a published version holds: features, layouts, splits, shards."""
-    from exporters import show
+    from exporters.command import show
 
     show.info(path, as_json)
 
@@ -211,7 +211,7 @@ def generate(
     output: Annotated[pathlib.Path | None, typer.Option(help="Where to write it; beside the version by default.")] = None,
 ) -> None:
     """Write the builder module of a published version again."""
-    from tfds_builder.generate import generate as run
+    from tfds_builder.catalog.builder_module import generate as run
 
     try:
         print(run(path, output))
@@ -284,7 +284,7 @@ def main() -> None:
     try:
         app()
     except (ExportError, DatasetError) as error:
-        from tfds_builder.validators import printable
+        from tfds_builder.contract.untrusted import printable
 
         lines = [*str(error).split("\n"), *_notes(error)]
         print("torch2tfds: " + "\n".join(map(printable, lines)), file=sys.stderr)

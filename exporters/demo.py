@@ -66,8 +66,8 @@ def run(out: pathlib.Path) -> int:
     Raises:
       MissingDependencyError: a package it needs is missing; nothing was done.
     """
-    from exporters.card import Card
     from exporters.export import export
+    from exporters.options.card import Card
 
     _check_packages()
     card = Card(

@@ -18,9 +18,9 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from exporters.card import Card
-from exporters.config import Config, config_facts
 from exporters.errors import ArgumentError
+from exporters.options.card import Card
+from exporters.options.config import Config, config_facts
 from exporters.outcome import Action, Export, Format, HazardName
 
 SHARD_BYTES = 256 * 1024 * 1024
@@ -99,15 +99,17 @@ def export(
       HazardError: of these, a hazard that `on_hazard` says to refuse.
       Exception: whatever the loader raised, as it raised it. Nothing was published.
     """
-    from exporters import formats, items, loader, wording
-    from exporters import names as names_lib
-    from exporters.hazards import Watch
-    from exporters.job import Job
+    from exporters import formats, wording
+    from exporters.hazards.watch import Watch
+    from exporters.jobs.job import Job
+    from exporters.loaders import facts as loader
+    from exporters.loaders import items
+    from exporters.options import names as names_lib
     from exporters.progress import Progress
-    from exporters.staging import Stage
-    from exporters.stock import warn_of_hidden_versions
+    from exporters.staging.hidden_versions import warn_of_hidden_versions
+    from exporters.staging.stage import Stage
+    from tfds_builder.catalog.builder_module import generate
     from tfds_builder.errors import DatasetError
-    from tfds_builder.generate import generate
 
     splits = names_lib.check_splits(loaders)
     names_lib.check_dataset(name, version, shard_bytes)

@@ -18,10 +18,10 @@ from tfds_builder.install import how_to_install
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from exporters.arrays import Columns
-    from exporters.names import Options
-    from exporters.probing import First
-    from exporters.schema import Schema
+    from exporters.loaders.first_batch import First
+    from exporters.options.names import Options
+    from exporters.schema.schema import Schema
+    from exporters.tensors.arrays import Columns
 
 
 def in_memory(
@@ -53,9 +53,9 @@ def in_memory(
     Raises:
       ExportError: as `exporters.export` does.
     """
-    from exporters import items
-    from exporters.names import Options
-    from exporters.probing import first_batch
+    from exporters.loaders import items
+    from exporters.loaders.first_batch import first_batch
+    from exporters.options.names import Options
 
     tf = _tensorflow()
     options = Options(names, features, layouts, supervised_keys, unpad)
@@ -90,11 +90,11 @@ def stream(
 
     Args, Returns and Raises as for `in_memory`; the cardinality is unknown.
     """
-    from exporters import items
-    from exporters import loader as loader_lib
-    from exporters.names import Options
-    from exporters.probing import first_batch
-    from exporters.randomness import random_state_kept
+    from exporters.loaders import facts as loader_lib
+    from exporters.loaders import items
+    from exporters.loaders.first_batch import first_batch
+    from exporters.loaders.random_state import random_state_kept
+    from exporters.options.names import Options
 
     tf = _tensorflow()
     options = Options(names, features, layouts, supervised_keys, unpad)
@@ -121,11 +121,11 @@ class _Source:
     """A loader with its schema: batches as the columns that `tf.data` is to see."""
 
     def __init__(self, loader: Any, first: First, options: Options, as_supervised: bool) -> None:
-        from exporters import classes
-        from exporters import schema as schema_lib
-        from exporters.batches import to_batch
+        from exporters.batches.flatten import to_batch
         from exporters.errors import ArgumentError
-        from tfds_builder.decoding import FeatureDecoder
+        from exporters.schema import class_names as classes
+        from exporters.schema import schema as schema_lib
+        from tfds_builder.readers.decode_graph import FeatureDecoder
 
         names = classes.of_splits({"train": loader})
         settled = schema_lib.settle(first.raw, "train", first.lists, names, options, first.number)
@@ -143,9 +143,9 @@ class _Source:
         """Raw batches, with their numbers, as contiguous columns, in the form TFDS decodes."""
         import numpy as np
 
-        from exporters.batches import to_batch
-        from tfds_builder.ragged import Ragged
-        from tfds_builder.table import to_numpy_dtype
+        from exporters.batches.flatten import to_batch
+        from tfds_builder.contract.ragged import Ragged
+        from tfds_builder.table.table import to_numpy_dtype
 
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
         for number, raw in raws:
@@ -160,13 +160,13 @@ class _Source:
 
     def pair(self, columns: Columns) -> dict[str, Any]:
         """Columns as `FeatureDecoder.split` takes them."""
-        from tfds_builder.ragged import Ragged
+        from tfds_builder.contract.ragged import Ragged
 
         return {name: (c.values, c.row_splits) if isinstance(c, Ragged) else c for name, c in columns.items()}
 
     def finish(self, ds: tf.data.Dataset[Any]) -> tf.data.Dataset[Any]:
         """Decodes what TFDS still has to decode, and picks input and target."""
-        from tfds_builder.reading import pick
+        from tfds_builder.readers.tf_data import pick
 
         return ds.map(lambda example: pick(self.decoder.decode(example), self._keys))
 
@@ -175,7 +175,7 @@ def concatenate(batches: Iterator[Columns]) -> Columns:
     """All batches as one, column by column; each column's parts are dropped as it is done."""
     import numpy as np
 
-    from tfds_builder.ragged import Ragged
+    from tfds_builder.contract.ragged import Ragged
 
     parts: dict[str, list[Any]] = {}
     for columns in batches:

@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from exporters.errors import SchemaError
-from exporters.leaves import join, leaves_of
-from tfds_builder import metadata
+from exporters.features.leaves import join, leaves_of
+from tfds_builder.features import metadata
 
 
 def check_json(name: str, feature: Any) -> None:

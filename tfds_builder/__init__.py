@@ -9,7 +9,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tfds_builder.agreement import Problem
+from tfds_builder.catalog.builder_module import generate
+from tfds_builder.checks.published import Report, verify
+from tfds_builder.contract.metadata_files import Problem
 from tfds_builder.errors import (
     DamagedFileError,
     DatasetError,
@@ -21,15 +23,13 @@ from tfds_builder.errors import (
     UnsupportedReadError,
     UnsupportedVersionError,
 )
-from tfds_builder.generate import generate
-from tfds_builder.verify import Report, verify
 
 if TYPE_CHECKING:
     from tfds_builder.builder import ExportedBuilder, builder_from_directory
-    from tfds_builder.data_source import ExportedDataSource
     from tfds_builder.read_config import ReadConfig
+    from tfds_builder.readers.data_source import ExportedDataSource
     from tfds_builder.registration import register
-    from tfds_builder.table import Table
+    from tfds_builder.table.table import Table
     from tfds_builder.torch_dataset import as_torch
 
 __all__ = [
@@ -60,8 +60,8 @@ _NEED_TFDS = {
     "ExportedBuilder": "builder",
     "builder_from_directory": "builder",
     "register": "registration",
-    "Table": "table",
-    "ExportedDataSource": "data_source",
+    "Table": "table.table",
+    "ExportedDataSource": "readers.data_source",
     "as_torch": "torch_dataset",
 }
 

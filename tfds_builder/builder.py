@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils.lazy_imports_utils import tree
 
-from tfds_builder import agreement, location, metadata
-from tfds_builder import manifest as manifest_lib
-from tfds_builder.catalog import catalog
-from tfds_builder.configs import ExportedConfig, FromDirectory
+from tfds_builder.catalog import location
+from tfds_builder.catalog.configs import ExportedConfig, FromDirectory
+from tfds_builder.catalog.listing import list_configs, list_versions
+from tfds_builder.catalog.provider import catalog
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import metadata_files as agreement
 from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
-from tfds_builder.listing import list_configs, list_versions
-from tfds_builder.table import Table
+from tfds_builder.features import metadata
+from tfds_builder.table.table import Table
 
 
 class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -233,7 +235,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
           MissingFileError, DamagedFileError: a shard is not what the manifest says.
           UnsupportedReadError: records are asked for, and the files have none.
         """
-        from tfds_builder import data_source
+        from tfds_builder.readers import data_source
 
         self._check_format(file_format)
         features, decoders = _select(self.info.features, decoders)
@@ -266,7 +268,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         read_config: Any,
         supervised_keys: Sequence[Any] | None,
     ) -> Any:
-        from tfds_builder import reading
+        from tfds_builder.readers import tf_data as reading
 
         features, decoders = _select(self.info.features, decoders)
         instructions = reading.select_instructions(self.info.splits[split].file_instructions, read_config)

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping
 
 from tensorflow_datasets.core.utils import file_utils
 
-from tfds_builder import location
-from tfds_builder.agreement import FEATURES
 from tfds_builder.builder import make_builder_class
-from tfds_builder.catalog import NAMESPACE, catalog
-from tfds_builder.consistency import NAME
+from tfds_builder.catalog import location
+from tfds_builder.catalog.listing import list_configs
+from tfds_builder.catalog.location import enumerate_some
+from tfds_builder.catalog.provider import NAMESPACE, catalog
+from tfds_builder.contract.consistency import NAME
+from tfds_builder.contract.files import permission_denied
+from tfds_builder.contract.manifest import read_place
+from tfds_builder.contract.metadata_files import FEATURES
 from tfds_builder.errors import DatasetError, DatasetWarning, MissingFileError
-from tfds_builder.files import permission_denied
-from tfds_builder.listing import list_configs
-from tfds_builder.location import enumerate_some
-from tfds_builder.manifest import read_place
 
 
 @dataclasses.dataclass(frozen=True)

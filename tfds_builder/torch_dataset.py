@@ -23,18 +23,19 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import naming
 
-from tfds_builder import given, metadata
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
-from tfds_builder.catalog import catalog
-from tfds_builder.data_source import Value
+from tfds_builder.catalog.provider import catalog
+from tfds_builder.contract.manifest import DTYPE_BYTES, FILENAME, STRINGS, Column
+from tfds_builder.contract.ragged import Ragged
+from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import ManifestError, MissingFileError
+from tfds_builder.features import metadata
 from tfds_builder.install import how_to_install
-from tfds_builder.manifest import DTYPE_BYTES, FILENAME, STRINGS, Column
-from tfds_builder.mapping import LARGE_BYTES
-from tfds_builder.ragged import Ragged
-from tfds_builder.rows import RowReader, check_row, check_rows, values_of
-from tfds_builder.table import Array, Table, to_numpy_dtype
-from tfds_builder.validators import show
+from tfds_builder.readers import source_values as given
+from tfds_builder.readers.data_source import Value
+from tfds_builder.table.mapped_files import LARGE_BYTES
+from tfds_builder.table.single_rows import RowReader, check_row, check_rows, values_of
+from tfds_builder.table.table import Array, Table, to_numpy_dtype
 
 _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 

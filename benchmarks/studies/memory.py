@@ -104,7 +104,7 @@ def _exporting(setting: Setting) -> Sheet:
 
 def _drain(rows: int, imports: bool) -> float:
     if imports:
-        for module in ("exporters.job", *(f"exporters.formats.{format}" for format in FORMATS)):
+        for module in ("exporters.jobs.job", *(f"exporters.formats.{format}" for format in FORMATS)):
             importlib.import_module(module)
     for _ in pool_loader(IMAGES.with_rows(rows)):
         pass

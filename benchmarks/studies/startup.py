@@ -16,7 +16,11 @@ from studies.common import FORMATS, Setting, export, export_tiny, in_child, load
 _BOTH = "import torch, tensorflow_datasets"
 _IMPORTS = (
     ("exporters", "", "import exporters"),
-    ("what an export imports, above torch and tensorflow_datasets", _BOTH, f"{_BOTH}, exporters.job, exporters.formats.hdf5"),
+    (
+        "what an export imports, above torch and tensorflow_datasets",
+        _BOTH,
+        f"{_BOTH}, exporters.jobs.job, exporters.formats.hdf5",
+    ),
     ("torch, for comparison", "", "import torch"),
     ("tensorflow_datasets, for comparison", "", "import tensorflow_datasets"),
     ("tfds_builder, above tensorflow_datasets", "import tensorflow_datasets", "import tensorflow_datasets, tfds_builder"),

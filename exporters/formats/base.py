@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from exporters.arrays import Columns
-from tfds_builder.manifest import Column, Geometry
+from exporters.tensors.arrays import Columns
+from tfds_builder.contract.manifest import Column, Geometry
 
 
 class Sink(Protocol):

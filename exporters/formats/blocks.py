@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from exporters.arrays import Array
 from exporters.formats.base import Sink
+from exporters.tensors.arrays import Array
 
 BLOCK_BYTES = 1024 * 1024
 """Size of a block, unless a row is larger; fits the second-level cache."""

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from exporters import wording
-from exporters.arrays import Array, Columns
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import BLOCK_BYTES, Blocks
-from exporters.layout import copy_into
+from exporters.tensors.arrays import Array, Columns
+from exporters.tensors.layout import copy_into
+from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
+from tfds_builder.contract.ragged import Ragged
 from tfds_builder.install import how_to_install
-from tfds_builder.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
-from tfds_builder.ragged import Ragged
-from tfds_builder.table import to_numpy_dtype
+from tfds_builder.table.table import to_numpy_dtype
 
 try:
     import h5py

@@ -21,14 +21,14 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from exporters.arrays import Array, Columns
 from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import BLOCK_BYTES, Blocks
-from exporters.layout import copy_into
-from tfds_builder.manifest import STRINGS, VARINT, Column, Geometry
-from tfds_builder.ragged import Ragged
-from tfds_builder.records import MASK_DELTA, masked_crc32c
+from exporters.tensors.arrays import Array, Columns
+from exporters.tensors.layout import copy_into
+from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Geometry
+from tfds_builder.contract.ragged import Ragged
+from tfds_builder.formats.tfrecord_records import MASK_DELTA, masked_crc32c
 
 _HEADER, _FOOTER = 12, 4
 _MAX_RECORD = 2**31 - 1

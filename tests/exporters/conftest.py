@@ -13,8 +13,8 @@ import torch
 from torch.utils.data import DataLoader
 
 import exporters
-from tfds_builder import manifest as manifest_lib
-from tfds_builder.table import Table
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.table.table import Table
 
 FORMATS = ("tfrecord", "hdf5")
 

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
 import exporters
-from exporters import ResumeError, comparison, order
-from exporters.shard import ShardResult
-from tfds_builder.manifest import File, Geometry
-from tfds_builder.ragged import Ragged
+from exporters import ResumeError
+from exporters.jobs import comparison
+from exporters.jobs.shard import ShardResult
+from exporters.loaders import order
+from tfds_builder.contract.manifest import File, Geometry
+from tfds_builder.contract.ragged import Ragged
 
 ROWS = 48
 
@@ -153,7 +155,7 @@ def test_a_split_that_is_finished(tmp_path):
 @pytest.mark.parametrize("renamed", [False, True])
 def test_all_is_finished(renamed, format, tmp_path, monkeypatch):
     """An export that was stopped when it had drained everything, its shards named or not, is compared all the same."""
-    from exporters.staging import Stage
+    from exporters.staging.stage import Stage
 
     with monkeypatch.context() as patch:
 

@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 
 import exporters
 import tfds_builder
-from exporters import AlreadyPublishedError, ArgumentError, DataDirError, ResumeError, disk
-from tfds_builder import manifest as manifest_lib
-from tfds_builder.table import Table
+from exporters import AlreadyPublishedError, ArgumentError, DataDirError, ResumeError
+from exporters.staging import disk
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.table.table import Table
 
 LARGE = exporters.Config("large", 'Ten rows: """ \\ ${x}\nand "more", Größe')
 NOTES = {"1.1.0": "Cleaner: a=b\n\t'quoted'", "1.0.0": "First. Größe"}

@@ -21,8 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 
 import exporters
 import tfds_builder
-from exporters import DataDirError, ResumeError, contents, staging
-from exporters.disk import hash_file
+from exporters import DataDirError, ResumeError
+from exporters.staging import contents
+from exporters.staging import stage as staging
+from exporters.staging.disk import hash_file
 
 ROWS = 40
 COMPARED = 12
@@ -513,7 +515,7 @@ def test_a_file_system_without_swaps(tmp_path, tree, whole, monkeypatch):
             return -1
 
     run(tmp_path, Images(add=1))
-    monkeypatch.setattr("exporters.disk._LIBC", Refusing())
+    monkeypatch.setattr("exporters.staging.disk._LIBC", Refusing())
     assert tree(run(tmp_path, overwrite=True).path) == whole
     assert json.loads((tmp_path / "ds" / "1.0.0" / "manifest.json").read_bytes())
     assert sorted(os.listdir(tmp_path / "ds")) == ["1.0.0", "ds_dataset_builder.py"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from exporters.copies import copy_example
+from exporters.tensors.copies import copy_example
 
 Pair = collections.namedtuple("Pair", ["x", "y"])
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters import wording
-from exporters.differences import differences
-from exporters.plan import Plan
-from tfds_builder.metadata import features_to_json
+from exporters.jobs.plan import Plan
+from exporters.jobs.plan_differences import differences
+from tfds_builder.features.metadata import features_to_json
 
 _F = tfds.features
 

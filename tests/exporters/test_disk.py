@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import exporters
 import tfds_builder
-from exporters import disk as disk_lib
-from tfds_builder.generate import generate
+from exporters.staging import disk as disk_lib
+from tfds_builder.catalog.builder_module import generate
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
 
@@ -343,9 +343,9 @@ def test_little_room(tmp_path, monkeypatch):
             asked.append(index)
             return torch.full((3, 5, 6), index, dtype=torch.uint8)
 
-    monkeypatch.setattr("exporters.room.free_bytes", lambda path: ROWS * 90)
+    monkeypatch.setattr("exporters.staging.space.free_bytes", lambda path: ROWS * 90)
     run(tmp_path / "enough", dataset=Numbers())
-    monkeypatch.setattr("exporters.room.free_bytes", lambda path: ROWS * 90 - 1)
+    monkeypatch.setattr("exporters.staging.space.free_bytes", lambda path: ROWS * 90 - 1)
     asked.clear()
     with pytest.warns(UserWarning, match=r"3,600 bytes are about to be written to .*, and 3,599 are free.*data_dir"):
         run(tmp_path / "little", dataset=Numbers())
@@ -362,7 +362,7 @@ def test_a_disk_without_inodes(inodes, free, tmp_path, monkeypatch):
     """A disk that has bytes and no inodes is told as that, whether a shard or the stage itself could not be made; not one that
     counts none, or has enough."""
     status = types.SimpleNamespace(f_flag=0, f_bavail=1000, f_frsize=4096, f_files=inodes, f_favail=free)
-    monkeypatch.setattr("exporters.room.os.statvfs", lambda path: status)
+    monkeypatch.setattr("exporters.staging.space.os.statvfs", lambda path: status)
     with monkeypatch.context() as patch:
         FaultyDisk(patch, tmp_path / "data", 60, errno.ENOSPC, lasting=True)
         with pytest.raises(OSError) as caught:

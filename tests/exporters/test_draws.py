@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, WeightedRandomSampler
 
 import exporters
-from tfds_builder.table import Table
+from tfds_builder.table.table import Table
 
 ROWS = 12
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from exporters import SchemaError, encoding
+from exporters import SchemaError
+from exporters.features import encoders as encoding
 
 F = tfds.features
 KINDS = [("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)]

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import exporters
 import tfds_builder
 from exporters import SchemaError
-from tfds_builder.metadata import nest
+from tfds_builder.features.metadata import nest
 
 FORMATS = ("tfrecord", "hdf5")
 PACKAGES = pathlib.Path(exporters.__file__).parent.parent
@@ -319,10 +319,10 @@ def test_walls_between_modules():
     assert importers("exporters", "torch") == ["demo.py", "tensors.py"]
     assert importers("exporters", "h5py") == ["formats/hdf5.py"]
     assert importers("exporters", "PIL") == ["encoding.py"]
-    assert importers("exporters", "exporters.workers") == ["job.py"]
+    assert importers("exporters", "exporters.engines.workers") == ["job.py"]
     others = ("plan", "engines", "staging", "shard", "job", "export", "cli", "schema", "names", "live")
     assert importers("exporters/formats", *(f"exporters.{name}" for name in others)) == []
-    assert importers("exporters/engines", "exporters.formats", "exporters.schema", "exporters.loader") == []
+    assert importers("exporters/engines", "exporters.formats", "exporters.schema", "exporters.loaders.facts") == []
     assert importers("tfds_builder", "pickle") == importers("exporters", "pickle") == []
 
 

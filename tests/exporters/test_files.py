@@ -53,7 +53,7 @@ def test_image_files(way, files, format, tmp_path):
     """An Image takes a file by its path, by its bytes or open, and stores the bytes as they are."""
     result = export(map(WAYS[way], files), tmp_path / "data", format, features={"x": F.Image(shape=(6, 5, 3))})
     assert all(np.array_equal(got, pixels) for got, pixels in zip(read(result), PIXELS, strict=True))
-    from tfds_builder.table import Table
+    from tfds_builder.table.table import Table
 
     assert Table.of_split(result.path, "train").read(slice(None))["x"].tolist() == [path.read_bytes() for path in files]
 

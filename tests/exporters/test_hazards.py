@@ -31,9 +31,9 @@ from torch.utils.data import (
 )  # fmt: skip
 
 from exporters import ArgumentError, ExportError, HazardError, HazardWarning
-from exporters.digests import Digester, Layouts, Tally
-from exporters.hazards import HAZARDS, Watch, check_policy
-from exporters.observation import count_not_finite, find_contradiction
+from exporters.hazards.digests import Digester, Layouts, Tally
+from exporters.hazards.draining import count_not_finite, find_contradiction
+from exporters.hazards.watch import HAZARDS, Watch, check_policy
 from exporters.outcome import Action, Counts, HazardName
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "hazards.md"
@@ -535,7 +535,7 @@ def test_every_hazard_has_a_case():
 )
 def test_layouts_that_contradict_the_data(layout, shape, found):
     """A layout is doubted where its channels are none that images have, and another axis is; the line has the other layout."""
-    from exporters import layout as layout_lib
+    from exporters.tensors import layout as layout_lib
 
     findings = list(find_contradiction("x", layout_lib.parse("x", layout, len(shape) + 1), shape))
     assert [finding.remedy for finding in findings] == (
@@ -764,7 +764,7 @@ def test_not_finite(dtype):
 
 def test_estimates_are_said_to_be():
     """A count from a sample is told with "about"."""
-    from exporters.observation import Observer
+    from exporters.hazards.draining import Observer
 
     class Field:
         columns = (type("Column", (), {"name": "x", "dtype": "int32"}),)

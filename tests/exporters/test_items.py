@@ -16,7 +16,8 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sequenti
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import exporters
-from exporters import LoaderError, items
+from exporters import LoaderError
+from exporters.loaders import items
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (70, 3, 8, 9), np.uint8))
 LABELS = torch.arange(70) % 3
@@ -209,7 +210,7 @@ def test_a_collate_fn_that_hands_on(collate, publish):
 )
 def test_hands_on(options, hands_on):
     """Only the first item, as it is, counts as handed on, and no collate_fn is called to tell."""
-    from exporters.loader import hands_on as tells
+    from exporters.loaders.facts import hands_on as tells
 
     assert tells(DataLoader(POINTS, **options)) is hands_on
 

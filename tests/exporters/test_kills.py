@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 import exporters
 import tfds_builder
-from tfds_builder.generate import generate
-from tfds_builder.table import Table
+from tfds_builder.catalog.builder_module import generate
+from tfds_builder.table.table import Table
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
 

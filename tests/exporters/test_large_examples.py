@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader
 
 import exporters
 import tfds_builder
-from tfds_builder.table import Table
+from tfds_builder.table.table import Table
 
 SOURCE = """
     import resource

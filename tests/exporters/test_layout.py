@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exporters import LayoutError, layout
+from exporters import LayoutError
+from exporters.tensors import layout
 
 
 @given(axes=st.permutations("CHWDT").map("".join), rank=st.integers(1, 5))

@@ -22,7 +22,9 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from exporters import LoaderError, SchemaError, batches, loader
+from exporters import LoaderError, SchemaError
+from exporters.batches import flatten as batches
+from exporters.loaders import facts as loader
 
 
 class Pair(NamedTuple):

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 import exporters
-from exporters import ExportError, SchemaError, lookahead
+from exporters import ExportError, SchemaError
+from exporters.loaders import lookahead
 
 ROWS = 12
 

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader
 
 import exporters
 import tfds_builder
-from tfds_builder import deep, metadata
-from tfds_builder import manifest as manifest_lib
+from tfds_builder.checks import values as deep
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.features import metadata
 
 F = tfds.features
 

@@ -10,9 +10,10 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate
 
 import exporters
-from exporters import ResumeError, order
-from exporters import loader as loader_lib
-from tfds_builder.table import Table
+from exporters import ResumeError
+from exporters.loaders import facts as loader_lib
+from exporters.loaders import order
+from tfds_builder.table.table import Table
 
 ROWS = 60
 
@@ -224,7 +225,7 @@ def test_every_example_once(way, tmp_path, tree, monkeypatch):
 
 def stop_after(monkeypatch, shards):
     """Stops an export when so many shards are finished."""
-    from exporters.staging import Stage
+    from exporters.staging.stage import Stage
 
     note, count = Stage.note_shard, []
 

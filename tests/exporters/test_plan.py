@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters import plan
+from exporters.jobs import plan
 
 SIZES = st.lists(st.integers(0, 12), max_size=30)
 

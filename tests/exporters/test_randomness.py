@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, SubsetRandomSampler, WeightedRandomSampler
 
 import exporters
-from exporters.randomness import fingerprint, random_state_kept
+from exporters.loaders.random_state import fingerprint, random_state_kept
 
 ROWS = 20
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 import exporters
 import tfds_builder
-from exporters import ResumeError, order
+from exporters import ResumeError
+from exporters.loaders import order
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
 
@@ -293,8 +294,8 @@ class Killer:
         self.step, self.count = step, 0
         for name in self.NAMES:
             monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
-        from exporters import staging
-        from exporters.staged_file import StagedFile
+        from exporters.staging import stage as staging
+        from exporters.staging.staged_file import StagedFile
 
         monkeypatch.setattr(staging, "exchange", self.wrap(staging.exchange))
         monkeypatch.setattr(StagedFile, "_write", self.wrap(StagedFile._write))

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 import exporters
 import tfds_builder
-from exporters import SchemaError, encoding
+from exporters import SchemaError
+from exporters.features import encoders as encoding
 
 F = tfds.features
 RNG = np.random.default_rng(0)

@@ -12,8 +12,8 @@ import tomllib
 import pytest
 
 import exporters
+from exporters.command.factory import load_factory
 from exporters.errors import ArgumentError
-from exporters.factory import load_factory
 from tfds_builder.command import explain_other
 
 OURS = pathlib.Path(exporters.__file__).parent

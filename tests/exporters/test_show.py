@@ -1,4 +1,4 @@
-"""`exporters.show`: what `torch2tfds list`, `info` and `verify` print of the golden datasets."""
+"""`exporters.command.show`: what `torch2tfds list`, `info` and `verify` print of the golden datasets."""
 
 import datetime
 import json
@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from exporters import show
+from exporters.command import show
 from tfds_builder.errors import MissingFileError
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -87,7 +87,7 @@ def test_info_shows_what_is_loaded(data_dir, capsys):
 
 def test_many_class_names():
     """Of many class names the first are shown, and how many more there are."""
-    from tfds_builder.describe import Loaded
+    from tfds_builder.catalog.describe import Loaded
 
     line = show._feature_line(Loaded("label", (), "int64", "ClassLabel of 9 classes"), [f"c{i}" for i in range(9)])
     assert line == "label: () int64, ClassLabel of 9 classes: c0, c1, c2, c3, c4, ... (4 more)"

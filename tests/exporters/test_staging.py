@@ -22,8 +22,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import exporters
 import tfds_builder
-from exporters import AlreadyPublishedError, DataDirError, disk, staging
-from exporters.staged_file import StagedFile
+from exporters import AlreadyPublishedError, DataDirError
+from exporters.staging import disk
+from exporters.staging import stage as staging
+from exporters.staging.staged_file import StagedFile
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
 

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 import exporters
-from exporters import loader as loader_lib
-from tfds_builder.table import Table
+from exporters.loaders import facts as loader_lib
+from tfds_builder.table.table import Table
 
 stateful_dataloader = pytest.importorskip("torchdata.stateful_dataloader")
 pytestmark = pytest.mark.filterwarnings("ignore:.*lambda function is not supported for pickle")

@@ -1,4 +1,4 @@
-"""`exporters.stock`: an export that hides other versions from stock TFDS says so, once; what it says is so."""
+"""`exporters.staging.hidden_versions`: an export that hides other versions from stock TFDS says so, once; what it says is so."""
 
 import warnings
 

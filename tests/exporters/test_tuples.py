@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import exporters
 from exporters import ExportError
-from tfds_builder.table import Table
+from tfds_builder.table.table import Table
 
 VALUES = {
     "int": st.integers(-(2**31), 2**31),

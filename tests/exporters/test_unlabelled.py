@@ -142,7 +142,7 @@ def test_other_labels_of_no_class(label, feature, format, refuses):
 @settings(max_examples=25, deadline=None)
 def test_labels_of_any_dtype(dtype, data):
     """Whatever the integers of labels are: those that TFDS would encode are taken, all others are refused."""
-    from exporters.values import check_labels
+    from exporters.features.stored import check_labels
 
     info = np.iinfo(dtype)
     near = st.sampled_from([-2, -1, 0, 9, 10, 127, info.min, info.max]).filter(lambda value: info.min <= value <= info.max)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import tfds_builder
 from exporters import ArgumentError, ExportError, SchemaError
-from tfds_builder.ragged import Ragged
+from tfds_builder.contract.ragged import Ragged
 
 F = tfds.features
 ROWS = 11

@@ -99,7 +99,7 @@ def test_datasets_in_datasets(format, publish):
 
 def test_a_manifest_that_does_not_tell(format, publish, monkeypatch):
     """Where a manifest says nothing of the strings in a sequence, as those of older exports, `Text` is str and the rest bytes."""
-    from exporters import choice
+    from exporters.schema import fitting as choice
 
     monkeypatch.setattr(choice, "_leaf_kinds", lambda *_: {})
     feature = F.Sequence({"t": F.Text(), "b": BYTES, "i": F.Image(shape=(4, 5, 3))})

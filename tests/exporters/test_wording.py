@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import exporters
 from exporters import cli, wording
-from exporters.hazards import HAZARDS
+from exporters.hazards.watch import HAZARDS
 
 ROOT = pathlib.Path(exporters.__file__).parent
 KEYWORDS = sorted(set(inspect.signature(exporters.export).parameters) - {"loaders", "data_dir", "name", "format"})
@@ -202,7 +202,7 @@ def told(monkeypatch, tmp_path):
     """`told(loaders, *options)`: what `torch2tfds export` of these loaders refuses with, its notes and warnings included."""
 
     def run(loaders, *options):
-        monkeypatch.setattr("exporters.factory.load_factory", lambda *_: loaders())
+        monkeypatch.setattr("exporters.command.factory.load_factory", lambda *_: loaders())
         done = CliRunner().invoke(cli.app, ["export", "mine:make", str(tmp_path / "data"), "--name", "ds", *options])
         assert isinstance(done.exception, exporters.ExportError), done.output
         return "\n".join([str(done.exception), *getattr(done.exception, "__notes__", ()), done.stderr])

@@ -12,10 +12,12 @@ import tensorflow_datasets as tfds
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from exporters import SchemaError, encoding, workers
-from exporters import batches as batches_lib
-from exporters import schema as schema_lib
-from exporters.names import Options
+from exporters import SchemaError
+from exporters.batches import flatten as batches_lib
+from exporters.engines import workers
+from exporters.features import encoders as encoding
+from exporters.options.names import Options
+from exporters.schema import schema as schema_lib
 
 F = tfds.features
 BATCH = 3

@@ -146,7 +146,7 @@ def publish(data_dir: pathlib.Path, name: str) -> None:
             "layouts": {"png": "NHWC"},
         },
     }
-    with mock.patch("exporters.job.PRODUCER", "torch2tfds golden"):  # a new release writes the same bytes
+    with mock.patch("exporters.jobs.job.PRODUCER", "torch2tfds golden"):  # a new release writes the same bytes
         exporters.export(
             loaders, data_dir, name=name, format=format, shard_bytes=spec["shard_bytes"], overwrite=True, progress=False,
             card=exporters.Card(**CARD) if kind == "pairs" else None, **options[kind],
@@ -163,7 +163,7 @@ def publish_variants(data_dir: pathlib.Path, name: str) -> None:
 
     for (config, version), rows in VARIANTS.items():
         large = config == "large"
-        with mock.patch("exporters.job.PRODUCER", "torch2tfds golden"):
+        with mock.patch("exporters.jobs.job.PRODUCER", "torch2tfds golden"):
             exporters.export(
                 DataLoader([{"row": row} for row in range(rows)], rows), data_dir, name=name, version=version,
                 config=exporters.Config(config, VARIANT["description"]) if large else config,
@@ -205,7 +205,7 @@ def publish_rows(data_dir: pathlib.Path, name: str) -> None:
     def batch(examples: list[dict[str, Any]]) -> dict[str, Any]:
         return {key: [example[key] for example in map(tensors, examples)] for key in examples[0]}
 
-    with mock.patch("exporters.job.PRODUCER", "torch2tfds golden"):
+    with mock.patch("exporters.jobs.job.PRODUCER", "torch2tfds golden"):
         exporters.export(
             DataLoader(rows(), 2, collate_fn=batch), data_dir, name=name, format=name.partition("_")[2],
             features={"words": tfds.features.Tensor(shape=(None,), dtype=np.str_)}, shard_bytes=300, overwrite=True,

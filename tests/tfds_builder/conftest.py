@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def own_catalog(monkeypatch):
     """What a test registers is forgotten after it."""
-    from tfds_builder.catalog import catalog
+    from tfds_builder.catalog.provider import catalog
 
     monkeypatch.setattr(catalog, "_builders", dict(catalog._builders))
 

@@ -14,8 +14,8 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from tfds_builder import manifest as manifest_lib
-from tfds_builder.manifest import RAW, Column, File, Geometry, Manifest, Shard, Split
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.manifest import RAW, Column, File, Geometry, Manifest, Shard, Split
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = TESTS / "golden"
@@ -38,8 +38,8 @@ def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000,
     """Publishes NumPy columns (split -> column -> array) as raw columns, with what `tfds_builder` alone offers."""
     import tensorflow_datasets as tfds
 
-    from tfds_builder import metadata
-    from tfds_builder.generate import generate
+    from tfds_builder.catalog.builder_module import generate
+    from tfds_builder.features import metadata
 
     directory = data_dir / name / manifest_fields.get("config_name", "") / version
     directory.mkdir(parents=True)
@@ -133,7 +133,7 @@ def bits(value):
 
 def nested(columns):
     """Flat columns (`{"a/b": ...}`) as the nested dict TFDS yields."""
-    from tfds_builder.metadata import nest
+    from tfds_builder.features.metadata import nest
 
     return nest(columns)
 

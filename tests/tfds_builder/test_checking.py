@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfds_builder
-from tfds_builder import checking, mapping
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.table import Table
+from tfds_builder.table import checked_rows as checking
+from tfds_builder.table import mapped_files as mapping
+from tfds_builder.table.table import Table
 
 CHECKED = tfds_builder.ReadConfig(verify=True)
 

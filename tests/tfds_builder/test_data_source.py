@@ -13,12 +13,13 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.data_sources.base import DataSource
 
 import tfds_builder
-from tfds_builder import data_source as data_source_lib
-from tfds_builder import mapping, rows
-from tfds_builder.data_source import ExportedDataSource
+from tfds_builder.contract.manifest import VARINT, Column, File, Shard
 from tfds_builder.errors import DamagedFileError, MissingFileError, UnsupportedReadError
-from tfds_builder.manifest import VARINT, Column, File, Shard
-from tfds_builder.table import Place, Table, decode_column
+from tfds_builder.readers import data_source as data_source_lib
+from tfds_builder.readers.data_source import ExportedDataSource
+from tfds_builder.table import mapped_files as mapping
+from tfds_builder.table import single_rows as rows
+from tfds_builder.table.table import Place, Table, decode_column
 
 KINDS = sorted(kit.make.DATASETS)
 ROWS = 2500

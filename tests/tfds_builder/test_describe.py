@@ -1,4 +1,4 @@
-"""`tfds_builder.describe`: features as they are loaded, told by their JSON alone, are what TFDS says they are."""
+"""`tfds_builder.catalog.describe`: features as they are loaded, told by their JSON alone, are what TFDS says they are."""
 
 import dataclasses
 import types
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfds_builder import manifest as manifest_lib
-from tfds_builder import metadata
-from tfds_builder.describe import describe
+from tfds_builder.catalog.describe import describe
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.features import metadata
 
 F = tfds.features
 FEATURES = {

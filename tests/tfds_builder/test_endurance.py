@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder import example, metadata
-from tfds_builder import manifest as manifest_lib
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import DatasetError
-from tfds_builder.manifest import Manifest
-from tfds_builder.records import Checker
-from tfds_builder.rows import RowReader, values_of
-from tfds_builder.table import Segment, Table
+from tfds_builder.features import metadata
+from tfds_builder.formats import tfrecord_example as example
+from tfds_builder.formats.tfrecord_records import Checker
+from tfds_builder.table.single_rows import RowReader, values_of
+from tfds_builder.table.table import Segment, Table
 
 SAMPLE, WHOLE = "sample", pytest.param("whole", marks=[pytest.mark.endurance, pytest.mark.timeout(7200)])
 amounts = pytest.mark.parametrize("amount", [SAMPLE, WHOLE])

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builder
 from tfds_builder import UnsupportedVersionError
-from tfds_builder.manifest import FORMAT_VERSION
+from tfds_builder.contract.manifest import FORMAT_VERSION
 
 OLDER = kit.TESTS / "golden_older"
 """Golden datasets of the versions before, each in a data_dir of its own."""

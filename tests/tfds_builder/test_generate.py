@@ -13,10 +13,10 @@ import hypothesis.strategies as st
 import pytest
 
 import tfds_builder
-from tfds_builder import manifest as manifest_lib
+from tfds_builder.catalog.builder_module import render
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.manifest import Split
 from tfds_builder.errors import DatasetError, ManifestError
-from tfds_builder.generate import render
-from tfds_builder.manifest import Split
 
 IMPORT = """
     import importlib, sys

@@ -16,11 +16,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builder
-from tfds_builder import manifest as manifest_lib
+from tfds_builder.catalog.builder_module import render
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, ManifestError
-from tfds_builder.generate import render
 from tfds_builder.registration import scan
-from tfds_builder.validators import printable
 
 SECRET = "top secret, line one"
 HOSTILE_TEXTS = [

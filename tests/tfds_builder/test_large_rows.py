@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder import reading, rows, table, variable
+from tfds_builder.readers import tf_data as reading
+from tfds_builder.table import ragged_columns as variable
+from tfds_builder.table import single_rows as rows
+from tfds_builder.table import table
 
 tf = pytest.importorskip("tensorflow")
 

@@ -1,4 +1,4 @@
-"""`tfds_builder.location`: a folder that is too high or too deep is told as such, with the one that was meant."""
+"""`tfds_builder.catalog.location`: a folder that is too high or too deep is told as such, with the one that was meant."""
 
 import pathlib
 import re
@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builder
-from tfds_builder import location
+from tfds_builder.catalog import location
 from tfds_builder.errors import DatasetWarning, ManifestError, MissingFileError
 from tfds_builder.registration import scan
 
@@ -58,7 +58,7 @@ def test_above_one_dataset(versions, tmp_path):
     "place", ["", "shared", "shared/animals", "shared/noise", "shared/noise/small", "shared/animals/1.0.0/x"]
 )
 @pytest.mark.parametrize("use", [
-    tfds_builder.verify, tfds_builder.generate, tfds_builder.builder_from_directory, tfds_builder.manifest.read,
+    tfds_builder.verify, tfds_builder.generate, tfds_builder.builder_from_directory, tfds_builder.contract.manifest.read,
 ])  # fmt: skip
 def test_no_version_directory(use, place, home):
     """What asks for a version directory and is given a folder above or in it names version directories, which do."""

@@ -1,4 +1,4 @@
-"""`tfds_builder.manifest`: the contract, and everything that can be wrong with it."""
+"""`tfds_builder.contract.manifest`: the contract, and everything that can be wrong with it."""
 
 import copy
 import json
@@ -9,9 +9,9 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from tfds_builder import manifest as manifest_lib
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.manifest import STRINGS, Column, Manifest
 from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, UnsupportedVersionError
-from tfds_builder.manifest import STRINGS, Column, Manifest
 
 
 def golden_json(name):
@@ -246,7 +246,7 @@ def still_safe(manifest):
 @hypothesis.given(st.data(), st.sampled_from(["pairs_tfrecord", "text_tfrecord", "text_hdf5"]))
 def test_mutated_json(data, name):
     """A manifest with any of its values replaced, doubled or dropped is read as a safe one or is a ManifestError."""
-    from tfds_builder import metadata
+    from tfds_builder.features import metadata
 
     content = golden_json(name)
     for _ in range(data.draw(st.integers(1, 3))):

@@ -1,4 +1,4 @@
-"""`tfds_builder.mapping`: shard files as memory, and memory that is used again."""
+"""`tfds_builder.table.mapped_files`: shard files as memory, and memory that is used again."""
 
 import errno
 import gc
@@ -16,12 +16,12 @@ import pytest
 import tensorflow as tf
 
 import tfds_builder
-from tfds_builder import buffers as buffers_lib
-from tfds_builder import mapping
-from tfds_builder.buffers import ALIGNMENT, Buffers
+from tfds_builder.contract.manifest import File
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.manifest import File
-from tfds_builder.mapping import Files
+from tfds_builder.table import mapped_files as mapping
+from tfds_builder.table import memory as buffers_lib
+from tfds_builder.table.mapped_files import Files
+from tfds_builder.table.memory import ALIGNMENT, Buffers
 
 ROWS, WIDTH = 1024, 4096
 """A split of 4 MiB: large enough for memory that is used again."""

@@ -1,4 +1,4 @@
-"""`tfds_builder.order`: which rows each call reads, in which order."""
+"""`tfds_builder.readers.row_order`: which rows each call reads, in which order."""
 
 import collections
 import itertools
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfds_builder import order as order_lib
-from tfds_builder.order import InOrder, Shuffled, permute
+from tfds_builder.readers import row_order as order_lib
+from tfds_builder.readers.row_order import InOrder, Shuffled, permute
 
 SEED = np.array([3, -5])
 

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builder
 from tfds_builder import OverwrittenError
-from tfds_builder.table import Segment, Table
+from tfds_builder.table.table import Segment, Table
 
 torch = pytest.importorskip("torch")
 exporters = pytest.importorskip("exporters")

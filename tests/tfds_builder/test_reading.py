@@ -1,4 +1,4 @@
-"""`tfds_builder.reading`: what `as_dataset` gives of every kind of feature, compared with stock TFDS reading the same TFRecord
+"""`tfds_builder.readers.tf_data`: what `as_dataset` gives of every kind of feature, compared with stock TFDS reading the same TFRecord
 files; and what stock TFDS has not. The forms of its arguments are in the grid of test_conformance.py."""
 
 import gc

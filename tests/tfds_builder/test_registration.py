@@ -30,7 +30,7 @@ def test_register(data_dir):
     for _ in range(3):
         assert tfds_builder.register(data_dir) == ["alpha", "beta"]
         assert (first_row("alpha"), first_row("beta")) == (0, 30)
-    assert {"alpha", "beta"} <= set(tfds_builder.catalog.catalog._builders)
+    assert {"alpha", "beta"} <= set(tfds_builder.catalog.provider.catalog._builders)
 
 
 @pytest.mark.parametrize(("name", "row"), [
@@ -175,7 +175,7 @@ def test_list_builders(data_dir, no_community):
     tfds_builder.register(data_dir)
     assert {"alpha", "beta", "mnist"} <= set(tfds.list_builders())
     assert "alpha" not in tfds.list_builders(with_community_datasets=False)
-    references = {ref.tfds_name(): ref.data_dir for ref in tfds_builder.catalog.catalog.list_dataset_references()}
+    references = {ref.tfds_name(): ref.data_dir for ref in tfds_builder.catalog.provider.catalog.list_dataset_references()}
     assert references.items() >= {f"torch2tfds:{name}": os.fspath(data_dir) for name in ("alpha", "beta")}.items()
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder import example, hdf5
-from tfds_builder import manifest as manifest_lib
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.manifest import RAW, Column, Geometry
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.manifest import RAW, Column, Geometry
-from tfds_builder.records import Checker, frame_header, masked_crc32c
-from tfds_builder.table import Segment, Table
+from tfds_builder.formats import hdf5_structure as hdf5
+from tfds_builder.formats import tfrecord_example as example
+from tfds_builder.formats.tfrecord_records import Checker, frame_header, masked_crc32c
+from tfds_builder.table.table import Segment, Table
 
 
 def reseal(directory, file):

@@ -10,10 +10,10 @@ import consumer_kit as kit
 import numpy as np
 import pytest
 
-from tfds_builder import manifest as manifest_lib
-from tfds_builder import mapping
+from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError
-from tfds_builder.table import Segment, Table
+from tfds_builder.table import mapped_files as mapping
+from tfds_builder.table.table import Segment, Table
 
 PLAIN = [f"{kind}_{format}" for kind in ("pairs", "kinds", "text") for format in kit.FORMATS]
 """Golden datasets whose columns hold the very values."""

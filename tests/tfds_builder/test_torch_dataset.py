@@ -11,11 +11,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builder
-from tfds_builder.data_source import Value
+from tfds_builder.contract.manifest import RAW, STRINGS, Column
+from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import ManifestError, MissingFileError
-from tfds_builder.manifest import RAW, STRINGS, Column
-from tfds_builder.ragged import Ragged
-from tfds_builder.rows import values_of
+from tfds_builder.readers.data_source import Value
+from tfds_builder.table.single_rows import values_of
 from tfds_builder.torch_dataset import _Way
 
 torch = pytest.importorskip("torch")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder import manifest as manifest_lib
+from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.errors import DatasetError, MissingFileError
-from tfds_builder.records import masked_crc32c
+from tfds_builder.formats.tfrecord_records import masked_crc32c
 
 FILES = [
     (name, path.name)

@@ -1,0 +1,336 @@
+"""A raw batch, of whatever structure -> named arrays.
+
+A batch becomes flat columns: `{"image": array, "target/boxes": array}`. Arrays are NumPy views of
+the batch's own memory wherever that is possible; nothing is copied or permuted here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from exporters.batches.rows import DEPTH, EMPTY, Lists, Rows, RowValues, items_of, split_rows, stack, top_names
+from exporters.errors import LoaderError, SchemaError
+from exporters.tensors.arrays import (
+    Array,
+    Encoded,
+    are_scalars,
+    check_array,
+    is_picture,
+    is_scalar,
+    list_to_numpy,
+    picture_to_numpy,
+    shown,
+)
+from exporters.tensors.pytorch import is_tensor, plain_dtypes, tensor_to_numpy, torch_module
+
+Parts = dict[str, Array | Rows]
+"""Columns as the loader gives them, by structural name."""
+
+_ARRAY_KIND, _TENSOR_KIND = (
+    operator.attrgetter("dtype", "ndim"),
+    operator.attrgetter("dtype", "ndim", "device", "layout", "is_nested"),
+)
+"""What arrays, and tensors, must have in common to be joined."""
+_NO_LISTS = Lists()
+
+
+@dataclasses.dataclass(frozen=True)
+class PartlyEncoded:
+    """A raw batch taken apart in a worker: (structural name, place for errors, leaf); a leaf is as it came, or `Encoded`."""
+
+    leaves: tuple[tuple[str, str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One batch: flat columns that all have `rows` rows, and its number in the split, from 0.
+
+    Those of `encoded` come from a worker in their stored form; no name is in both. Those of `numbers` are made of Python's own
+    numbers, whose dtype says nothing.
+    """
+
+    columns: Parts
+    rows: int
+    number: int
+    encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
+    numbers: frozenset[str] = frozenset()
+
+
+def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Batch:
+    """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
+
+    Args:
+      raw: the batch.
+      split, number: for errors.
+      lists: `probing.lists_of_batch` the first batch.
+
+    Raises:
+      LoaderError: it cannot be turned into columns (names the batch and the feature).
+      SchemaError: its columns have different numbers of rows.
+    """
+    where = f"split {split!r}, batch {number}"
+    if is_empty(raw, lists):
+        return Batch({}, 0, number)
+    numbers: set[str] = set()
+    parts = _unique(_flatten(raw, where, lists, numbers), where)
+    if not parts:
+        raise LoaderError(f"{where}: the batch is an empty {type(raw).__name__}; give it at least one feature")
+    rows = {len(part) for part in parts.values()}
+    if len(rows) > 1:
+        sizes = {name: len(part) for name, part in parts.items()}
+        raise SchemaError(
+            f"{where}: every feature must have the same number of rows, got "
+            + ", ".join(f"{shown(name)}: {size}" for name, size in sizes.items())
+            + "; make collate_fn give one row an example"
+        )
+    columns = {name: part for name, part in parts.items() if not isinstance(part, Encoded)}
+    encoded = {name: part for name, part in parts.items() if isinstance(part, Encoded)}
+    return Batch(columns, rows.pop(), number, encoded, frozenset(numbers))
+
+
+def is_empty(raw: Any, lists: Lists | None = None, *, is_part: bool = False) -> bool:
+    """Whether a batch has no rows: it is None, an empty list, an array of none, or has nothing but such parts.
+
+    Args:
+      raw: the batch.
+      lists: what its lists are; while that is not known, a list of things is not empty, whatever those are.
+      is_part: whether it is a part of one, which may not be None.
+    """
+    if isinstance(raw, np.ndarray) or is_tensor(raw):
+        return raw.ndim > 0 and (raw.size(0) if is_tensor(raw) else len(raw)) == 0
+    if isinstance(raw, Mapping):
+        return all(is_empty(part, is_part=True) for _, part in items_of(raw))
+    if isinstance(raw, list | tuple) and len(raw):
+        known = hasattr(raw, "_fields") or (lists is not None and "" not in lists.rows)
+        return known and not is_part and all(is_empty(part, is_part=True) for part in raw)
+    return isinstance(raw, list | tuple) or (raw is None and not is_part)
+
+
+def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS) -> PartlyEncoded:
+    """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
+    return PartlyEncoded(
+        tuple(
+            (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
+            for path, place, leaf in _leaves(raw, "", "", lists)
+        )
+    )
+
+
+def position_names(raw: Any, lists: Lists = _NO_LISTS) -> list[str]:
+    """Structural names of the top-level parts of a batch that are known by position only.
+
+    >>> position_names(torch.zeros(8, 3)), position_names([images, labels])     # doctest: +SKIP
+    ([''], ['0', '1'])
+
+    Empty for a mapping, a dataclass or a namedtuple: their parts have names of their own.
+    """
+    if "" in lists.rows:
+        return top_names(raw, lists.sequences)
+    if _is_leaf(raw):
+        return [""]
+    is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
+    return [str(i) for i in range(len(raw))] if is_plain else []
+
+
+def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> dict[str, Array | Rows | Encoded]:
+    parts: dict[str, Array | Rows | Encoded] = {}
+    for name, part in items:
+        if name in parts:
+            raise LoaderError(f"{where}: two parts of the batch are both called {name!r}; rename one in collate_fn")
+        parts[name] = part
+    return parts
+
+
+def _is_leaf(value: Any) -> bool:
+    if isinstance(value, np.ndarray) or is_tensor(value):
+        return True
+    is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
+    return is_list and len(value) > 0 and is_scalar(value[0])
+
+
+def _flatten(raw: Any, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
+    """The leaves of a batch as (structural name, array); `numbers` is told of those that are Python's own."""
+    if isinstance(raw, PartlyEncoded):
+        leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
+    else:
+        leaves = _leaves(raw, "", where, lists)
+    for path, place, leaf in leaves:
+        if isinstance(leaf, list | tuple | RowValues) and _are_numbers(leaf.values if isinstance(leaf, RowValues) else leaf):
+            numbers.add(path)
+        yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    """Whether rows are numbers of Python's own, or lists of these."""
+    kinds = set(map(type, values))
+    if kinds <= {list, tuple}:
+        kinds = {kind for value in values for kind in map(type, value)}
+    return bool(kinds) and kinds <= {int, float}
+
+
+def _leaves(value: Any, path: str, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]]:
+    """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
+    if path.count("/") > DEPTH:
+        raise LoaderError(f"{where}: the batch is nested more than {DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
+    if path in lists.rows and isinstance(value, list | tuple):
+        is_pair = not path and isinstance(value[0], list | tuple) and len(value[0]) == 2 if value else False
+        for name, leaf in split_rows(value, path, where, lists.sequences):
+            yield name, f"{where}, label" if is_pair and name == "1" else where, leaf
+    elif _is_leaf(value):
+        yield path, where, value
+    else:
+        is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
+        for name, item in _items(value, path, where):
+            place = f"{where}, label" if is_target and name == "1" else where
+            yield from _leaves(item, f"{path}/{name}" if path else name, place, lists)
+
+
+def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
+    """A leaf as a column with a batch axis."""
+    if isinstance(leaf, RowValues):
+        return _stack_rows(leaf.values, path, where)
+    if is_tensor(leaf) and leaf.is_nested:
+        return _stack_rows(leaf.unbind(), path, where)
+    if is_tensor(leaf):
+        return _with_rows(tensor_to_numpy(leaf, path, where), path, where)
+    if isinstance(leaf, np.ndarray):
+        return _with_rows(check_array(leaf, path, where), path, where)
+    return list_to_numpy(leaf, path, where)
+
+
+def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
+    """Rows, each a tensor, an array, a value, a list of values or None, as one column."""
+    rows = list(values)
+    if are_scalars(rows):
+        return list_to_numpy(rows, path, where)
+    joined = _join(rows, path, where)
+    if joined is not None:
+        return joined
+    rows = [list(row.unbind()) if is_tensor(row) and row.is_nested else row for row in rows]
+    arrays: list[Array | None] = []
+    for row in rows:
+        if row is None:
+            arrays.append(None)
+        elif is_tensor(row):
+            arrays.append(tensor_to_numpy(row, path, where))
+        elif isinstance(row, np.ndarray):
+            arrays.append(check_array(row, path, where))
+        elif is_scalar(row):
+            arrays.append(list_to_numpy([row], path, where).reshape(()))
+        elif isinstance(row, list | tuple) and are_scalars(row):
+            arrays.append(list_to_numpy(row, path, where) if len(row) else EMPTY)
+        elif isinstance(row, list | tuple):
+            arrays.append(None)
+        elif is_picture(row):
+            arrays.append(picture_to_numpy(row, path, where))
+        else:  # what only a feature that is declared for it can take, a file say
+            arrays.append(_object(row, path, where))
+    if any(isinstance(row, Mapping) or (isinstance(row, list | tuple) and not are_scalars(row)) for row in rows):
+        return Rows(tuple(_object(row, path, where) for row in rows), np.dtype(object))
+    return stack(arrays, path or "the batch", where)
+
+
+def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
+    """Ordinary tensors, or arrays of numbers, that differ along their first axis at most, by one call for all of them; None if
+    they are others."""
+    torch, types = torch_module(), set(map(type, rows))
+    if types == {torch.Tensor}:
+        kinds = set(map(_TENSOR_KIND, rows))
+        dtype, ndim, *state = kinds.pop()
+        is_plain = dtype in plain_dtypes() and state[1:] == [torch.strided, False]
+    elif types == {np.ndarray}:
+        kinds = set(map(_ARRAY_KIND, rows))
+        dtype, ndim = kinds.pop()
+        is_plain = dtype.kind in "biufc"
+    else:
+        return None
+    if kinds or not is_plain or (ndim > 1 and len({row.shape[1:] for row in rows}) > 1):
+        return None
+    if types == {np.ndarray}:
+        items = check_array(_concatenate(np.concatenate, rows) if ndim else np.stack(rows), path, where)
+    else:
+        with torch.no_grad():  # no gradient of it is asked
+            items = tensor_to_numpy(_concatenate(torch.cat, rows) if ndim else torch.stack(rows), path, where)
+    if not ndim:
+        return items
+    lengths = list(map(len, rows)) if types == {np.ndarray} else [row.shape[0] for row in rows]
+    if len(set(lengths)) == 1:
+        return items.reshape(len(rows), lengths[0], *items.shape[1:])
+    return Rows.of_items(items, lengths)
+
+
+def _concatenate(join: Callable[[list[Any]], Any], rows: list[Any]) -> Any:
+    """Rows end to end; one alone, which may be large, is not copied."""
+    return rows[0] if len(rows) == 1 else join(rows)
+
+
+def _object(row: Any, path: str, where: str) -> Array | None:
+    """A row of nested lists as it is, for an encoder of TFDS's to take: an object array of shape ()."""
+    if row is None:
+        return None
+    out = np.empty((), object)
+    out[()] = _to_plain(row, path, where)
+    return out
+
+
+def _to_plain(value: Any, path: str, where: str) -> Any:
+    """Lists and dicts of Python's own, arrays of a dtype that can be stored, values."""
+    if hasattr(value, "_fields"):
+        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in zip(value._fields, value, strict=True)}
+    if isinstance(value, list | tuple):
+        return [_to_plain(item, path, where) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in items_of(value)}
+    if is_picture(value):
+        return picture_to_numpy(value, path, where)
+    if is_tensor(value):
+        return tensor_to_numpy(value, path, where)
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes):
+        array = check_array(np.asanyarray(value), path, where)
+        return array if isinstance(value, np.ndarray) else value
+    return value
+
+
+def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
+    """The parts of one level of structure, by name."""
+    keyed = items_of(value) if isinstance(value, Mapping) else []
+    if (isinstance(value, list | tuple) and not value) or (isinstance(value, Mapping) and not keyed):
+        raise LoaderError(f"{where}: {shown(path)} is an empty {type(value).__name__}; give it at least one feature")
+    if isinstance(value, Mapping):
+        for key, item in keyed:
+            if not isinstance(key, str):
+                raise LoaderError(f"{where}: {shown(path)} has the key {key!r}; keys must be str, they become feature names")
+            if "/" in key:
+                raise SchemaError(
+                    f"{where}: key {key!r} has a '/', which TFDS keeps for nested features; rename it in collate_fn"
+                )
+            yield key, item
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name)
+    elif isinstance(value, list | tuple):
+        for name, item in zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True):
+            yield name, item
+    elif value is None:
+        raise LoaderError(f"{where}: {shown(path)} is None; give every example a value, or leave the feature out of collate_fn")
+    elif is_scalar(value):
+        raise LoaderError(
+            f"{where}: {shown(path)} is a single {type(value).__name__} with no batch axis; "
+            "give the DataLoader a batch_size, or make collate_fn return a list or a tensor"
+        )
+    else:
+        raise LoaderError(
+            f"{where}: {shown(path)} is a {type(value).__name__}; a batch must be built of tensors, NumPy arrays, lists of "
+            "str, bytes or numbers, in tuples, lists, dicts or dataclasses: convert it in collate_fn"
+        )
+
+
+def _with_rows(array: Array, path: str, where: str) -> Array:
+    if array.ndim == 0:
+        raise LoaderError(f"{where}: {shown(path)} has no batch axis (shape ()); give the DataLoader a batch_size")
+    return array

@@ -1,0 +1,117 @@
+"""What the options of a command line mean: pairs, class names, a file of features."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from exporters import wording
+from exporters.errors import ArgumentError
+from tfds_builder.errors import DatasetError
+
+_FEATURES_BYTES, _FEATURES_VALUES = 16 * 1024 * 1024, 1_000_000
+_NAMES_BYTES = 64 * 1024 * 1024
+"""Larger files than these are none of features, or of class names."""
+
+
+def pairs(texts: Iterable[str] | None, option: str) -> dict[str, str]:
+    """`NAME=VALUE` texts as a mapping.
+
+    Raises:
+      ArgumentError: a text is not of that form.
+    """
+    found = {}
+    for text in texts or ():
+        left, equals, right = text.partition("=")
+        if not left or not equals or not right:
+            raise ArgumentError(f"{option} takes NAME=VALUE (got {text!r})")
+        found[left] = right
+    return found
+
+
+def shard_bytes(mebibytes: float) -> int:
+    """The size of a shard, in bytes.
+
+    Raises:
+      ArgumentError: it is no positive number.
+    """
+    if not math.isfinite(mebibytes) or mebibytes <= 0:
+        raise ArgumentError(f"--shard-mib must be a positive number of MiB (got {mebibytes})")
+    return wording.to_bytes(mebibytes)
+
+
+def features(path: pathlib.Path | None, classes: Iterable[str] | None) -> dict[str, Any] | None:
+    """What `--features` and `--classes` say, as the `features` of `export`; None if they say nothing.
+
+    Args:
+      path: a `features.json` as TFDS writes it; beside it may lie the names of its classes (`label.labels.txt`).
+      classes: `[FEATURE=]NAMES`, see `class_label`; FEATURE is `label` if it is left out.
+
+    Raises:
+      ArgumentError: a file cannot be read, or does not hold what it should.
+    """
+    found = {} if path is None else dict(_read_features(path))
+    for text in classes or ():
+        name, equals, names = text.partition("=")
+        if not equals:
+            name, names = "label", text
+        found[name] = class_label(names, f"--classes {text}")
+    return found or None
+
+
+def class_label(names: str, where: str) -> Any:
+    """A ClassLabel of class names separated by commas, of a number of classes, or of a file with a name a line.
+
+    >>> class_label("cat,dog", "--classes cat,dog").names           # doctest: +SKIP
+    ['cat', 'dog']
+
+    Raises:
+      ArgumentError: it is none of them, or TFDS does not take the names.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        if names.isascii() and names.isdecimal():
+            return tfds.features.ClassLabel(num_classes=int(names))
+        listed = names.split(",") if "," in names else _read_names(pathlib.Path(names), where)
+        return tfds.features.ClassLabel(names=[name.strip() for name in listed if name.strip()])
+    except ValueError as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(f"{where}: {error}") from error
+
+
+def _read_names(path: pathlib.Path, where: str) -> list[str]:
+    from tfds_builder.contract.files import read_limited
+
+    try:
+        return read_limited(path, _NAMES_BYTES).decode().splitlines()
+    except (DatasetError, UnicodeDecodeError) as error:
+        raise ArgumentError(
+            f"{where}: expected names separated by commas, a number of classes, or a file with a name a line ({error})"
+        ) from error
+
+
+def _read_features(path: pathlib.Path) -> Mapping[str, Any]:
+    """The features of a file of TFDS's, with the class names that TFDS keeps beside it. No class they name is imported."""
+    from tfds_builder.contract.files import read_limited
+    from tfds_builder.contract.untrusted import parse_json
+    from tfds_builder.features import metadata
+
+    where = f"--features {path}"
+    try:
+        content = parse_json(read_limited(path, _FEATURES_BYTES), _FEATURES_VALUES, os.fspath(path))
+        found = metadata.parse_features(content, {}, os.fspath(path))
+        beside = {name: path.parent / f"{name.replace('/', '-')}.labels.txt" for name, _ in metadata.class_labels(found)}
+        labels = {name: _read_names(file, where) for name, file in beside.items() if file.exists()}
+        return dict(metadata.parse_features(content, labels, os.fspath(path)).items())
+    except DatasetError as error:
+        raise ArgumentError(f"{where}: {' '.join(str(error).split())}; give a features.json as TFDS writes it") from error
+
+
+def keys(text: str | None) -> tuple[str, ...] | None:
+    """`IN,TARGET` as supervised keys."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))

@@ -1,0 +1,103 @@
+"""Expensive encodings in the DataLoader's own workers, so that they scale with `num_workers`.
+
+    worker:  dataset -> collate_fn -> encode what is not direct -> main process:  check -> shard
+
+The first batch of each worker that has rows comes raw, and so do those before it: the main process tells the features
+from the first of them, as without workers, and the worker tells them from its own. Both do the same with the same options,
+and the main process checks that they agree. Where a worker cannot encode a batch, it comes raw as well, and the main
+process finds the same fault again, which it alone can place.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from exporters.batches import flatten as batches_lib
+from exporters.batches.rows import Lists, Rows
+from exporters.features import encoders as encoding
+from exporters.features.fields import Field
+from exporters.loaders import facts as loader_lib
+from exporters.loaders.first_batch import lists_of_batch
+from exporters.options.names import Options
+from exporters.schema import schema as schema_lib
+from exporters.schema.class_names import Classes
+from exporters.tensors.arrays import Array, Encoded
+
+
+def encoding_loader(loader: Any, classes: Classes, options: Options) -> Any:
+    """A loader that gives the same batches, some of them encoded already by its workers where that is possible.
+
+    Args:
+      loader: a DataLoader; it is not changed.
+      classes: names of classes that the dataset brings along.
+      options: what the caller of `export` said.
+
+    Returns:
+      The loader itself where there is nothing to encode, no worker, or no safe way to make its workers do it:
+      then the main process encodes.
+
+    Raises:
+      ArgumentError: `features=` holds something that is no feature.
+    """
+    if not loader.num_workers or not any(map(encoding.runs_in_worker, schema_lib.flatten_overrides(options.features).values())):
+        return loader
+    if not _reaches_workers((classes, options), loader.multiprocessing_context):
+        return loader
+    twin = loader_lib.with_collate(loader, lambda collate: _Collate(collate, classes, options, _Size(loader)))
+    return loader if twin is None else twin
+
+
+def _reaches_workers(value: Any, context: Any) -> bool:
+    """Whether a value can be given to worker processes: forked ones have it, others must unpickle it."""
+    if (context or multiprocessing).get_start_method() == "fork":
+        return True
+    try:
+        ForkingPickler.dumps(value)
+    except Exception:  # classes raise whatever they like when they are pickled
+        return False
+    return True
+
+
+class _Size:
+    """What `lists_of_batch` asks a loader; a loader itself does not travel to its workers."""
+
+    def __init__(self, loader: Any) -> None:
+        total = loader_lib.expected_examples(loader)
+        self.batch_size = loader.batch_size if None in (loader.batch_size, total) else min(loader.batch_size, total or 0)
+        self.dataset, self.collate_fn = loader.dataset, loader.collate_fn
+        self.batch_sampler = None if loader.batch_sampler is None else "there is one"
+        self.sampler = loader.sampler if isinstance(loader.sampler, Sequence) else None
+        self.num_workers = 0  # a worker has none
+
+
+class _Collate:
+    """A `collate_fn` that encodes what the user's own one gave; each worker has one of its own."""
+
+    def __init__(self, collate: Callable[[Any], Any], classes: Classes, options: Options, size: _Size) -> None:
+        self._collate, self._classes, self._options, self._size = collate, classes, options, size
+        self._encoders: Mapping[str, Callable[[Array | Rows], Encoded]] | None = None
+        self._lists = Lists()
+
+    def __call__(self, examples: Any) -> Any:
+        raw = self._collate(examples)
+        try:
+            if self._encoders is not None:
+                return batches_lib.encode_parts(raw, self._encoders, self._lists)
+            if batches_lib.is_empty(raw):
+                return raw
+            lists = lists_of_batch(raw, self._size, "")
+            if not batches_lib.to_batch(raw, "", 0, lists).rows:
+                return raw
+            schema, self._lists = schema_lib.settle(raw, "", lists, self._classes, self._options)
+            fields = [field for field in schema.fields if isinstance(field, Field)]
+            self._encoders = {field.source: _encoder(field) for field in fields if encoding.runs_in_worker(field.feature)}
+        except Exception:  # the main process will meet it again, and can say in which batch
+            return raw
+        return raw
+
+
+def _encoder(field: Field) -> Callable[[Array | Rows], Encoded]:
+    return lambda array: Encoded(field.encode_array(array, ""), field.column, array.dtype, array.shape)

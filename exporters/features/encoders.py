@@ -1,0 +1,257 @@
+"""Values that are stored in an encoded form: Pillow encodes images, TFDS everything else; strings become UTF-8.
+
+TFDS's own `Image` encoder runs TensorFlow, which the exporting machine need not have and which hangs in
+a forked process whose parent has used it. So Pillow does it wherever it is installed and knows the kind of image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
+
+from exporters.errors import SchemaError
+from exporters.features.stored import check_exact
+from exporters.tensors.arrays import Array
+from exporters.wording import argument
+from tfds_builder.contract.manifest import STRINGS, Column
+from tfds_builder.features import metadata
+from tfds_builder.install import how_to_install
+
+_IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+"""How the files begin that TensorFlow and Pillow read as one image. GIF is none: TensorFlow gives its frames."""
+_PILLOW = {("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)}
+"""(dtype, channels) of the images that Pillow encodes."""
+
+
+def encode_rows(feature: Any, column: Column, values: Iterable[Any], where: str) -> Array:
+    """A batch through the feature's encoder, row by row.
+
+    Args:
+      feature: a feature that is not direct (`metadata.is_direct`).
+      column: what is stored of it.
+      values: rows in the stored layout, of the feature's dtype and shape; images may be encoded already.
+      where: split and batch, for errors.
+
+    Returns:
+      Object array of bytes where the column holds strings, else an array of the serialized dtype.
+
+    Raises:
+      SchemaError: the encoder refuses a row, or needs a package that is not installed.
+    """
+    rows = [
+        encode_value(feature, np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row, column.name, where, number)
+        for number, row in enumerate(values)
+    ]
+    if column.encoding == STRINGS:
+        out = np.empty((len(rows), *column.item_shape), object)
+        out[:] = rows
+        return to_bytes(out, column.name, where)
+    for number, row in enumerate(rows):
+        if np.size(row) != column.values:
+            raise SchemaError(
+                f"{where}, feature {column.name!r}, row {number}: the encoder of {type(feature).__name__} gave shape "
+                f"{np.shape(row)}, and the feature says {column.item_shape}"
+            )
+    return np.array(rows, dtype=feature.get_serialized_info().np_dtype).reshape(len(rows), *column.item_shape)
+
+
+def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -> Any:
+    """What the feature's encoder makes of one value; the bytes of an image that is encoded already pass, those of a file that
+    is named or open too.
+
+    Raises:
+      SchemaError: it refuses, or needs a package that is not installed.
+    """
+    if isinstance(feature, tfds.features.Image):
+        value = _read_file(value, name, where, number)
+    if isinstance(value, bytes) and isinstance(feature, tfds.features.Image):
+        if not value.startswith(_IMAGE_MAGIC):
+            raise SchemaError(
+                f"{where}, feature {name!r}, row {number}: bytes that are neither JPEG nor PNG or BMP cannot pass as an "
+                "encoded image; decode them in the dataset"
+            )
+        fault = _find_fault(value, feature.shape)
+        if fault:
+            raise SchemaError(f"{where}, feature {name!r}, row {number}: the encoded image {fault}; leave it out of the dataset")
+        return value
+    encode = _pillow_encoder(feature) or feature.encode_example
+    if isinstance(feature, tfds.features.Audio) and isinstance(value, np.ndarray | list):
+        encode = functools.partial(_encode_samples, feature)
+    try:
+        with _rewound(value):
+            return encode(value)
+    except ImportError as error:
+        extra = "image" if _suits_pillow(feature) else "tensorflow"
+        raise SchemaError(
+            f"{where}, feature {name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: {how_to_install(extra)}"
+        ) from error
+    except Exception as error:  # encoders raise whatever they meet
+        fault = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, KeyError) and isinstance(value, Mapping):
+            fault = f"it has the part {error}, which the feature has not"
+        raise SchemaError(
+            f"{where}, feature {name!r}, row {number}: {encoder_name(feature)} cannot encode it: {fault}"
+        ) from error
+
+
+def _read_file(value: Any, name: str, where: str, number: int) -> Any:
+    """The bytes of a file that is given by its path, or open; anything else as it is."""
+    if not isinstance(value, str | os.PathLike) and not hasattr(value, "read"):
+        return value
+    try:
+        if isinstance(value, str | os.PathLike):
+            with open(value, "rb") as file:
+                return file.read()
+        with _rewound(value):
+            return value.read()
+    except OSError as error:
+        raise SchemaError(f"{where}, feature {name!r}, row {number}: the image's file cannot be read: {error}") from error
+
+
+@contextlib.contextmanager
+def _rewound(value: Any) -> Iterator[None]:
+    """Puts an open file back to where it was: a first batch is encoded more than once."""
+    start = value.tell() if hasattr(value, "seek") and hasattr(value, "read") else None
+    yield
+    if start is not None:
+        value.seek(start)
+
+
+def _encode_samples(feature: Any, samples: Any) -> Any:
+    """Sound given as numbers, in the encoding of the feature, which TFDS's own encoder forgets."""
+    return tfds.features.Tensor.encode_example(feature, np.asarray(samples, feature.np_dtype))
+
+
+def _find_fault(file: bytes, shape: tuple[int | None, ...]) -> str:
+    """What is wrong with the bytes of an image, as far as can be told without decoding them; empty if nothing.
+
+    A JPEG ends with a marker that its compressed data cannot hold (ITU-T T.81, B.1.1.2), a PNG with the chunk IEND.
+    """
+    if file.startswith(_IMAGE_MAGIC[0]) and file.rfind(b"\xff\xd9") < file.rfind(b"\xff\xda"):
+        return "is cut off: a JPEG without its end"
+    if file.startswith(_IMAGE_MAGIC[1]) and b"IEND" not in file:
+        return "is cut off: a PNG without its end"
+    if shape[:2] != (None, None) and _pillow() is not None:
+        try:
+            with _pillow().open(io.BytesIO(file)) as image:
+                width, height = image.size
+        except Exception as error:  # of whatever kind: its decoders read what a stranger wrote
+            return f"cannot be opened: {error}"
+        if any(want not in (None, got) for want, got in zip(shape[:2], (height, width), strict=True)):
+            return f"has {height} x {width} pixels, and {argument('features')} says shape {shape}"
+    return ""
+
+
+def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> dict[str, Any]:
+    """One value as what TFDS puts into an Example, by flat name (`metadata.serialized_specs` has the same names).
+
+    Raises:
+      SchemaError: as `encode_value`.
+    """
+    check_exact(feature, value, name, where, number)
+    encoded = encode_value(feature, value, name, where, number)
+    flat = example_serializer.utils.flatten_nest_dict({name: encoded})
+    found: dict[str, Any] = {}
+    for key, info in metadata.flat_info(name, feature).items():
+        item = info.default_value if flat[key] is None and info.optional else flat[key]
+        if not info.sequence_rank:
+            found[key] = item
+            continue
+        try:  # `_add_ragged_fields`, which gives the names too, needs TensorFlow
+            values, lengths = example_serializer._extract_ragged_attributes(item, info)
+        except Exception as error:  # as encoders, whatever they meet
+            raise SchemaError(f"{where}, feature {name!r}, row {number}: TFDS cannot serialize it: {error}") from error
+        if info.sequence_rank < 2:
+            found[key] = values
+        else:
+            found |= {f"{key}/ragged_row_lengths_{level}": length for level, length in enumerate(lengths)}
+            found[f"{key}/ragged_flat_values"] = values
+    return found
+
+
+def encoder_name(feature: Any) -> str:
+    """Who encodes a feature that is not direct, in words."""
+    return "TFDS" if _pillow_encoder(feature) is None else "Pillow"
+
+
+def runs_in_worker(feature: Any) -> bool:
+    """Whether a feature's encoder may run in a worker process of a DataLoader: it is worth it, and needs no TensorFlow.
+
+    Of TFDS's own encoders only that of `Tensor` is known to need none; one that is not known stays in the main process.
+    """
+    if metadata.is_direct(feature):
+        return False
+    return _pillow_encoder(feature) is not None or type(feature).encode_example is tfds.features.Tensor.encode_example
+
+
+def to_bytes(array: Array, name: str, where: str) -> Array:
+    """Strings as UTF-8 bytes, in an object array of the same shape."""
+    values = array.ravel().tolist()
+    kinds = set(map(type, values))
+    if all(issubclass(kind, bytes) for kind in kinds):
+        return array
+    out = np.empty(array.size, object)
+    for number, value in enumerate(values):
+        row = number // max(1, array[0].size if array.ndim > 1 else 1)
+        if isinstance(value, np.ndarray) and not value.ndim:  # what an encoder of TFDS's makes of one string
+            value = value.item()
+        if not isinstance(value, str | bytes):
+            raise SchemaError(
+                f"{where}, feature {name!r}, row {row}: expected text or bytes, got {_describe_value(value)}; give every row one"
+            )
+        try:
+            out[number] = value.encode() if isinstance(value, str) else bytes(value)
+        except UnicodeEncodeError as error:
+            raise SchemaError(f"{where}, feature {name!r}: the string of row {row} is not valid Unicode: {error}") from error
+    return out.reshape(array.shape)
+
+
+def _describe_value(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__} ({value!r:.60})"
+
+
+def _suits_pillow(feature: Any) -> bool:
+    if type(feature).encode_example is not tfds.features.Image.encode_example:
+        return False
+    return (np.dtype(feature.np_dtype).name, feature.shape[-1]) in _PILLOW
+
+
+def _pillow_encoder(feature: Any) -> Callable[[Array], bytes] | None:
+    """Pillow's encoder for the rows of a feature; None where it is not installed, or TFDS's own must do it."""
+    if not _suits_pillow(feature) or _pillow() is None:
+        return None
+    return _to_jpeg if feature.encoding_format == "jpeg" else _to_png
+
+
+def _to_png(image: Array) -> bytes:
+    return _save(image, format="PNG")
+
+
+def _to_jpeg(image: Array) -> bytes:
+    """As `tf.io.encode_jpeg` does it by default, which TFDS uses: quality 95, colour at half the resolution."""
+    return _save(image, format="JPEG", quality=95, subsampling="4:2:0")
+
+
+def _save(image: Array, **options: Any) -> bytes:
+    """An (H, W, C) image as a file; Pillow knows one channel as (H, W)."""
+    file, pillow = io.BytesIO(), _pillow()
+    pillow.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, **options)
+    return file.getvalue()
+
+
+@functools.cache
+def _pillow() -> Any:
+    """`PIL.Image`, or None."""
+    try:
+        import PIL.Image
+    except ImportError:
+        return None
+    return PIL.Image

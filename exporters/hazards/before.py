@@ -1,0 +1,271 @@
+"""What a loader itself shows before it is drained: its sampler, its `drop_last`, its random transforms.
+
+Transforms are known by what they are called and by their attributes, whichever library they come from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect as inspect_lib
+import sysconfig
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from exporters import wording
+from exporters.hazards.watch import Finding
+from exporters.loaders import facts as loader_lib
+from exporters.loaders import items as items_lib
+from exporters.loaders.random_state import random_state_kept
+from exporters.tensors.copies import copy_example
+
+_RANDOM_WORDS = (
+    "AutoAugment",
+    "RandAugment",
+    "TrivialAugment",
+    "AugMix",
+    "MixUp",
+    "Mixup",
+    "CutMix",
+    "Jitter",
+    "ElasticTransform",
+)
+"""In the name of a transform that draws at random, though the name does not begin with `Random`."""
+_COLLATED, _AGAIN = 16, 2
+"""Examples that `collate_fn` is given, at most, to see whether it draws at random, and how often after the first time."""
+_NODES = 10_000
+"""Transforms looked at, at most."""
+
+
+def inspect(loader: Any, loaders: Iterable[Any], watches: Callable[..., bool], *, reads: bool) -> Iterator[Finding]:
+    """What is found before the first byte.
+
+    Args:
+      loader: the DataLoader of one split.
+      loaders: those of all splits.
+      watches: whether a hazard is looked for; what costs a read of the dataset is left out otherwise.
+      reads: whether the dataset may be read.
+    """
+    yield from _find_dropped(loader)
+    yield from _find_sampling(loader, loaders)
+    if watches("random_transform"):
+        yield from _find_random(loader, reads)
+
+
+def expected_examples(loader: Any) -> int | None:
+    """How many examples a loader promises: by its sampler, or by the length of its iterable dataset.
+
+    A map-style dataset without a batch size, whose items nobody said to be batches, has as many as it is long.
+    """
+    count = loader_lib.expected_examples(loader)
+    if count is not None or loader.drop_last or loader_lib.hands_on(loader):
+        return count
+    if loader_lib.is_iterable(loader):
+        return _len(loader.dataset) if loader.batch_size is not None else None
+    return _len(loader.sampler) if loader.batch_sampler is None and not items_lib.draws_lists(loader) else None
+
+
+def _find_dropped(loader: Any, parts: int = 1) -> Iterator[Finding]:
+    """Last batches that are left out: the loader's own, and those of stages of the pipeline that it reads.
+
+    Args:
+      loader: a DataLoader.
+      parts: how many processes run it, and leave out a batch each.
+    """
+    workers = max(1, loader.num_workers)
+    if loader.drop_last and loader.batch_size:
+        is_stream = loader_lib.is_iterable(loader)
+        total = _len(loader.dataset) if is_stream else _len(loader.sampler)
+        if is_stream and (total is None or workers > 1):
+            yield from _find_cut(loader.batch_size, parts * workers, "drop_last=True", "")
+        elif total is not None and (missing := total % loader.batch_size):
+            yield Finding("drop_last", missing, f"drop_last=True leaves out {missing:,} of {total:,} examples")
+    for stage in datasets_of(loader.dataset):
+        if items_lib.is_pipeline(stage):
+            yield from _find_dropped_by(stage, parts * workers)
+        elif getattr(stage, "drop_last", False) is True and isinstance(size := getattr(stage, "batch_size", None), int):
+            name = type(stage).__name__  # a datapipe of PyTorch's, or what has its terms
+            yield from _find_cut(size, parts * workers, f"drop_last=True of {name}", f"{name}(..., drop_last=False)")
+
+
+def _find_dropped_by(pipeline: Any, parts: int) -> Iterator[Finding]:
+    """The same of the stages of a pipeline of webdataset's."""
+    for stage in pipeline.pipeline:
+        if items_lib.is_pipeline(stage):
+            yield from _find_dropped_by(stage, parts)
+        elif items_lib.is_loader(stage):
+            yield from _find_dropped(stage, parts)
+        elif getattr(getattr(stage, "f", None), "__name__", "") == "_batched":
+            given = inspect_lib.signature(stage.f).bind(None, *stage.args, **stage.kw)
+            given.apply_defaults()
+            size = given.arguments["batchsize"]
+            if not given.arguments["partial"]:
+                yield from _find_cut(size, parts, "partial=False of .batched()", f".batched({size}), without partial=False")
+
+
+def _find_cut(size: int, parts: int, what: str, remedy: str) -> Iterator[Finding]:
+    """What is left out at most where nothing tells how many examples there are."""
+    if most := (size - 1) * parts:
+        yield Finding("drop_last", None, f"{what} leaves out up to {wording.plural(most, 'example')}", remedy)
+
+
+def _find_sampling(loader: Any, loaders: Iterable[Any]) -> Iterator[Finding]:
+    """Samplers with replacement; samplers that, all splits of one dataset together, are shorter than it."""
+    sampler = loader_lib.sampler_of(loader)
+    if sampler is None or (sampler is loader.sampler and loader.batch_sampler is None and items_lib.draws_lists(loader)):
+        return
+    drawn, total = _len(sampler), _len(loader.dataset)
+    if getattr(sampler, "replacement", False) is True:
+        count = "" if drawn is None or total is None else f": {drawn:,} draws from {wording.plural(total, 'example')}"
+        yield Finding("sampler_repeats", drawn, f"{type(sampler).__name__} draws with replacement{count}")
+    if total is None:
+        return
+    samplers = [loader_lib.sampler_of(other) for other in loaders if other.dataset is loader.dataset]
+    sizes = [_len(item) for item in {id(item): item for item in samplers}.values()]
+    if None not in sizes and (missing := total - sum(size or 0 for size in sizes)) > 0:
+        text = f"the sampler ({type(sampler).__name__}) leaves out {missing:,} of {total:,} examples"
+        yield Finding("sampler_shorter", missing, text)
+
+
+def _find_random(loader: Any, reads: bool) -> Iterator[Finding]:
+    names = list(dict.fromkeys(type(item).__name__ for item in transforms_of(loader) if _is_random(item)))
+    if names:
+        yield Finding("random_transform", None, f"{', '.join(names)} draws at random, and the export freezes one draw")
+    elif reads and loader_lib.reads_differ(loader):
+        yield Finding("random_transform", None, "dataset[0] read twice gives two different examples, and the export freezes one")
+    elif reads and _batches_differ(loader):
+        name = getattr(items_lib.collate_of(loader), "__qualname__", type(items_lib.collate_of(loader)).__name__)
+        text = f"collate_fn ({name}) gives different batches of the same examples, and the export freezes one"
+        yield Finding("random_transform", None, text)
+
+
+def _batches_differ(loader: Any) -> bool:
+    """Whether `collate_fn` makes different batches, bit for bit, of copies of the same examples; with workers, in one of them.
+
+    False where it is one of PyTorch's own, or cannot be asked. The state of every random generator is put back.
+    """
+    if not items_lib.has_own_collate(loader) or not loader_lib.is_drawn_by_index(loader):
+        return False
+    with random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain will meet it too
+        index = next(iter(loader.batch_sampler if loader.batch_sampler is not None else loader.sampler))
+        index = index[:_COLLATED] if isinstance(index, list) else index
+        return bool(next(loader_lib.draw(loader, functools.partial(_results_differ, loader.collate_fn), [index])))
+    return False
+
+
+def _results_differ(collate: Callable[[Any], Any], examples: Any) -> bool:
+    first = collate(copy_example(examples))
+    return not all(loader_lib.is_same(first, collate(copy_example(examples))) for _ in range(_AGAIN))
+
+
+def transforms_of(loader: Any) -> Iterator[Any]:
+    """Every part of every transform of the dataset, of those it wraps, and of `collate_fn`."""
+    seen: set[int] = set()
+    waiting = [loader.collate_fn, *datasets_of(loader.dataset)]
+    waiting = [value for owner in waiting for name, value in _attributes(owner) if "transform" in name or "augment" in name]
+    waiting.append(loader.collate_fn)
+    while waiting and len(seen) < _NODES:
+        item = waiting.pop(0)
+        if id(item) in seen or item is None or isinstance(item, str | bytes | int | float):
+            continue
+        seen.add(id(item))
+        if isinstance(item, list | tuple):
+            waiting += item
+        elif isinstance(item, Mapping):
+            waiting += item.values()
+        elif callable(item):
+            yield item
+            waiting += _parts(item)
+
+
+def _parts(item: Any) -> Iterator[Any]:
+    """What a transform is composed of: Compose, Sequential, Lambda, partial, those that wrap others, and what functions name."""
+    for name, value in _attributes(item):
+        if "transform" in name or name in ("_modules", "lambd", "augmentations"):
+            yield value
+    if isinstance(item, functools.partial):
+        yield from (item.func, *item.args, *item.keywords.values())
+    elif isinstance(item, types.MethodType):
+        yield from _named(item.__func__, item.__self__)
+    elif isinstance(item, types.FunctionType):
+        yield from _named(item, None)
+    else:
+        yield from _named(type(item).__call__, item)
+
+
+def _named(function: Any, owner: Any) -> Iterator[Any]:
+    """What a function holds or names: its closure, its defaults, globals, and attributes of its modules and of `self`.
+
+    Nothing of functions of Python's own and of installed packages.
+    """
+    if not isinstance(function, types.FunctionType) or function.__code__.co_filename.startswith(_libraries()):
+        return
+    names = set(_names(function.__code__))
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it is empty still
+            yield cell.cell_contents
+    yield from (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    found = [function.__globals__[name] for name in names & function.__globals__.keys()]
+    yield from found
+    for holder in (owner, *(value for value in found if isinstance(value, types.ModuleType))):
+        attributes = getattr(holder, "__dict__", {})
+        yield from (attributes[name] for name in names & attributes.keys())
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """Names of globals and attributes in the code of a function, and of the functions within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    """Where Python's own modules and installed packages are."""
+    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def datasets_of(dataset: Any) -> Iterator[Any]:
+    """A dataset and those it wraps: Subset, ConcatDataset, datapipes, and anything else with `.dataset`, `.datasets` or
+    `.datapipe`."""
+    seen: set[int] = set()
+    waiting = [dataset]
+    while waiting and len(seen) < _NODES:
+        item = waiting.pop(0)
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        yield item
+        for name, value in _attributes(item):
+            if name in ("dataset", "datapipe", "_datapipe"):
+                waiting.append(value)
+            elif name == "datasets" and isinstance(value, list | tuple):
+                waiting += value
+
+
+def _attributes(item: Any) -> Iterable[tuple[str, Any]]:
+    return getattr(item, "__dict__", {}).items() if not isinstance(item, type) else ()
+
+
+def _is_random(transform: Any) -> bool:
+    """Whether a transform draws: by its name, as dropout in training mode, or with a probability between 0 and 1."""
+    name, chance = type(transform).__name__, getattr(transform, "p", None)
+    if isinstance(chance, bool) or not isinstance(chance, int | float):
+        chance = None
+    if chance == 0:
+        return False
+    if "Dropout" in name:
+        return bool(getattr(transform, "training", True))
+    if name.startswith("Random") or any(word in name for word in _RANDOM_WORDS):
+        return True
+    return chance is not None and 0 < chance < 1
+
+
+def _len(value: Any) -> int | None:
+    """`len(value)`, where it can tell, in whatever way it fails."""
+    try:
+        return len(value)
+    except Exception:
+        return None

@@ -1,0 +1,54 @@
+"""The manifest of staged shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from exporters.jobs.plan import Plan
+from exporters.jobs.shard import ShardResult
+from tfds_builder.contract.manifest import Column, File, Geometry, Manifest, Shard, Split
+
+
+def assemble(plan: Plan, columns: tuple[Column, ...], splits: Mapping[str, Split], geometries: Sequence[Geometry]) -> Manifest:
+    """The manifest of a plan whose shards are there, without the files of metadata."""
+    return Manifest(
+        name=plan.name,
+        version=plan.version,
+        format=plan.format,
+        features=plan.features,
+        labels=plan.labels,
+        supervised_keys=plan.supervised_keys,
+        card=plan.card,
+        decisions=plan.decisions,
+        columns=columns,
+        geometries=tuple(geometries),
+        splits=splits,
+        producer=plan.producer,
+        config_name=plan.config_name,
+        config_description=plan.config_description,
+        release_notes=plan.release_notes,
+    )
+
+
+def place_shards(
+    results: Sequence[ShardResult], geometries: list[Geometry], place: Callable[[File, str], File], split: str, plan: Plan
+) -> Split:
+    """A split's shards as the manifest has them; adds the geometries not seen before.
+
+    Args:
+      results: its shards.
+      geometries: those seen before.
+      place: is given a staged file and its published name, and says under which name it lies there.
+      split: its name.
+      plan: what they are named after.
+    """
+    places = {geometry: number for number, geometry in enumerate(geometries)}
+    shards = []
+    for number, result in enumerate(results):
+        if result.geometry not in places:
+            places[result.geometry] = len(geometries)
+            geometries.append(result.geometry)
+        named = result.files(plan.format, plan.name, split, number, len(results))
+        data, *index = [place(file, name) for file, name in named]
+        shards.append(Shard(data=data, rows=result.rows, geometry=places[result.geometry], index=index[0] if index else None))
+    return Split(shards=tuple(shards))

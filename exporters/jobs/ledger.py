@@ -1,0 +1,230 @@
+"""What is planned and what is finished, on disk beside the stage: so that an export can go on where it stopped.
+
+Before the first shard: the order of examples and the plan. After each shard: a note of it. All of it
+is fsynced, and gone once the dataset is published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from exporters import wording
+from exporters.errors import ResumeError
+from exporters.jobs.plan import Plan
+from exporters.jobs.plan_differences import differences
+from exporters.jobs.shard import ShardResult
+from exporters.loaders import facts as loader_lib
+from exporters.loaders import saved_state as states
+from exporters.loaders.order import Order, Source
+from exporters.staging.contents import PLAN_NOTE
+from exporters.staging.stage import Stage
+from exporters.tensors.arrays import Array
+
+
+class Ledger:
+    """The notes of one export.
+
+    Args:
+      stage: the entered stage; its notes may be those of an export that was stopped.
+      plan: what is known of the plan before the first batch, by field.
+
+    Attributes:
+      plan: the plan, once it is settled.
+      sources: what each split's loader draws from.
+
+    Raises:
+      ResumeError: what is finished belongs to another plan.
+    """
+
+    def __init__(self, stage: Stage, loaders: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        self._stage, self._known = stage, dict(known)
+        self.plan: Plan | None = None
+        self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
+        if stage.has_finished_shards():
+            with self._reading():
+                self.plan = self._take_up()
+        if self.plan is not None:
+            for split, source in self.sources.items():  # whose indices turned out to be no integers
+                if source.kind == "indices" and self.plan.sources.get(split, {}).get("kind") == "stream":
+                    self.sources[split] = dataclasses.replace(source, kind="stream")
+            self._check(dataclasses.replace(self.plan, **self._facts()))
+            for split, loader in loaders.items():
+                self._check_order(split, loader)
+            return
+        for split, loader in loaders.items():
+            source = self.sources[split]
+            if source.kind == "indices" and not loader_lib.record_order(loader, stage.notes / _order_note(split)):
+                self.sources[split] = dataclasses.replace(source, kind="stream")
+
+    def _take_up(self) -> Plan | None:
+        """The plan of what is finished; None if nothing of it is there any more, and the stage begun anew.
+
+        Raises:
+          ResumeError: only a part is there, or not as it was written.
+        """
+        plan = Plan.from_json(self._stage.read_note(PLAN_NOTE))
+        files = [
+            file
+            for split in plan.splits
+            for shards in [self.finished(split)]
+            for number, shard in enumerate(shards)
+            for file in shard.files(plan.format, plan.name, split, number, len(shards))
+        ]
+        if self._stage.is_empty():
+            self._stage.begin_anew()
+            return None
+        damage = list(filter(None, (self._stage.find_damage(*file) for file in files)))
+        if damage:
+            raise ResumeError(
+                f"what is finished of this version is not what was written: {'; '.join(damage[:5])}; put it back, or "
+                f"{wording.passing('overwrite', True)} to begin anew"
+            )
+        for split, source in plan.sources.items():
+            for number, shard in enumerate(self.finished(split)):
+                name = _digests_note(split, number)
+                if self._stage.has_note(name) and len(self._stage.read_note(name)) != 8 * shard.rows:
+                    raise ValueError(f"{name} is not as long as its shard has rows")
+            if source["kind"] == "indices":
+                Order.load(self._stage.notes / _order_note(split))
+        if self._stage.was_moved:
+            self._stage.settle_in()
+        return plan
+
+    def _check_order(self, split: str, loader: Any) -> None:
+        """Raises ResumeError if a loader's sampler draws other examples than those whose order was recorded."""
+        order = self.order(split)
+        if self.sources[split].kind != "indices" or order is None or not loader_lib.draws_others(loader, order):
+            return
+        raise ResumeError(
+            f"split {split!r}: the sampler ({self.sources[split].sampler}) draws other examples, or in another order, than "
+            f"before the export was stopped; give it the sampler it had, or {wording.passing('overwrite', True)} to begin anew"
+        )
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Notes that make no sense become a ResumeError."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError, FileNotFoundError) as error:
+            if isinstance(error, ResumeError):
+                raise
+            raise ResumeError(
+                f"the notes of what is finished, in {self._stage.notes}, are cut short or changed ({type(error).__name__}: "
+                f"{error}); put them back as they were, or {wording.passing('overwrite', True)} to begin anew"
+            ) from error
+
+    def _facts(self) -> dict[str, Any]:
+        """Fields of the plan that are known before the first batch."""
+        return {
+            **self._known,
+            "splits": tuple(self.sources),
+            "sources": {split: dataclasses.asdict(source) for split, source in self.sources.items()},
+        }
+
+    def settle(self, **fields: Any) -> Plan:
+        """The plan with the fields that the first batch settles; written down, or compared with what is.
+
+        Raises:
+          ResumeError: what is finished belongs to another plan.
+        """
+        plan = Plan(**self._facts(), **fields)
+        if self.plan is None:
+            for split, source in self.sources.items():
+                if source.kind == "indices":
+                    self._stage.sync_note(_order_note(split))
+            self._stage.note(PLAN_NOTE, plan.to_json())
+            self.plan = plan
+        self._check(plan)
+        return plan
+
+    def _check(self, plan: Plan) -> None:
+        assert self.plan is not None
+        if found := differences(self.plan, plan):
+            how = wording.either("export with what was given before", "run the command as it was before")
+            raise ResumeError(
+                f"{self._stage.path} holds finished shards of another export of this version: {'; '.join(found)}; "
+                f"{how} to go on after them, or {wording.passing('overwrite', True)} to begin anew"
+            )
+
+    def finished(self, split: str) -> list[ShardResult]:
+        """The finished shards of a split, in order."""
+        return [ShardResult.from_json(json.loads(note)) for note in self._stage.finished_shards(split)]
+
+    def digests(self, split: str, shards: int) -> Array | None:
+        """The digests of all examples of the first so many shards of a split, in order; None unless all were noted."""
+        names = [_digests_note(split, number) for number in range(shards)]
+        if not all(map(self._stage.has_note, names)):
+            return None
+        return np.frombuffer(b"".join(map(self._stage.read_note, names)), "<u8")
+
+    def order(self, split: str) -> Order | None:
+        """The batches of a split, if they can be drawn by number."""
+        source: Source = self.sources[split]
+        if source.kind == "indices":
+            return Order.load(self._stage.notes / _order_note(split))
+        if source.kind == "range":
+            return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
+        return None
+
+    def pass_over(self, split: str, loader: Any) -> int:
+        """How many finished shards need not be drained again. A loader that has a state is put into the one after them.
+
+        Of such a loader the last finished shard is drained again and compared: what its state does not bring back shows.
+        """
+        finished = len(self.finished(split))
+        if self.order(split) is not None:
+            return finished
+        note = _state_note(split, finished - 2)
+        if self.sources[split].kind != "state" or not self._stage.has_note(note):
+            return 0
+        return finished - 1 if states.restore_state(loader, self._stage.read_note(note)) else 0
+
+    def finish_shard(
+        self, split: str, number: int, shard: ShardResult, state: bytes | None = None, digests: Array | None = None
+    ) -> None:
+        """Notes a shard whose file is on disk, the loader's state after it, and the digests of its examples."""
+        if state is not None:
+            self._stage.note(_state_note(split, number), state)
+        if digests is not None:
+            self._stage.note(_digests_note(split, number), digests.astype("<u8", copy=False).tobytes())
+        self._stage.note_shard(split, number, json.dumps(shard.to_json()).encode())
+
+    def finish_split(self, split: str) -> None:
+        """Notes that a split has no more shards, and how many it has."""
+        self._stage.note(_split_note(split), str(len(self.finished(split))).encode())
+
+    def is_finished(self, split: str) -> bool:
+        """Whether a split has no more shards.
+
+        Raises:
+          ResumeError: it had more than there are notes of.
+        """
+        if not self._stage.has_note(_split_note(split)):
+            return False
+        with self._reading():
+            noted = int(self._stage.read_note(_split_note(split)))
+            if noted != len(self.finished(split)):
+                raise ValueError(f"split {split!r} has {noted} shards, and there are notes of {len(self.finished(split))}")
+        return True
+
+
+def _order_note(split: str) -> str:
+    return f"{split}.order"
+
+
+def _state_note(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.state"
+
+
+def _digests_note(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.digests"
+
+
+def _split_note(split: str) -> str:
+    return f"{split}.finished"

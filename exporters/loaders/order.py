@@ -1,0 +1,166 @@
+"""The order of examples, drawn and recorded before the first is written, so that an export can go on where it stopped.
+
+A loader over a map-style dataset is nothing but a list of index batches. Written down, they can be
+drawn from any point on, shuffled or not, and what is done is not even loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from exporters.staging.disk import naming
+from exporters.tensors.arrays import Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a loader draws from, as far as it shapes the data: part of the plan.
+
+    Attributes:
+      kind: `"range"` (indices in order), `"indices"` (any finite sampler of integers), `"state"` (a loader
+        with `state_dict`) or `"stream"` (nothing but iteration).
+      examples: of a range, how many its sampler gives; else length of the dataset, or None.
+      batch_size, drop_last: of a range, those of its batches; else of the loader, None if batches are the sampler's own.
+      batched: whether the loader collates batches of indices.
+      sampler: name of the sampler's class.
+    """
+
+    kind: str
+    examples: int | None
+    batch_size: int | None
+    drop_last: bool
+    batched: bool
+    sampler: str
+
+
+_NUMBERS: tuple[Any, ...] = (int, np.int64, np.int32, np.int16, np.int8, np.uint32, np.uint16, np.uint8)
+"""Types of indices that come back as what they were: a dataset may ask."""
+_BATCHES: tuple[Any, ...] = (None, list, tuple)
+"""What indices come in: nothing, where an index is a batch."""
+
+
+class Order(Sequence[Any]):
+    """Batches of indices, by number.
+
+    >>> list(Order.of_range(5, 2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+
+    Attributes:
+      is_drawn: whether a sampler gave them, and moved random generators on.
+      state: that of the loader's generator before they were drawn, of which the seed of its workers is the first draw; empty
+        if they were not drawn.
+    """
+
+    def __init__(
+        self, indices: Array | range, ends: Array | range, *, batch: Any = list, number: Any = int, state: bytes = b""
+    ) -> None:
+        self._indices, self._ends, self._batch, self._number = indices, ends, batch, number
+        self.is_drawn, self.state = not isinstance(indices, range), state
+
+    @classmethod
+    def of_range(cls, examples: int, batch_size: int, *, drop_last: bool) -> Order:
+        """Indices in order; nothing is kept in memory."""
+        whole = examples // batch_size
+        count = whole if drop_last or examples % batch_size == 0 else whole + 1
+        ends = range(batch_size, batch_size * (count + 1), batch_size)
+        return cls(range(examples), ends)
+
+    @classmethod
+    def load(cls, path: pathlib.Path) -> Order:
+        """The batches that `record` wrote.
+
+        Raises:
+          ValueError: the file is cut short, or something else was written over it.
+        """
+        content: Array = np.memmap(path, "<i8", mode="r")  # a ValueError if that is no whole number of them, or none
+        last, kinds = len(_BATCHES) * len(_NUMBERS), int(content[-1])
+        size, count = map(int, content[-3:-1]) if len(content) > 2 else (-1, -1)
+        (number, batch), words = divmod(kinds, len(_BATCHES)), -(-size // 8)
+        stop = len(content) - 3 - words
+        ends = content[stop - count : stop]
+        if not (size >= 0 and 0 <= count <= stop and 0 <= kinds < last and (ends[-1] if count else 0) == stop - count):
+            raise ValueError(f"{path} is not as it was written: it is cut short")
+        if count and (ends[0] < 0 or np.any(np.diff(ends) < 0)):
+            raise ValueError(f"{path} is not as it was written: its batches do not follow each other")
+        state = content[stop : stop + words].tobytes()[:size]
+        return cls(content[: stop - count], ends, batch=_BATCHES[batch], number=_NUMBERS[number], state=state)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, number: Any) -> Any:
+        """The indices of a batch (an index, where an index is a batch)."""
+        start = int(self._ends[number - 1]) if number else 0
+        indices = self._indices[start : int(self._ends[number])]
+        batch = list(indices) if isinstance(indices, range) else indices.tolist()
+        if self._number is not int:
+            batch = list(map(self._number, batch))
+        return batch[0] if self._batch is None else self._batch(batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[number] for number in range(len(self)))
+
+    def sizes(self, start: int, stop: int) -> list[int] | None:
+        """How many indices each of those batches has; None where an index is a batch, of however many examples."""
+        if self._batch is None:
+            return None
+        bounds = [min(int(self._ends[number - 1]), len(self._indices)) if number else 0 for number in range(start, stop + 1)]
+        return [end - begin for begin, end in itertools.pairwise(bounds)]
+
+
+def summarize(batches: Iterable[Any]) -> tuple[int, int, int]:
+    """Batches of indices (or indices) as (how many, a sum that their order does not change, one that it does): equal sums mean
+    equal indices, but for a chance of about 2**-64."""
+    count, unordered, ordered = 0, 0, 0
+    for batch in batches:
+        indices = np.array(batch if isinstance(batch, list | tuple) else [batch], np.int64).astype(np.uint64)
+        with np.errstate(over="ignore"):
+            mixed = (indices ^ (indices >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed ^= mixed >> np.uint64(32)
+            places = np.arange(count, count + len(indices), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+            unordered = (unordered + int(mixed.sum(dtype=np.uint64))) % 2**64
+            ordered = (ordered + int((mixed * places).sum(dtype=np.uint64))) % 2**64
+        count += len(indices)
+    return count, unordered, ordered
+
+
+def record(batches: Iterator[Any], path: pathlib.Path, state: bytes = b"") -> bool:
+    """Writes batches of indices (or indices) to a file; whether all were integers, of one type, in lists or tuples or in none.
+
+    int64, little-endian: the indices of all batches; for each batch how many there are up to its end; the state of a generator,
+    filled up with zeros; how many bytes that has; the number of batches; what they came in and of which type they were (0:
+    integers of Python in no list, 1: in lists).
+    """
+    ends, total, kinds, numbers = list[int](), 0, set[Any](), set[Any]()
+    with naming(path):
+        stream = open(path, "xb")  # noqa: SIM115 (closed below, where its errors have a name)
+    try:
+        for batch in batches:
+            kind = type(batch) if isinstance(batch, list | tuple) else None
+            indices = batch if kind else [batch]
+            kinds.add(kind)
+            numbers.update(map(type, indices))
+            if len(kinds) > 1 or len(numbers) > 1 or not kinds <= {*_BATCHES} or not numbers <= {*_NUMBERS}:
+                return False
+            if not all(-(2**63) <= index < 2**63 for index in indices):
+                return False
+            with naming(path):
+                stream.write(np.array(indices, "<i8").tobytes())
+            total += len(indices)
+            ends.append(total)
+        code = _NUMBERS.index((numbers or {int}).pop()) * len(_BATCHES) + _BATCHES.index((kinds or {list}).pop())
+        with naming(path):
+            stream.write(np.array(ends, "<i8").tobytes())
+            stream.write(state + bytes(-len(state) % 8))
+            stream.write(np.array([len(state), len(ends), code], "<i8").tobytes())
+    finally:
+        with naming(path):
+            stream.close()
+    return True

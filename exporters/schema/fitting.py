@@ -1,0 +1,302 @@
+"""Which kind of field a feature becomes, and whether what `features=` says fits the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from exporters.batches.boxes import PixelBoxes
+from exporters.batches.flatten import Batch
+from exporters.batches.rows import Rows, iterate_rows
+from exporters.errors import SchemaError
+from exporters.features.fields import AnyField, Field, RaggedField, TreeField, ragged_columns
+from exporters.features.leaves import Found, check_shape, find_arrays, find_kinds, join, leaves_of, settle, value_columns
+from exporters.features.stored import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
+from exporters.read_back import check_json
+from exporters.tensors.arrays import Array
+from exporters.tensors.layout import Layout, decide
+from exporters.wording import Code, argument
+from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, VARINT, Column
+from tfds_builder.features import metadata
+
+_F = tfds.features
+
+
+def settle_declared(
+    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, given: Mapping[str, str | None]
+) -> dict[str, Layout]:
+    """The layouts of the leaves of a feature that `features=` declares, by path below it.
+
+    Args:
+      name, feature, sources, batch: as for `make_field`.
+      given: layouts by flat name; None says that there is none.
+
+    Raises:
+      LayoutError: a layout does not fit, or several do.
+      SchemaError: the data has another shape than what is declared.
+    """
+    _check_declared(name, feature)
+    layouts: dict[str, Layout] = {}
+    for leaf in leaves_of(feature):
+        path = next((path for path in sources if not path or f"{leaf.path}/".startswith(f"{path}/")), None)
+        leaf_name = join(name, leaf.path)
+        if path is None or given.get(leaf_name, "") is None:
+            continue
+        column = batch.columns[sources[path]]
+        if leaf.path == path and not is_nested(column):
+            if not leaf.above and column.ndim != 1 + len(leaf.shape) and not _is_unknown(column):
+                layout = decide_unless(given, leaf_name, column.shape)  # another shape than is declared
+                layouts |= {path: layout} if layout is not None else {}
+                continue
+            is_like = column.ndim == 1 + leaf.above + len(leaf.shape) and not _is_unknown(column)
+            found = Found(column.shape, column.ndim - 1) if is_like else None
+        else:
+            rows = (_unwrap(row) for row in iterate_rows(column))
+            found = find_arrays(leaf, rows, batch.rows, leaf.path[len(path) + 1 if path else 0 :])
+        layout = settle(leaf_name, leaf, found, given.get(leaf_name))
+        if leaf.path or leaf.above:
+            check_shape(leaf_name, leaf, found, layout)
+        if layout is not None:
+            layouts[leaf.path] = layout
+    return layouts
+
+
+def decide_unless(given: Mapping[str, str | None], name: str, shape: tuple[int | None, ...], above: int = 0) -> Layout | None:
+    """`layout.decide`, unless it is known that there is no layout."""
+    return None if given.get(name, "") is None else decide(name, shape, given.get(name), above)
+
+
+def _check_declared(name: str, feature: Any) -> None:
+    """Raises SchemaError where a feature cannot be read back from its JSON, or a part of it can never be None and says that it
+    may."""
+    check_json(name, feature)
+    for leaf in leaves_of(feature):
+        part = leaf.feature
+        is_optional = getattr(part, "_optional", False) and isinstance(part, _F.Tensor)
+        if is_optional and (None in part._shape or part._encoding != _F.Encoding.NONE):
+            raise SchemaError(
+                f"feature {join(name, leaf.path)!r}: TFDS has no value that stands for None where a size is unknown or an "
+                "encoding is given; leave out optional=True, and give empty rows, or zeros and a mask"
+            )
+
+
+def _unwrap(row: Any) -> Any:
+    """A row of lists as the list it is."""
+    return row.item() if isinstance(row, np.ndarray) and row.dtype == object and not row.ndim else row
+
+
+def make_field(
+    name: str,
+    feature: Any,
+    sources: Mapping[str, str],
+    batch: Batch,
+    layouts: Mapping[str, Layout],
+    images: Mapping[str, Layout],
+) -> AnyField:
+    """How a feature is made of columns of the loader.
+
+    Args:
+      name: flat feature name.
+      feature: the TFDS feature, inferred or given.
+      sources: path below the feature -> structural name.
+      batch: the first batch.
+      layouts: of its leaves, by path below the feature.
+      images: layouts of the features that are an image, by structural name.
+
+    Raises:
+      SchemaError: the feature contradicts the data, or cannot be stored bit-exact.
+    """
+    if (
+        isinstance(feature, _F.Audio)
+        and feature._lazy_decode
+        and any(batch.columns[key].dtype != object for key in sources.values())
+    ):
+        raise SchemaError(
+            f"feature {name!r}: with lazy_decode=True, Audio stores the files of sounds, and the data is samples; leave "
+            "lazy_decode out"
+        )
+    if type(feature) is _F.Tensor and feature.shape.count(None) > 1 and feature._encoding == _F.Encoding.NONE:
+        raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size (got {feature.shape})')
+    if set(sources) != {""} and not isinstance(feature, _F.Sequence | _F.FeaturesDict):
+        raise SchemaError(
+            f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the batch has the parts "
+            f"{sorted(sources)} there; if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
+        )
+    boxes = _pixel_boxes(name, feature, layouts, images)
+    if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or is_nested(batch.columns[sources[""]]):
+        return TreeField(name, feature, _tree_columns(name, feature, sources, batch, layouts), layouts, dict(sources), boxes)
+    column, layout = batch.columns[sources[""]], layouts.get("")
+    if layout is not None:
+        layout = layout.with_sequences(column.ndim if not _is_unknown(column) else 1 + len(feature.shape))
+    shape = stored_shape(column, layout)
+    _check_override(name, feature, column, shape)
+    if None in feature.shape and not isinstance(feature, _F.Image) and not _stores_files(feature):
+        columns = ragged_columns(name, feature, column, layouts.get(""))
+        dtype, known = _dtype_of(feature, column), _to_source(feature.shape, layout)
+        return RaggedField(name, sources[""], feature, columns, layout, dtype, known)
+    known = tuple(column.shape[1:]) if metadata.is_direct(feature) else _to_source(merge_shapes(feature.shape, shape), layout)
+    return Field(sources[""], feature, _column(name, feature, column, layouts.get("")), layout, column.dtype, known)
+
+
+def _is_array_like(feature: Any) -> bool:
+    """Whether each row of a feature is one array (or string) that is stored as one column, or as one and its shape."""
+    if type(feature) is _F.Sequence:
+        return metadata.is_direct(feature) and (feature._length is None or type(feature.feature) is not _F.ClassLabel)
+    if getattr(feature, "_optional", False) or not isinstance(feature.get_tensor_info(), _F.TensorInfo):
+        return False
+    if type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel):
+        return None not in feature.shape or feature._encoding != _F.Encoding.ZLIB
+    if None in feature.shape and getattr(feature, "_encoding", _F.Encoding.NONE) != _F.Encoding.NONE:
+        return False
+    info = feature.get_serialized_info()
+    return isinstance(info, _F.TensorInfo) and not info.sequence_rank and None not in info.shape
+
+
+def _stores_files(feature: Any) -> bool:
+    """Whether a feature of sounds stores their files as they are."""
+    return isinstance(feature, _F.Audio) and bool(feature._lazy_decode)
+
+
+def is_nested(column: Array | Rows) -> bool:
+    """Whether rows are lists of lists or of arrays, or dicts, which only an encoder of TFDS's takes apart."""
+    values = (row.item() for row in column.arrays if row is not None and not row.ndim) if isinstance(column, Rows) else ()
+    return column.dtype == object and any(isinstance(value, list | Mapping) for value in values)
+
+
+def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
+    """What dtype the rows of a ragged column must have: the feature's, or for labels and strings the loader's."""
+    inner = feature.feature if type(feature) is _F.Sequence else feature
+    if not _is_unknown(column) and (type(inner) is _F.ClassLabel or column.dtype == object or inner.np_dtype == np.object_):
+        return np.dtype(object) if inner.np_dtype == np.object_ else column.dtype
+    dtype: np.dtype[Any] = np.dtype(inner.np_dtype)
+    return dtype
+
+
+def _to_source(shape: tuple[int | None, ...], layout: Layout | None) -> tuple[int | None, ...]:
+    """The shape of a stored row as the loader gives it."""
+    return tuple(shape) if layout is None else tuple(shape[axis - 1] for axis in layout.inverse[1:])
+
+
+def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[int | None, ...]) -> None:
+    """Raises SchemaError where a feature contradicts the data or cannot be stored bit-exact."""
+    if _is_unknown(column) and None in feature.shape[:1]:
+        return
+    inner = feature.feature if type(feature) is _F.Sequence else feature
+    if isinstance(inner, _F.ClassLabel):
+        axes = 2 if inner is not feature else 1
+        if column.ndim != axes or column.dtype.kind not in "iu":
+            raise SchemaError(
+                f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the data is {column.dtype} of "
+                f"shape {column.shape}; a class label is one integer"
+            )
+        if inner.num_classes is None:
+            line = argument("features", {name: Code("tfds.features.ClassLabel(num_classes=...)")})
+            raise SchemaError(f"feature {name!r}: give the ClassLabel names, or the number of classes: {line}")
+        if inner._str2int is not None:
+            check_class_names(name, inner.names)
+        return
+    info = feature.get_tensor_info()
+    encoding = getattr(feature, "_encoding", _F.Encoding.NONE)
+    if info.np_dtype == np.uint32 and encoding != _F.Encoding.NONE:
+        raise SchemaError(f"feature {name!r}: TFDS cannot decode uint32 with encoding={encoding.value!r}; leave the encoding out")
+    if isinstance(feature, _F.Image):
+        if info.shape[-1] not in (None, 1, 3, 4):
+            raise SchemaError(f"feature {name!r}: an Image has 1, 3 or 4 channels (got {info.shape[-1]}); store it as a Tensor")
+        if column.dtype == object and not shape:
+            return  # encoded already, or a file
+    if _stores_files(feature) and column.dtype == object:
+        return
+    stored = tuple(info.shape)
+    if len(stored) != len(shape) or any(want is not None and want != got for want, got in zip(stored, shape, strict=True)):
+        raise SchemaError(
+            f"feature {name!r}: {argument('features')} says shape {stored}, and the data (channels-last) has {shape}; "
+            "drop the override or correct it"
+        )
+    wanted, got = np.dtype(info.np_dtype), column.dtype
+    if wanted != got:
+        raise SchemaError(
+            f"feature {name!r}: {argument('features')} says dtype {wanted}, and the data is {got}; convert it in collate_fn"
+        )
+
+
+def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None) -> Column:
+    """How a feature whose rows have one shape is stored: its value if TFDS stores just that, else its serialized form."""
+    given = source_dtype(array)
+    if array.dtype == object and feature.np_dtype != np.object_ and not (given == "bytes" and isinstance(feature, _F.Image)):
+        given = ""  # files, which an encoder has read
+    facts = {"source_dtype": given, "source_layout": layout.source if layout is not None else ""}
+    info = feature.get_serialized_info()
+    if metadata.is_direct(feature) and info.np_dtype == np.object_ and feature.np_dtype != np.object_:
+        dtype, shape = np.dtype(feature.np_dtype).name, tuple(feature.shape)
+        width = int(np.prod(shape, dtype=np.int64)) * DTYPE_BYTES[dtype]
+        return Column(name=name, dtype=dtype, shape=shape, encoding=RAW, width=width, **facts)
+    column = column_of(name, info, feature)
+    return Column(**{**vars(column), **facts})
+
+
+def _tree_columns(
+    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layouts: Mapping[str, Layout]
+) -> tuple[Column, ...]:
+    """What is stored of a feature with an encoder of its own, each column with the dtype and layout that the loader gave."""
+    specs = metadata.serialized_specs(name, feature)
+    labels = dict(metadata.class_labels(feature, name))
+    given = {f"{name}/{path}" if path else name: batch.columns[source] for path, source in sources.items()}
+    known = {key: source_dtype(part) for key, part in given.items() if part.dtype != object and not _is_unknown(part)}
+    leaves = _leaf_kinds(name, feature, sources, batch)
+    columns = []
+    if metadata.is_optional(feature):
+        columns = [Column(name=metadata.presence_name(name), dtype="bool", shape=(), encoding=VARINT, width=1)]
+    for key, spec in sorted(specs.items()):
+        source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")
+        layout = next((layout.source for path, layout in layouts.items() if key in value_columns(join(name, path))), "")
+        facts = {"source_dtype": leaves.get(key, source), "source_layout": layout}
+        columns.append(Column(**{**vars(column_of(key, spec, labels.get(key, feature))), **facts}))
+    return tuple(columns)
+
+
+def _leaf_kinds(name: str, feature: Any, sources: Mapping[str, str], batch: Batch) -> dict[str, str]:
+    """By the columns they are stored in, how leaves were given inside of lists and dicts: as str or bytes, images too, or as
+    arrays of a dtype that are to be one array again. Leaves out what the batch does not tell."""
+    found: dict[str, str] = {}
+    for leaf in leaves_of(feature):
+        path = next((path for path in sources if not path or f"{leaf.path}/".startswith(f"{path}/")), None)
+        if path is None or batch.columns[sources[path]].dtype != object:
+            continue
+        rows = (_unwrap(row) for row in iterate_rows(batch.columns[sources[path]]))
+        kinds = find_kinds(leaf, rows, leaf.path[len(path) + 1 if path else 0 :])
+        is_text = isinstance(leaf.feature, _F.Tensor) and leaf.feature.np_dtype == np.object_
+        takes = {"str", "bytes"} if is_text else {"bytes"} if isinstance(leaf.feature, _F.Image) else set()
+        if len(kinds) == 1 and kinds <= {*takes, *DTYPE_BYTES}:
+            found |= dict.fromkeys(value_columns(join(name, leaf.path)), *kinds)
+    return found
+
+
+def _is_unknown(column: Array | Rows) -> bool:
+    return isinstance(column, Rows) and column.is_unknown
+
+
+def _pixel_boxes(name: str, feature: Any, layouts: Mapping[str, Layout], images: Mapping[str, Layout]) -> PixelBoxes | None:
+    """The boxes of a feature, which are normalised by the size of the one image beside them.
+
+    Raises:
+      SchemaError: there is no image, or several.
+    """
+    paths = list(metadata.box_paths(feature))
+    if not paths:
+        return None
+    for leaf in leaves_of(feature):
+        if leaf.path in layouts and leaf.above and len(leaf.shape) == 3 and leaf.shape[-1] != 1:  # masks are of the whole image
+            raise SchemaError(
+                f"feature {name!r}: BBoxFeature stores boxes over the size of their image, and beside them in the sequence are "
+                f"the images {join(name, leaf.path)!r}; say bbox_format=None to store boxes as they are"
+            )
+    if len(images) != 1 or len(paths) != 1:
+        raise SchemaError(
+            f"feature {name!r}: BBoxFeature stores boxes over the size of their image, and the example has {len(images)} images "
+            f"and {len(paths)} kinds of boxes; say bbox_format=None to store boxes as they are"
+        )
+    source, layout = next(iter(images.items()))
+    return PixelBoxes(paths[0], source, layout)

@@ -1,0 +1,207 @@
+"""What an encoder made of a first batch, decoded again and compared with what was given, before anything is written.
+
+Features without a fast path of ours go through TFDS's own encoders, or through those of a class of the user's own. What
+comes out of them is believed only once it has come back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from exporters.batches.flatten import Batch
+from exporters.batches.rows import Rows
+from exporters.errors import SchemaError
+from exporters.features.fields import AnyField, TreeField
+from exporters.features.stored import is_file
+from exporters.tensors.arrays import Array
+from tfds_builder.contract.manifest import Column
+from tfds_builder.contract.ragged import Ragged
+from tfds_builder.features import metadata
+from tfds_builder.readers.data_source import Value
+from tfds_builder.table.single_rows import values_of
+from tfds_builder.table.table import to_numpy_dtype
+
+_F = tfds.features
+_BYTES = 4 * 1024 * 1024
+"""So much of a first batch is decoded again, two rows at least: enough to see what a class does to its values."""
+
+
+def check_round_trip(fields: tuple[AnyField, ...], batch: Batch, split: str) -> list[str]:
+    """Decodes the first rows of what was encoded, and compares them with what the loader gave.
+
+    Args:
+      fields: all of the schema; those that are stored as their very value are passed over.
+      batch: a batch that has rows, none of them encoded in a worker.
+      split: for errors.
+
+    Returns:
+      A sentence for each feature whose class, the user's own, gives back something else than it was given: which is its
+      business, and worth saying.
+
+    Raises:
+      SchemaError: a value of any other feature does not come back; names split, batch, feature and row.
+    """
+    where = f"split {split!r}, batch {batch.number}"
+    return [sentence for field in fields if _has_encoder(field) for sentence in _check_field(field, batch, where)]
+
+
+def _has_encoder(field: AnyField) -> bool:
+    return isinstance(field, TreeField) or not metadata.is_direct(field.feature)
+
+
+def _check_field(field: AnyField, batch: Batch, where: str) -> Iterator[str]:
+    if not all(source in batch.columns for source in field.sources):
+        return  # a worker has encoded it, as this process has encoded its first batch
+    part = _first_rows(field, batch)
+    stored = field.encode(part, where)
+    columns = {column.name: column for column in field.columns}
+    value = Value.of(field.name, field.feature, columns.keys() - {field.name})
+    items = {value.name} if value.is_item else set()
+    rows = [values_of(_as_read(stored[name], columns[name]), name in items) for name in value.specs]
+    given = field.given_rows(part, where)
+    for number, parts in enumerate(zip(*rows, strict=True)):
+        try:
+            back = value.decode(list(parts))
+        except ImportError:
+            return  # Pillow or OpenCV, which the machine that reads will have
+        except Exception as error:  # decoders raise whatever they meet
+            if _is_of_the_user(field.feature) or _needs_opencv(field.feature):
+                return  # it may be decoded in TensorFlow only
+            raise SchemaError(
+                f"{where}, feature {field.name!r}, row {number}: what {type(field.feature).__name__} stores cannot be decoded "
+                f"again ({error}); declare another feature"
+            ) from error
+        if is_same(field.feature, given[number], back):
+            continue
+        shown = f"given {_show(given[number])}, read again {_show(back)}"
+        if not _is_of_the_user(field.feature):
+            raise SchemaError(
+                f"{where}, feature {field.name!r}, row {number}: {type(field.feature).__name__} does not give back what it is "
+                f"given ({shown}); declare another feature"
+            )
+        yield f"{field.name}: {type(field.feature).__name__} gives back something else than it is given ({shown})"
+        return
+
+
+def _first_rows(field: AnyField, batch: Batch) -> Batch:
+    """As many rows of a batch as `_BYTES` allow."""
+    sources = set(field.sources) | ({field.boxes.image} if isinstance(field, TreeField) and field.boxes else set())
+    size = sum(_size(batch.columns[source]) for source in sources)
+    count = min(batch.rows, max(2, _BYTES * batch.rows // max(1, size)))
+    columns = {
+        source: Rows(column.arrays[:count], column.dtype) if isinstance(column, Rows) else column[:count]
+        for source, column in batch.columns.items()
+        if source in sources
+    }
+    return dataclasses.replace(batch, columns=columns, rows=count)
+
+
+def _size(column: Array | Rows) -> int:
+    if isinstance(column, Rows):
+        return sum(row.nbytes for row in column.arrays if row is not None)
+    return column.nbytes
+
+
+def _as_read(column: Array | Ragged, spec: Column) -> Array | Ragged:
+    """An encoded column as `Table.read` gives it."""
+    dtype = to_numpy_dtype(spec.dtype)
+    if isinstance(column, Ragged):
+        return Ragged(column.values.astype(dtype), column.row_splits)
+    return column.astype(dtype)
+
+
+def _is_of_the_user(feature: Any) -> bool:
+    """Whether a feature, or one inside of it, has an encoder or a decoder that is none of TFDS's."""
+    if isinstance(feature, _F.FeaturesDict) and any(map(_is_of_the_user, feature.values())):
+        return True
+    if isinstance(feature, _F.Sequence) and _is_of_the_user(feature.feature):
+        return True
+    methods = (getattr(type(feature), name, None) for name in ("encode_example", "decode_example", "decode_example_np"))
+    return any(not str(getattr(method, "__module__", "")).startswith("tensorflow_datasets.") for method in methods)
+
+
+def _needs_opencv(feature: Any) -> bool:
+    """Whether a feature has images that TFDS decodes with OpenCV only, which is not asked of the machine that exports."""
+    if isinstance(feature, _F.FeaturesDict):
+        return any(map(_needs_opencv, feature.values()))
+    if isinstance(feature, _F.Sequence):
+        return _needs_opencv(feature.feature)
+    return isinstance(feature, _F.Image) and np.dtype(feature.np_dtype) != np.uint8
+
+
+def is_same(feature: Any, given: Any, back: Any) -> bool:
+    """Whether a decoded value is the one that was given, as far as its feature promises to give it back."""
+    if given is None:
+        return back is None or not metadata.is_optional(feature)
+    if _is_changed_by_design(feature, given):
+        return True
+    if isinstance(feature, _F.FeaturesDict):
+        return all(is_same(feature[key], given[key], back[key]) for key in feature) if isinstance(given, Mapping) else True
+    if isinstance(feature, _F.Translation | _F.TranslationVariableLanguages):
+        return True  # dicts of texts, which come back in an order of TFDS's
+    if isinstance(feature, _F.Sequence) and not isinstance(feature, _F.Video):
+        return _is_same_sequence(feature.feature, given, back)
+    if isinstance(feature, _F.ClassLabel) and isinstance(given, str | bytes):
+        return bool(int(back) == feature.str2int(given.decode() if isinstance(given, bytes) else given))
+    return _is_same_array(given, back)
+
+
+def _is_same_sequence(inner: Any, given: Any, back: Any) -> bool:
+    if isinstance(inner, _F.FeaturesDict) and isinstance(given, Mapping) and not isinstance(back, Mapping):
+        back = {key: [item[key] for item in back] for key in inner}  # a Dataset gives examples
+    if isinstance(back, Mapping):
+        sequences, parts = 1, inner
+        while isinstance(parts, _F.Sequence):
+            sequences, parts = sequences + 1, parts.feature
+        return all(is_same(_in_sequences(part, sequences), _part_of(given, key), back[key]) for key, part in parts.items())
+    items, found = list(given), list(back)
+    return len(items) == len(found) and all(is_same(inner, *pair) for pair in zip(items, found, strict=True))
+
+
+def _in_sequences(feature: Any, count: int) -> Any:
+    """A feature in so many sequences."""
+    return _in_sequences(_F.Sequence(feature), count - 1) if count else feature
+
+
+def _part_of(given: Any, key: str) -> Any:
+    """One part of dicts that lie in lists."""
+    return given[key] if isinstance(given, Mapping) else [_part_of(item, key) for item in given]
+
+
+def _is_changed_by_design(feature: Any, given: Any) -> bool:
+    """Whether a feature makes something else of what it is given, and says so: files are read, boxes are normalised, JPEG
+    loses detail, text encoders make numbers of text."""
+    if isinstance(feature, _F.BBoxFeature):
+        return True
+    if isinstance(feature, _F.Text) and feature.encoder is not None:
+        return True
+    if isinstance(feature, _F.Image | _F.Video) and getattr(feature, "encoding_format", None) == "jpeg":
+        return True
+    if isinstance(feature, _F.Video) and isinstance(given, list | tuple):
+        return bool(given) and is_file(given[0])
+    return is_file(given) and isinstance(feature, _F.Image | _F.Video | _F.Audio)
+
+
+def _is_same_array(given: Any, back: Any) -> bool:
+    if isinstance(given, str):
+        given = given.encode()
+    if isinstance(back, str):
+        back = back.encode()
+    try:
+        one, other = np.asarray(given), np.asarray(back)
+    except ValueError:  # lists of different lengths
+        return isinstance(given, list) and len(given) == len(back) and all(map(_is_same_array, given, back))
+    if one.dtype.kind in "OSU" or other.dtype.kind in "OSU":
+        flat = [[item.encode() if isinstance(item, str) else item for item in array.ravel().tolist()] for array in (one, other)]
+        return one.shape == other.shape and flat[0] == flat[1]
+    return one.shape == other.shape and bool(np.all((one == other) | ((one != one) & (other != other))))
+
+
+def _show(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,0 +1,134 @@
+"""The directory of notes beside a stage: each note is whole and on disk, or not there at all."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from exporters import wording
+from exporters.errors import ExportError, ResumeError
+from exporters.staging import contents
+from exporters.staging.contents import SHARD_NOTE, STAGE_NOTE
+from exporters.staging.disk import naming, open_no_link, remove_file, sync_directory
+
+_VERSION = 1
+"""Of the notes. Another one is not gone on with."""
+
+
+class Notes:
+    """The notes of one export.
+
+    Attributes:
+      path: the stage they are about.
+      notes: their directory.
+    """
+
+    path: pathlib.Path
+    notes: pathlib.Path
+
+    def has_finished_shards(self) -> bool:
+        """Whether there is something to go on with."""
+        return bool(self._shard_notes())
+
+    def _shard_notes(self) -> list[str]:
+        return [name for name in os.listdir(self.notes) if name.endswith(SHARD_NOTE)] if self.notes.is_dir() else []
+
+    def has_note(self, name: str) -> bool:
+        return (self.notes / name).is_file()
+
+    def read_note(self, name: str) -> bytes:
+        return (self.notes / name).read_bytes()
+
+    def sync_note(self, name: str) -> None:
+        """Fsyncs a note that was written in place."""
+        with naming(self.notes / name), open(self.notes / name, "rb+", opener=open_no_link) as stream:
+            os.fsync(stream.fileno())
+
+    def note(self, name: str, content: bytes) -> None:
+        """Writes a note: whole and on disk, or not there at all."""
+        if not contents.is_note(name):
+            raise ValueError(
+                f"{name!r} is not among the names of notes in exporters.staging.contents, and would be taken for somebody's"
+            )
+        draft = self.notes / f"{name}.draft"
+        remove_file(draft)
+        with naming(draft), open(draft, "xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(draft, self.notes / name)
+        sync_directory(self.notes)
+
+    def note_shard(self, split: str, number: int, content: bytes) -> None:
+        """Notes that a shard is finished. Its file must be on disk."""
+        sync_directory(self.path)
+        self.note(f"{split}-{number:05d}{SHARD_NOTE}", content)
+
+    def finished_shards(self, split: str) -> Iterator[bytes]:
+        """The notes of a split's finished shards, in order."""
+        for number in itertools.count():
+            note = self.notes / f"{split}-{number:05d}{SHARD_NOTE}"
+            if not note.exists():
+                return
+            yield note.read_bytes()
+
+    def note_identity(self, inode: int) -> None:
+        """Notes which directory the notes are about: 0 while what is there is removed."""
+        self.note(STAGE_NOTE, json.dumps({"version": _VERSION, "inode": inode}).encode())
+
+    def identity(self) -> dict[str, Any] | None:
+        """What `note_identity` noted; nothing where the note makes no sense to this release, None where there is no note."""
+        try:
+            noted = json.loads(self.read_note(STAGE_NOTE))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+        return noted if isinstance(noted, dict) and (noted.get("version"), type(noted.get("inode"))) == (_VERSION, int) else {}
+
+    def find_problem(self, noted: dict[str, Any] | None, files: Iterable[str]) -> str:
+        """Why what an export before left behind can neither be gone on with nor be removed without a word; "" if it can.
+
+        Args:
+          noted: the identity.
+          files: names of what lies in the stage.
+        """
+        if noted is None:
+            return f"{self.path} holds shards, and their notes in {self.notes} are gone; put them back" if list(files) else ""
+        if not noted:
+            found = f"the notes in {self.notes} are of another release of torch2tfds, or damaged"
+            return f"{found}; go on with the release that wrote them" if self.has_finished_shards() else ""
+        if not noted["inode"]:
+            return ""
+        known = collections.Counter[str]()
+        for split, number in sorted(filter(None, map(contents.shard_of, self._shard_notes()))):
+            if number != known[split]:
+                return f"the note of shard {known[split]} of split {split!r} is gone from {self.notes}; put it back"
+            known[split] += 1
+        for split, number in filter(None, map(contents.shard_of, files)):
+            if number > known[split]:
+                return f"{self.path} holds shard {number} of split {split!r}, and its note in {self.notes} is gone; put it back"
+        return ""
+
+
+def say_what_is_kept(error: BaseException, finished: int, path: pathlib.Path, *, begins_anew: bool) -> None:
+    """Says what is kept, and how to go on after it, unless the error says so itself.
+
+    Args:
+      error: the notes are added to it.
+      finished: shards that are kept in `path`.
+      begins_anew: whether the same export would not go on after them.
+    """
+    if isinstance(error, ResumeError):
+        return
+    kept = f"{wording.plural(finished, 'finished shard')} {'is' if finished == 1 else 'are'} kept in {path}"
+    without = f" without {wording.argument('overwrite', True)}" if begins_anew else ""
+    how = f"{wording.again()}{without} to go on after {'it' if finished == 1 else 'them'}"
+    if isinstance(error, ExportError) and not isinstance(error, OSError):  # what mends it may be another argument
+        how += f", or {wording.passing('overwrite', True)} if its arguments or features change"
+    error.add_note(f"{kept}: {how}")

@@ -1,0 +1,176 @@
+"""NumPy arrays and lists of a batch as arrays of a dtype that can be stored, and what stands for one that is encoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters.errors import LoaderError
+from tfds_builder.contract.manifest import Column
+from tfds_builder.contract.ragged import Ragged
+
+Array = npt.NDArray[Any]
+Columns = dict[str, Array | Ragged]
+"""Stored columns of a batch, by flat name."""
+
+_STORABLE = frozenset("?bBhHiIlLqQefdFD")
+"""NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A column that a worker of the DataLoader has encoded already.
+
+    Attributes:
+      values: as they are stored.
+      column: how the worker stores it.
+      dtype, shape: of the array it was, batch axis included.
+    """
+
+    values: Array
+    column: Column
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+_MENDS = {
+    "M": 'convert it in collate_fn: x.astype("int64"), or str(x)',
+    "m": 'convert it in collate_fn: x.astype("int64")',
+    "f": "convert it in collate_fn: x.astype(numpy.float64)",
+    "c": "convert it in collate_fn: x.astype(numpy.complex128)",
+    "names": "give its fields as features: {name: x[name] for name in x.dtype.names}",
+}
+"""What to do about arrays that cannot be stored, by NumPy's kind of their dtype."""
+
+
+def shown(path: str) -> str:
+    """A structural name as an error shows it."""
+    return repr(path or "the batch")
+
+
+_SCALARS = (str, bytes, numbers.Number, np.generic)
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value of a list is one value of a column."""
+    return isinstance(value, _SCALARS)
+
+
+def are_scalars(values: Iterable[Any]) -> bool:
+    """Whether all of them are; told by their types, of which there are few."""
+    return all(issubclass(kind, _SCALARS) for kind in set(map(type, values)))
+
+
+_PICTURES = ("L", "RGB", "RGBA", "I;16")
+"""Modes of Pillow's images whose bands are the channels of an array."""
+
+
+_PICTURE_MENDS = {
+    "LA": 'image.convert("RGBA")',
+    "P": 'numpy.asarray(image) for the numbers of classes, image.convert("RGB") for colours',
+    **dict.fromkeys(("1", "I", "F"), "numpy.asarray(image)"),
+}
+"""What to do about those of other modes, so that nothing is lost."""
+
+
+def is_picture(value: Any) -> bool:
+    """Whether a value is an image of Pillow's."""
+    return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
+
+
+def picture_to_numpy(image: Any, path: str, where: str) -> Array:
+    """An image of Pillow's as an array of shape (height, width, channels), uint8, or uint16 of mode I;16.
+
+    Raises:
+      LoaderError: its values are no channels: of a palette, say.
+    """
+    if image.mode not in _PICTURES:
+        mend = _PICTURE_MENDS.get(image.mode, 'image.convert("RGB")')
+        raise LoaderError(f"{where}: {shown(path)} is an image of mode {image.mode!r}; convert it in the dataset: {mend}")
+    array: Array = np.asarray(image)
+    return array if array.ndim == 3 else array[..., None]
+
+
+def check_array(array: Array, path: str, where: str) -> Array:
+    """A NumPy array of a storable dtype, little-endian, strings as an object array."""
+    import ml_dtypes
+
+    if isinstance(array, np.ma.MaskedArray):
+        raise LoaderError(f"{where}: {shown(path)} is a masked array; fill it (.filled(value)) in collate_fn")
+    array = np.asarray(array)
+    if array.dtype.kind in "UST":  # of a StringDType too, where what is missing is no str
+        array = array.astype(object)
+    if array.dtype.kind == "O":
+        if array.ndim == 0:
+            return array
+        _check_strings(array.ravel().tolist(), path, where)
+        return array
+    if array.dtype == ml_dtypes.bfloat16:
+        return array
+    if array.dtype.char not in _STORABLE:
+        mend = _MENDS.get(array.dtype.kind if array.dtype.names is None else "names", "convert it in collate_fn")
+        raise LoaderError(f"{where}: {shown(path)} has dtype {array.dtype}, which TFDS cannot store bit-exact; {mend}")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
+    """A list of str, bytes or numbers, one a row. All ints give int64, any float float64."""
+    types = set(map(type, values))
+    if all(issubclass(kind, str) for kind in types) or all(issubclass(kind, bytes) for kind in types):
+        return _object_array(values)
+    if any(issubclass(kind, str | bytes) for kind in types):
+        _check_strings(values, path, where)
+    if not all(isinstance(value, numbers.Number | np.generic) for value in values):
+        odd = next(v for v in values if not isinstance(v, numbers.Number | np.generic))
+        raise LoaderError(
+            f"{where}: {shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
+        )
+    kinds = {number_kind(value) for value in values}
+    if len(kinds) > 1 and kinds != {"int", "float"}:
+        raise LoaderError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
+    if len(types) > 1:  # NumPy would find them a type of its own
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if kinds == {"int"} and all(isinstance(value, int) for value in values):
+        try:
+            return np.array(values, dtype=np.int64)
+        except OverflowError:
+            raise LoaderError(f"{where}: {shown(path)} has an int that does not fit into int64") from None
+    try:
+        array = check_array(np.array(values, None if kinds != {"int", "float"} else np.float64), path, where)
+    except OverflowError:
+        raise LoaderError(f"{where}: {shown(path)} has an int that does not fit into float64") from None
+    if any(converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)):
+        raise LoaderError(f"{where}: {shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
+    return array
+
+
+def number_kind(value: Any) -> str:
+    """bool, int, float or complex, NumPy's scalars included."""
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    return "int" if isinstance(value, numbers.Integral) else "float" if isinstance(value, numbers.Real) else "complex"
+
+
+def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
+    kinds = {type(value) for value in values}
+    if all(issubclass(kind, str) for kind in kinds) or all(issubclass(kind, bytes) for kind in kinds):
+        return
+    if all(issubclass(kind, numbers.Number) for kind in kinds):  # Fraction, Decimal
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise LoaderError(f"{where}: {shown(path)} holds {names}, which no dtype holds exactly; give float(x), or str(x)")
+    found = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise LoaderError(f"{where}: {shown(path)} must hold only str or only bytes (got {found}); convert it in collate_fn")
+
+
+def _object_array(values: Sequence[Any]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out

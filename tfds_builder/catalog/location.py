@@ -1,0 +1,157 @@
+"""Where a directory lies in a catalog: which folder was meant by one that is too high or too deep.
+
+Directories alone do not tell: `shared/noise/1.0.0` is version 1.0.0 of the dataset `noise` under the data_dir `shared`, and as
+well config `noise` of a dataset `shared`. A manifest says what it is of (`Manifest.place`), and so how many directories above it
+the data_dir is.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+
+from tfds_builder.catalog.listing import is_published, list_directories, list_versions
+from tfds_builder.contract.consistency import VERSION
+from tfds_builder.contract.manifest import read_place
+from tfds_builder.errors import DatasetError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How a URL begins, also after pathlib has made one slash of two."""
+_DEPTH = 5
+"""Directories from the first that is looked at down to a version: one or two above `<data_dir>/<name>/<config>/<version>`."""
+_DIRECTORIES = 2000
+"""So many directories are looked into, and no more, to find out what was meant by one that holds no dataset."""
+_SHOWN = 3
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a URL (`s3://bucket/data`) instead, and no directory is called that."""
+    return bool(_URL.match(os.fspath(path))) and not os.path.lexists(path)
+
+
+def explain_url(path: str | os.PathLike[str]) -> str:
+    """What to do about a URL."""
+    url = os.fspath(path).replace(":/", "://", 1) if "://" not in os.fspath(path) else os.fspath(path)
+    return f"{url} is a URL, and URLs are not read yet: copy the folder to a local disk first, and pass the copy"
+
+
+def find_data_dir(version_dir: pathlib.Path, place: Sequence[str]) -> pathlib.Path | None:
+    """The data_dir of a version directory with the manifest of that place; None if it lies under other names.
+
+    >>> find_data_dir(pathlib.Path("/data/noise/small/1.0.0"), ("noise", "small", "1.0.0"))
+    PosixPath('/data')
+    """
+    path = version_dir.resolve()
+    return path.parents[len(place) - 1] if path.parts[-len(place) :] == tuple(place) else None
+
+
+def find_versions(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Published version directories at or under a directory, the nearest first; only so many directories are looked into."""
+    if is_published(directory):
+        yield directory
+    level, looked = [directory], 0
+    for _ in range(_DEPTH):
+        following = []
+        for parent in level:
+            if looked == _DIRECTORIES:
+                return
+            looked += 1
+            try:
+                names = sorted(name for name in list_directories(parent) if not name.startswith("."))
+                versions = list_versions(parent)
+            except DatasetError:
+                continue
+            yield from (parent / version for version in versions)
+            following += [parent / name for name in names if not VERSION.match(name)]
+        level = following
+
+
+def explain(path: str | os.PathLike[str], wanted: str) -> str | None:
+    """Why a path is not the folder that is asked for, and which one is; None if nothing published is near.
+
+    Args:
+      path: what was passed.
+      wanted: `"data_dir"`, or `"version"` for a version directory.
+    """
+    if is_url(path):
+        return explain_url(path)
+    root = pathlib.Path(os.path.realpath(os.path.expanduser(path)))
+    found = _read_places(root)
+    if not found:
+        return None
+    version_dir, place = found[0]
+    what = (
+        f"{root} {_describe(root, version_dir, place)}, and not a {'data_dir' if wanted == 'data_dir' else 'version directory'}"
+    )
+    if wanted == "version":
+        return f"{what}: pass {enumerate_some([os.fspath(directory) for directory, _ in found], 'or')}"
+    return f"{what}: {_advise(found)}"
+
+
+def explain_elsewhere(path: pathlib.Path) -> str:
+    """What to do about a folder in a data_dir that looks like a dataset and is none."""
+    found = _read_places(path)
+    return f"{path} is no dataset of {path.parent}, and is passed over: {_advise(found)}"
+
+
+def explain_misplaced(version_dir: pathlib.Path, place: Sequence[str], data_dir: pathlib.Path | None = None) -> str:
+    """What to do about a version directory whose manifest is of another place than where it was looked for.
+
+    Args:
+      version_dir: where the manifest was read.
+      place: what it says.
+      data_dir: where the dataset was looked for, if that is known.
+    """
+    meant = find_data_dir(version_dir, place)
+    if meant is not None and data_dir is not None:
+        return f"{version_dir} is a dataset of data_dir {meant}, and not of {data_dir}: pass {meant}"
+    return (
+        f"{version_dir} holds the manifest of {'/'.join(place)}, and a dataset is not renamed by renaming its folders: call "
+        "them as the manifest does, or export the dataset again under the other name"
+    )
+
+
+def _advise(found: Sequence[tuple[pathlib.Path, tuple[str, ...]]]) -> str:
+    """Which data_dir to pass for the datasets of some version directories, of which the places are known."""
+    data_dirs: dict[pathlib.Path, set[str]] = {}
+    for version_dir, place in found:
+        if (data_dir := find_data_dir(version_dir, place)) is not None:
+            data_dirs.setdefault(data_dir, set()).add(place[0])
+    if data_dirs:
+        texts = [f"{data_dir} (it has {enumerate_some(sorted(names), 'and')})" for data_dir, names in data_dirs.items()]
+        return f"pass {enumerate_some(texts, 'or')}"
+    version_dir, place = found[0]
+    return f"{version_dir} is version {'/'.join(place)}; put it where that is its path from a data_dir on, and pass the data_dir"
+
+
+def _read_places(root: pathlib.Path) -> list[tuple[pathlib.Path, tuple[str, ...]]]:
+    """The version directories at, under or right above a path, and the places that their manifests say."""
+    inside = next((parent for parent in root.parents[:2] if is_published(parent)), None)
+    found = find_versions(root) if inside is None else [inside]
+    return [(version_dir, place) for version_dir in found if (place := read_place(version_dir)) is not None]
+
+
+def _describe(root: pathlib.Path, version_dir: pathlib.Path, place: Sequence[str]) -> str:
+    """What a directory is, seen from a version directory inside it or around it."""
+    above = len(version_dir.parts) - len(root.parts)
+    if above < 0:
+        return f"lies in version {place[-1]} of dataset {'/'.join(place[:-1])!r}"
+    if above == 0:
+        return f"is version {place[-1]} of dataset {'/'.join(place[:-1])!r}"
+    if above < len(place):
+        return f"is the folder of dataset {'/'.join(place[:-above])!r}"
+    return "is a data_dir" if above == len(place) else "lies above the data_dir"
+
+
+def enumerate_some(texts: Sequence[str], word: str) -> str:
+    """The first of some texts, and how many more there are.
+
+    >>> enumerate_some(["a", "b", "c", "d", "e"], "and")
+    'a, b, c and 2 more'
+    """
+    shown = list(texts[:_SHOWN])
+    if len(texts) > _SHOWN:
+        shown.append(f"{len(texts) - _SHOWN} more")
+    return f" {word} ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))

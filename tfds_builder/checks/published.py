@@ -1,0 +1,242 @@
+"""Is a published directory still what was published, and is what was published a dataset?
+
+Every byte is read once: the SHA-256 of a file (in a thread of its own, which lets go of the
+interpreter lock) and the CRCs of its records are taken of the same block while it is in the cache.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import os
+import pathlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from tfds_builder.catalog import location
+from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import metadata_files as agreement
+from tfds_builder.contract.files import open_regular, permission_denied
+from tfds_builder.contract.metadata_files import Problem
+from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError, UnreadableFileError
+
+if TYPE_CHECKING:
+    from tfds_builder.contract.manifest import File, Manifest, Shard
+    from tfds_builder.formats.tfrecord_records import Checker
+
+_CHUNK = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `verify` looked at and found.
+
+    Attributes:
+      path: the version directory.
+      files, bytes, examples: how much was checked.
+      problems: empty when the dataset is whole.
+      deep: whether every value was decoded too.
+      not_decoded: features that only TensorFlow can decode, and it is not installed (`deep`).
+    """
+
+    path: str
+    files: int
+    bytes: int
+    examples: int
+    problems: list[Problem]
+    deep: bool = False
+    not_decoded: list[str] = dataclasses.field(default_factory=list)
+
+
+def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda count: None, *, deep: bool = False) -> Report:
+    """Checks a published version directory, byte for byte.
+
+    >>> tfds_builder.verify("/data/digits/1.0.0").problems        # doctest: +SKIP
+    []
+
+    Every file the manifest lists must be a regular file with its size and SHA-256; every TFRecord record
+    must have its length and valid CRCs (a bad one is named by its number, from 0), every HDF5 shard
+    its datasets where the manifest has them; the manifest must agree with its directory, TFDS's
+    metadata with the manifest. A file that is not in the manifest is a problem if TFDS would read it or if
+    it is named like a shard. Nothing found is executed, links are not followed.
+
+    Args:
+      path: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
+      on_bytes: called with the number of bytes read, for a progress bar.
+      deep: decode every value too, and check that what other TFRecord readers would make of each
+        record is the same. Takes a few times as long, and needs TFDS; TensorFlow for features that are
+        stored in TFDS's own encodings (images).
+
+    Returns:
+      A report; `.problems` is empty when the dataset is whole.
+
+    Raises:
+      MissingFileError: `path` is no directory (a directory without a manifest is a problem in the report, which says
+        what version directories are in it).
+      UnreadableFileError: this user may not look into the directory above it.
+    """
+    directory = pathlib.Path(path)
+    try:
+        is_dir = directory.is_dir()
+    except PermissionError as error:
+        raise permission_denied(directory) from error
+    if not is_dir:
+        raise MissingFileError(
+            location.explain(directory, "version")
+            or f"{directory} is not a directory; pass DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION"
+        )
+    directory = directory.resolve()
+    try:
+        manifest = manifest_lib.read(directory)
+    except DatasetError as error:
+        return Report(
+            os.fspath(path), 1, 0, 0, [Problem.of(manifest_lib.FILENAME, error, directory / manifest_lib.FILENAME)], deep
+        )
+    problems, total = _check_files(directory, manifest, on_bytes)
+    not_decoded: list[str] = []
+    if deep and not problems:  # of what is damaged already, nothing is learnt by decoding it
+        from tfds_builder.checks import values as deep_lib
+
+        problems, not_decoded = deep_lib.check(directory, manifest)
+    examples = sum(split.examples for split in manifest.splits.values())
+    return Report(os.fspath(path), len(manifest.files) + 1, total, examples, problems, deep, not_decoded)
+
+
+def _check_files(directory: pathlib.Path, manifest: Manifest, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
+    """What is wrong with the directory and its files, and how many bytes were read to find it out."""
+    problems = list(_check_directory(directory, manifest))
+    total = sum(file.bytes for file in manifest.metadata)
+    on_bytes(total)
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        for file, shard in _shard_files(manifest):
+            reader = _FileReader(directory, file, on_bytes, thread)
+            problems += reader.check(_checker(manifest, shard) if shard is not None else None, shard)
+            if shard is not None and manifest.format == "hdf5":
+                problems += _check_structure(directory, manifest, shard)
+            total += reader.size
+    return problems, total
+
+
+def _shard_files(manifest: Manifest) -> Iterator[tuple[File, Shard | None]]:
+    """Every data file with its shard, and every index file."""
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            yield shard.data, shard
+            if shard.index is not None:
+                yield shard.index, None
+
+
+def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
+    """The manifest against the directory it lies in, and TFDS's metadata against the manifest."""
+    place = directory.parts[-len(manifest.place) :]
+    if place != manifest.place:
+        yield Problem(manifest_lib.FILENAME, f"describes {'/'.join(manifest.place)} and lies in {'/'.join(place)}")
+    yield from agreement.check(directory, manifest)
+    yield from agreement.check_lookalikes(directory, manifest)
+
+
+def _checker(manifest: Manifest, shard: Shard) -> Checker | None:
+    """What looks at the records of a shard as they go by; None if it has none."""
+    if manifest.format != "tfrecord":
+        return None
+    from tfds_builder.formats.tfrecord_records import Checker
+
+    strides = manifest.geometries[shard.geometry].strides
+    return Checker(strides[0] if strides and shard.index is None else 0)
+
+
+def _check_structure(directory: pathlib.Path, manifest: Manifest, shard: Shard) -> list[Problem]:
+    from tfds_builder.formats import hdf5_structure as hdf5
+
+    try:
+        with open_regular(directory / shard.data.file) as stream:
+            hdf5.check_structure(stream, manifest.columns, manifest.geometries[shard.geometry], shard.rows)
+    except DamagedFileError as error:
+        return [Problem(shard.data.file, str(error))]
+    except (MissingFileError, UnreadableFileError):
+        pass  # already reported
+    return []
+
+
+class _FileReader:
+    """Reads one file once, for its size, its SHA-256 and the CRCs of its records.
+
+    Args:
+      directory, file: where it is, and what the manifest says of it.
+      on_bytes: called with the number of bytes of each block.
+      thread: takes the SHA-256.
+
+    Attributes:
+      size: bytes read.
+    """
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        file: File,
+        on_bytes: Callable[[int], Any],
+        thread: concurrent.futures.ThreadPoolExecutor,
+    ) -> None:
+        self._path, self._file, self._on_bytes, self._thread = directory / file.file, file, on_bytes, thread
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def check(self, checker: Checker | None, shard: Shard | None) -> list[Problem]:
+        """What is wrong with the file.
+
+        Args:
+          checker: looks at its records, if it has any.
+          shard: what the manifest says of them.
+        """
+        name = self._file.file
+        try:
+            self._read(checker)
+        except DatasetError as error:
+            return [Problem.of(name, error, self._path)]
+        except OSError as error:
+            return [Problem(name, f"cannot be read: {error.strerror or error}")]
+        problems = []
+        if self.size != self._file.bytes:
+            problems.append(Problem(name, f"has {self.size} bytes, the manifest says {self._file.bytes}"))
+        elif (digest := self._digest.hexdigest()) != self._file.sha256:
+            problems.append(Problem(name, f"has SHA-256 {digest}, the manifest says {self._file.sha256}"))
+        if checker is not None and shard is not None:
+            records = checker.finish()
+            problems += [Problem(name, text) for text in checker.problems]
+            if records != shard.rows and not checker.problems:
+                problems.append(Problem(name, f"has {records} records, the manifest says {shard.rows}"))
+        return problems
+
+    def _read(self, checker: Checker | None) -> None:
+        with open_regular(self._path, buffering=0) as stream:
+            if checker is None:
+                block = bytearray(_CHUNK)
+                while count := stream.readinto(block):  # type: ignore[attr-defined]  # a raw stream has it
+                    self._digest.update(memoryview(block)[:count])
+                    self._count(count)
+                return
+            import numpy as np
+
+            room = np.empty(_CHUNK, np.uint8)
+            while count := stream.readinto(room):  # type: ignore[attr-defined]
+                self._hash_beside(room[:count], checker)
+                self._count(count)
+
+    def _hash_beside(self, data: Any, checker: Checker) -> None:
+        """Takes the SHA-256 of a block in the thread and its CRCs here, at the same time."""
+        running = threading.Event()
+
+        def update() -> None:
+            running.set()
+            self._digest.update(data)
+
+        done = self._thread.submit(update)
+        running.wait()  # until it is about to let go of the interpreter lock, which the CRCs hold
+        checker.feed(data)
+        done.result()
+
+    def _count(self, count: int) -> None:
+        self.size += count
+        self._on_bytes(count)

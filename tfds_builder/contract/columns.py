@@ -1,0 +1,243 @@
+"""The parts a manifest is made of: columns, byte tables, files, shards, splits. Standard library only.
+
+Each can be read from JSON nobody vouches for (`from_json` checks the type and the range of every value)
+and written back. Whether parts agree with each other is the business of `consistency.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tfds_builder.contract.untrusted import (
+    expect,
+    expect_field,
+    expect_file_name,
+    expect_natural,
+    expect_naturals,
+    expect_sha256,
+    show,
+)
+from tfds_builder.errors import ManifestError
+
+RAW, VARINT, STRINGS = "raw", "varint", "strings"
+"""Encodings of a column. RAW: little-endian values in C order. VARINT: each value a protobuf
+varint padded to `width / values` bytes. STRINGS: byte strings of any length, found by an index."""
+
+DTYPE_BYTES: Mapping[str, int] = {
+    "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4, "int32": 4,
+    "uint64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
+    "complex64": 8, "complex128": 16,
+}  # fmt: skip
+"""Every fixed-size dtype that can be stored, with its size in bytes."""
+
+STRING_DTYPE = "string"
+
+MAX_AXES = 63
+"""NumPy has at most 64, and the rows are one."""
+MAX_ROW_VALUES = 2**48
+"""More than any file holds; products of sizes up to here do not overflow NumPy's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Column:
+    """One stored column: the flat name of a feature, and how a row of it is encoded.
+
+    Attributes:
+      name: flat name of what TFDS stores, nested ones joined by `/` (`"target/boxes"`).
+      dtype: a key of `DTYPE_BYTES`, or `"string"`.
+      shape: shape of one row, channels-last, without the batch axis. The first size is None where rows
+        differ in length: a row is then any number of items of the rest of the shape.
+      encoding: `RAW`, `VARINT` or `STRINGS`.
+      width: bytes one row (one item, where rows differ in length) takes; 0 for `STRINGS`, which differ.
+      source_dtype: dtype the DataLoader gave, for the way back.
+      source_layout: layout the DataLoader gave (`"NCHW"`), or `""` where it was not permuted.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    encoding: str
+    width: int
+    source_dtype: str = ""
+    source_layout: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"column {self.name!r:.200}"
+        if None in self.shape[1:]:
+            raise ManifestError(f"{where}: only the first size can be unknown (got shape {show(self.shape)})")
+        if len(self.shape) > MAX_AXES or math.prod(max(1, size) for size in self.item_shape) > MAX_ROW_VALUES:
+            raise ManifestError(
+                f"{where}: a row must have at most {MAX_AXES} axes and {MAX_ROW_VALUES} values (got shape {show(self.shape)})"
+            )
+        if not self.name or any(not part for part in self.name.split("/")):
+            raise ManifestError(f"a column's name must not have empty parts (got {show(self.name)})")
+        if self.encoding == STRINGS:
+            expected, allowed = 0, self.dtype == STRING_DTYPE
+        elif self.encoding == RAW:
+            expected = self.values * DTYPE_BYTES.get(self.dtype, 0)
+            allowed = self.dtype in DTYPE_BYTES
+        elif self.encoding == VARINT:
+            expected = self.width if self.values else 0
+            allowed = self.dtype in DTYPE_BYTES and (
+                self.values == 0 or (self.width % self.values == 0 and 1 <= self.width // self.values <= 10)
+            )
+        else:
+            raise ManifestError(f"{where}: encoding must be one of raw, varint, strings (got {show(self.encoding)})")
+        if not allowed or self.width != expected:
+            raise ManifestError(
+                f"{where}: {self.encoding} of dtype {show(self.dtype)} and shape {show(self.shape)} "
+                f"cannot be {self.width} bytes wide"
+            )
+        if self.is_ragged and not self.values:
+            raise ManifestError(f"{where}: items of no values cannot be counted (got shape {show(self.shape)})")
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether a row is any number of items."""
+        return bool(self.shape) and self.shape[0] is None
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether rows take different numbers of bytes, so that an index says where they are."""
+        return self.is_ragged or self.encoding == STRINGS
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of an item; of a row, where all rows have one shape."""
+        return tuple(size for size in self.shape if size is not None)
+
+    @property
+    def values(self) -> int:
+        """Number of values in one item (in one row, where all rows have one shape)."""
+        return math.prod(self.item_shape)
+
+    @property
+    def index_slots(self) -> int:
+        """(start, length) pairs that the index of a TFRecord shard has for a row: one a string, or one for all items."""
+        return 1 if self.is_ragged else self.values if self.encoding == STRINGS else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, content: Any, where: str = "column") -> Column:
+        content = expect(content, dict, where)
+        text = {
+            key: expect(expect_field(content, key, where), str, f"{where} {key}")
+            for key in ("name", "dtype", "encoding", "source_dtype", "source_layout")
+        }
+        shape = expect(expect_field(content, "shape", where), list, f"{where} shape")
+        first: tuple[int | None, ...] = (None,) if shape[:1] == [None] else ()
+        return cls(
+            shape=first + expect_naturals(shape[len(first) :], f"{where} shape"),
+            width=expect_natural(expect_field(content, "width", where), f"{where} width"),
+            **text,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Where the columns of a shard lie: the byte table. Shards that agree share one.
+
+    For column `i`, row `r` starts at `offsets[i] + r * strides[i]` from the start of the file.
+    For a variable column of an HDF5 shard, `offsets[i]` is where its `values` start and `row_splits[i]` where its
+    int64 `row_splits` do: the bounds of its strings, or of the items of its rows; `string_splits[i]` where those of its
+    strings do, if a row is any number of them. A TFRecord shard with a variable column has records of different
+    lengths: `strides` are 0, `offsets` count from the record's start, and an index file says
+    where each record and each string, or run of items, is.
+    """
+
+    offsets: tuple[int, ...]
+    strides: tuple[int, ...]
+    row_splits: tuple[int, ...]
+    string_splits: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.string_splits:
+            object.__setattr__(self, "string_splits", (0,) * len(self.offsets))
+
+    def to_json(self) -> dict[str, Any]:
+        content = {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        if not any(self.string_splits):
+            del content["string_splits"]
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any, columns: int, where: str) -> Geometry:
+        content = expect(content, dict, where)
+        parts = {
+            field.name: expect_naturals(expect_field(content, field.name, where), f"{where} {field.name}")
+            for field in dataclasses.fields(cls)
+            if field.name != "string_splits" or field.name in content
+        }
+        if any(len(part) != columns for part in parts.values()):
+            raise ManifestError(f"{where} must have one entry for each of the {columns} columns")
+        return cls(**parts)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """A published file: its plain name, size in bytes and SHA-256."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Any, where: str) -> File:
+        content = expect(content, dict, where)
+        return cls(
+            file=expect_file_name(expect_field(content, "file", where), f"{where} file"),
+            bytes=expect_natural(expect_field(content, "bytes", where), f"{where} bytes"),
+            sha256=expect_sha256(expect_field(content, "sha256", where), f"{where} sha256"),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One shard: its file, its rows, the geometry it follows, and its index file if it has one."""
+
+    data: File
+    rows: int
+    geometry: int
+    index: File | None = None
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        return (self.data,) if self.index is None else (self.data, self.index)
+
+    def to_json(self) -> dict[str, Any]:
+        content = {**self.data.to_json(), "rows": self.rows, "geometry": self.geometry}
+        return content if self.index is None else {**content, "index": self.index.to_json()}
+
+    @classmethod
+    def from_json(cls, content: Any, where: str) -> Shard:
+        data = File.from_json(content, where)
+        index = content.get("index")
+        return cls(
+            data=data,
+            rows=expect_natural(expect_field(content, "rows", where), f"{where} rows"),
+            geometry=expect_natural(expect_field(content, "geometry", where), f"{where} geometry"),
+            index=None if index is None else File.from_json(index, f"{where} index"),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split: its shards, in the order of the DataLoader."""
+
+    shards: tuple[Shard, ...]
+
+    @property
+    def examples(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for shard in self.shards for file in shard.files)

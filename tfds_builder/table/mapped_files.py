@@ -1,0 +1,293 @@
+"""Shard files as memory to copy from.
+
+Files are mapped, whole and read-only. Pages are brought in by one call that lets go of the
+interpreter lock (`MADV_POPULATE_READ`, man 2 madvise, Linux 5.14), not by faults in the middle of a
+copy; and what is kept mapped is bounded. A file that cannot be mapped (an address space limit, a
+file system without mmap), or must not be, so that there is room for what is read, is read with `preadv` instead.
+
+Rows are always copied out. TensorFlow would take them as they lie in the file, but it also writes
+into what it is given: an operation may put its result where its input was, and a slice of a tensor
+forgets that the memory came from NumPy (seen with TF 2.21). A private mapping made anew for each
+block would be safe, and was measured: slower than a copy into memory that is used again.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import errno
+import mmap
+import os
+import pathlib
+import resource
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tfds_builder.contract.files import MANIFEST, open_of_version, size_of
+from tfds_builder.contract.manifest import File
+from tfds_builder.errors import DamagedFileError, MissingFileError
+from tfds_builder.table.memory import Buffers
+
+Array = npt.NDArray[Any]
+Made = TypeVar("Made")
+
+LARGE_BYTES = 32 * 1024**2
+"""Runs of so many bytes are read straight to where they are wanted: of a mapped file, every page that has been read counts as
+the process's memory until the kernel takes it back."""
+_FILES = 256
+_BYTES = 2 * 1024**3
+"""Files and bytes kept mapped at once; the least recently used is let go first. Mapping a file again
+costs a tenth of copying it."""
+_RANDOM_BYTES = 64 * 1024**3
+"""The same where single rows are read at random, unless the address space is limited: mapping a file for a single row
+costs twenty times as much as reading it."""
+_CHUNK = 256 * 1024
+"""Pages are brought in, and remembered to be in, by chunks of this size."""
+_MADV_POPULATE_READ = 22
+_REFUSALS = (errno.ENOMEM, errno.ENODEV, errno.EAGAIN, errno.EPERM)
+"""Why a file that can be read may not be mapped (man 2 mmap)."""
+
+
+def check_file(directory: str | os.PathLike[str], file: File) -> None:
+    """Raises unless the file is there and has the size the manifest says.
+
+    Raises:
+      MissingFileError: it is not there.
+      DamagedFileError: it is shorter or longer, or a link or anything else that is no regular file.
+    """
+    path = pathlib.Path(directory) / file.file
+    try:
+        size = size_of(path)
+    except MissingFileError as error:
+        raise MissingFileError(f"{path} is missing; the manifest lists it with {file.bytes} bytes") from error
+    if size != file.bytes:
+        raise DamagedFileError(f"{path} has {size} bytes, and the manifest says {file.bytes}: it is damaged or truncated")
+
+
+class _Mapping:
+    """A whole file, mapped; which chunks of it have been brought in; and what readers have made of it."""
+
+    def __init__(self, path: pathlib.Path, size: int, head: bytes) -> None:
+        with open_of_version(path, head) as stream:
+            if os.fstat(stream.fileno()).st_size != size:
+                raise DamagedFileError(f"{path} has changed its size: somebody is writing to it")
+            self.data: Array = np.frombuffer(mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ), np.uint8)
+        self._path, self._present = path, np.zeros(-(-size // _CHUNK), bool)
+        self.made: dict[Any, Any] = {}
+
+    def populate(self, start: int, stop: int) -> None:
+        """Brings in the pages of a range; see `_populate`."""
+        first, last = start // _CHUNK, -(-stop // _CHUNK)
+        if not self._present[first:last].all():
+            _populate(self.data[first * _CHUNK : last * _CHUNK], self._path)
+            self._present[first:last] = True
+
+    def populate_runs(self, starts: Array, stops: Array) -> None:
+        """The same for several ranges."""
+        if not self._present.all():
+            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+                self.populate(start, stop)
+
+
+def _populate(pages: Array, path: pathlib.Path) -> None:
+    """Brings in the pages of a mapped range, which begins at a page.
+
+    An older kernel does not know how: then they come when they are touched.
+
+    Raises:
+      DamagedFileError: the file has been truncated since it was mapped, or the disk cannot read it.
+    """
+    if _madvise(ctypes.c_void_p(pages.ctypes.data), ctypes.c_size_t(pages.size), _MADV_POPULATE_READ):
+        code = ctypes.get_errno()
+        if code in (errno.EFAULT, errno.EIO):
+            raise DamagedFileError(f"{path} cannot be read ({os.strerror(code)}): it is damaged or truncated")
+
+
+_ALL_FILES: weakref.WeakSet[Files] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child: whichever thread of the parent held a lock, it is not here to release it."""
+    for files in list(_ALL_FILES):
+        files.renew_lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
+class Files:
+    """The files of one version directory, as memory. Safe to use from several threads, and after a fork.
+
+    Args:
+      directory: where they are.
+      head: how the manifest there must begin whenever a file is opened: with nothing, there need not be one.
+
+    Attributes:
+      buffers: memory for rows that are copied.
+    """
+
+    def __init__(self, directory: pathlib.Path, head: bytes = b"") -> None:
+        self._directory, self._head, self.buffers = directory, head, Buffers(self._stop_mapping)
+        self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
+        self._bytes, self._maps = 0, True
+        self._lock = threading.RLock()
+        _ALL_FILES.add(self)
+
+    def check(self, file: File) -> None:
+        """Raises unless this is still the version that was opened, and the file has the size the manifest says."""
+        if self._head:
+            open_of_version(self._directory / MANIFEST, self._head, 0).close()
+        check_file(self._directory, file)
+
+    def open(self, file: File) -> BinaryIO:
+        """Opens a file, unbuffered; raises what `open_of_version` does."""
+        return open_of_version(self._directory / file.file, self._head, 0)
+
+    def renew_lock(self) -> None:
+        """A new lock, for a child in which the old one may be held for ever."""
+        self._lock = threading.RLock()
+        self.buffers.renew_lock()
+
+    def view(self, file: File, start: int, stop: int, *, populate: bool = True) -> Array:
+        """Bytes `start` to `stop` of a file to be copied from: uint8.
+
+        Args:
+          populate: whether all of it is about to be used; otherwise pages come when they are touched.
+
+        Raises:
+          MissingFileError, DamagedFileError: the file is not what the manifest says.
+        """
+        if stop <= start:
+            return np.empty(0, np.uint8)
+        mapping = self._get(file)
+        if mapping is None:
+            return self._pread(file, start, stop)
+        if populate:
+            mapping.populate(start, stop)
+        part: Array = mapping.data[start:stop]
+        return part
+
+    def map(self, file: File, runs: tuple[Array, Array] | None = None) -> Array | None:
+        """The whole file to be copied from: uint8. None if it cannot be mapped.
+
+        Args:
+          runs: where runs of bytes start and stop that are about to be used; the other pages come when they are touched.
+
+        Raises:
+          MissingFileError, DamagedFileError: the file is not what the manifest says.
+        """
+        mapping = self._get(file, at_random=True)
+        if mapping is None:
+            return None
+        if runs is not None:
+            mapping.populate_runs(*runs)
+        return mapping.data
+
+    def made(self, file: File, key: Any, make: Callable[[Array], Made]) -> Made | None:
+        """What `make` makes of the whole file, made once for each key and kept for as long as the file is mapped. None
+        if it cannot be mapped."""
+        mapping = self._get(file, at_random=True)
+        if mapping is None:
+            return None
+        found: Made | None = mapping.made.get(key)
+        if found is None:
+            found = mapping.made[key] = make(mapping.data)
+        return found
+
+    def _get(self, file: File, at_random: bool = False) -> _Mapping | None:
+        with self._lock:
+            if file.file in self._mappings:
+                self._mappings.move_to_end(file.file)
+                return self._mappings[file.file]
+            self.check(file)
+            if not self._maps:
+                return None
+            limit = _random_bytes() if at_random else _BYTES
+            while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > limit):
+                _, mapping = self._mappings.popitem(last=False)
+                self._bytes -= mapping.data.size if mapping is not None else 0
+            path = self._directory / file.file
+            mapping = self._mappings[file.file] = self._insist(lambda: _Mapping(path, file.bytes, self._head))
+            self._bytes += mapping.data.size if mapping is not None else 0
+            self.buffers.keeps = True
+            return mapping
+
+    def _insist(self, make: Callable[[], Made]) -> Made | None:
+        """What `make` maps; None if the system refuses it, even after all that is kept is let go."""
+        for _ in range(2):
+            try:
+                return make()
+            except OSError as error:
+                if error.errno not in _REFUSALS:
+                    raise
+                self.let_go()
+        return None
+
+    def let_go(self) -> None:
+        """Unmaps every file that nobody reads at the moment; it is mapped again when it is needed."""
+        with self._lock:
+            self._mappings.clear()
+            self._bytes = 0
+
+    def _stop_mapping(self) -> None:
+        """Reads with `preadv` from now on: mapped files have left no address space for what is read of them."""
+        self._maps = False
+        self.let_go()
+
+    def close(self) -> None:
+        """Lets go of everything, also of what is still lent when it comes back. A later read opens what it needs again."""
+        self.let_go()
+        self.buffers.clear()
+
+    def _pread(self, file: File, start: int, stop: int) -> Array:
+        room: Array = self.buffers.empty(1, stop - start)[0]
+        self.read_into(file, start, room)
+        return room
+
+    def read_into(self, file: File, start: int, room: Array) -> None:
+        """Reads the bytes of a file from `start` on, without mapping it, until `room` is full: uint8, contiguous.
+
+        Raises:
+          MissingFileError, DamagedFileError: the file is not what the manifest says.
+        """
+        done, rest = 0, memoryview(room)  # type: ignore[arg-type]  # ndarray is a buffer
+        with self.open(file) as stream:
+            while done < len(room):
+                count = os.preadv(stream.fileno(), [rest[done:]], start + done)
+                if not count:
+                    raise self._ends(file, start + done)
+                done += count
+
+    def read_bytes(self, file: File, start: int, stop: int) -> bytes:
+        """The same as an object of its own."""
+        parts = []
+        with self.open(file) as stream:
+            while start < stop:
+                part = os.pread(stream.fileno(), stop - start, start)
+                if not part:
+                    raise self._ends(file, start)
+                parts.append(part)
+                start += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _ends(self, file: File, place: int) -> DamagedFileError:
+        return DamagedFileError(f"{self._directory / file.file} ends at {place}: it is damaged or truncated")
+
+
+def _random_bytes() -> int:
+    """How much is kept mapped for random reads: others need address space too."""
+    return _BYTES if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY else _RANDOM_BYTES
+
+
+def _load_madvise() -> Any:
+    """`madvise` of the C library; called through ctypes, which lets go of the interpreter lock (mmap.madvise does not)."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
+    return function if function is not None else lambda *_: 0
+
+
+_madvise = _load_madvise()
