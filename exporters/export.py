@@ -100,26 +100,27 @@ def export(
       Exception: whatever the loader raised, as it raised it. Nothing was published.
     """
     from exporters import formats, wording
+    from exporters.hazards.before import inspect
     from exporters.hazards.watch import Watch
     from exporters.jobs.job import Job
-    from exporters.loaders import facts as loader
-    from exporters.loaders import items
-    from exporters.options import names as names_lib
+    from exporters.loaders import facts, items
+    from exporters.options import checks
+    from exporters.options.features import Options
     from exporters.progress import Progress
     from exporters.staging.hidden_versions import warn_of_hidden_versions
     from exporters.staging.stage import Stage
     from tfds_builder.catalog.builder_module import generate
     from tfds_builder.errors import DatasetError
 
-    splits = names_lib.check_splits(loaders)
-    names_lib.check_dataset(name, version, shard_bytes)
-    names_lib.check_data_dir(data_dir)
+    splits = checks.check_splits(loaders)
+    checks.check_dataset(name, version, shard_bytes)
+    checks.check_data_dir(data_dir)
     if card is not None and not isinstance(card, Card):
         raise ArgumentError(f"{wording.called('card')} must be an exporters.Card (got {card!r:.80})")
     splits = {split: items.settle(item, split) for split, item in splits.items()}
     encoder = formats.find(format)
-    options = names_lib.Options(names, features, layouts, supervised_keys, unpad)
-    watch = Watch(splits, on_hazard)
+    options = Options(names, features, layouts, supervised_keys, unpad)
+    watch = Watch(on_hazard)
     plan: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -130,9 +131,11 @@ def export(
     }
     with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
         warn_of_hidden_versions(stage.target, "/".join(filter(None, (name, plan["config_name"]))), format)
-        watch.inspect(reads=not stage.has_finished_shards())
+        reads = not stage.has_finished_shards()
+        for split, loader in splits.items():
+            watch.report(split, inspect(loader, splits.values(), watch.watches, reads=reads))
         with (
-            Progress(progress, loader.expected_total(splits.values()), name) as bar,
+            Progress(progress, facts.expected_total(splits.values()), name) as bar,
             contextlib.closing(Job(stage, encoder, bar, watch, plan)) as job,
         ):
             job.begin(splits, options)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from exporters.loaders.first_batch import First
-    from exporters.options.names import Options
+    from exporters.options.features import Options
     from exporters.schema.schema import Schema
     from exporters.tensors.arrays import Columns
 
@@ -55,7 +55,7 @@ def in_memory(
     """
     from exporters.loaders import items
     from exporters.loaders.first_batch import first_batch
-    from exporters.options.names import Options
+    from exporters.options.features import Options
 
     tf = _tensorflow()
     options = Options(names, features, layouts, supervised_keys, unpad)
@@ -94,7 +94,7 @@ def stream(
     from exporters.loaders import items
     from exporters.loaders.first_batch import first_batch
     from exporters.loaders.random_state import random_state_kept
-    from exporters.options.names import Options
+    from exporters.options.features import Options
 
     tf = _tensorflow()
     options = Options(names, features, layouts, supervised_keys, unpad)

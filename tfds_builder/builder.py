@@ -16,7 +16,8 @@ from tfds_builder.catalog.configs import ExportedConfig, FromDirectory
 from tfds_builder.catalog.listing import list_configs, list_versions
 from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract import metadata_files as agreement
+from tfds_builder.contract import metadata_files
+from tfds_builder.contract import read as read_lib
 from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
 from tfds_builder.features import metadata
 from tfds_builder.table.table import Table
@@ -145,14 +146,14 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             found = self._read_manifest()
             if found.place != tuple(filter(None, (self.name, self.builder_config_name, str(self.version)))):
                 raise ManifestError(location.explain_misplaced(self.data_path, found.place, self._root))
-            for problem in agreement.check(self.data_path, found):
+            for problem in metadata_files.check(self.data_path, found):
                 raise problem.to_error(self.data_path)
             self._manifest = found
         return self._manifest
 
     def _read_manifest(self) -> manifest_lib.Manifest:
         try:
-            return manifest_lib.read(self.data_path)
+            return read_lib.read_manifest(self.data_path)
         except UnreadableFileError as error:
             raise UnreadableFileError(f"{error}; published are {self._describe_published()}") from error
 
@@ -310,7 +311,7 @@ def builder_from_directory(version_dir: str | os.PathLike[str], verify: bool = F
     Raises:
       MissingFileError, ManifestError, DamagedFileError: it is not a version directory this can read.
     """
-    found = manifest_lib.read(version_dir)
+    found = location.read_given(version_dir)
     path = pathlib.Path(version_dir).resolve()
     if path.parts[-len(found.place) :] != found.place:
         raise ManifestError(location.explain_misplaced(path, found.place))
@@ -321,5 +322,5 @@ def builder_from_directory(version_dir: str | os.PathLike[str], verify: bool = F
 def _reopen(version_dir: str, verify: bool, head: bytes) -> ExportedBuilder:
     """A builder that was pickled, of the same version still."""
     builder = builder_from_directory(version_dir, verify)
-    manifest_lib.refuse_another(builder.manifest, head, version_dir)
+    read_lib.refuse_another(builder.manifest, head, version_dir)
     return builder

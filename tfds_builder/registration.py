@@ -17,8 +17,8 @@ from tfds_builder.catalog.location import enumerate_some
 from tfds_builder.catalog.provider import NAMESPACE, catalog
 from tfds_builder.contract.consistency import NAME
 from tfds_builder.contract.files import permission_denied
-from tfds_builder.contract.manifest import read_place
 from tfds_builder.contract.metadata_files import FEATURES
+from tfds_builder.contract.read import read_place
 from tfds_builder.errors import DatasetError, DatasetWarning, MissingFileError
 
 

@@ -84,9 +84,10 @@ def _shard_row(setting: Setting, workload: Workload, loader: Any, format: str, s
 def _manifest(setting: Setting) -> Sheet:
     """A manifest with the shards of a real one, numbered on."""
     from tfds_builder.contract import manifest as manifest_lib
+    from tfds_builder.contract import read as read_lib
 
     path = setting.out / "growth_tfrecord" / "1.0.0"
-    real, rows = manifest_lib.read(path), []
+    real, rows = read_lib.read_manifest(path), []
     counts: Sequence[int] = (1_000, 10_000) if setting.small else (1_000, 10_000, 100_000)
     shard, out = real.splits["train"].shards[0], setting.out / "manifest"
     names = "growth-train.tfrecord-{:06d}-of-{:06d}"
@@ -96,6 +97,6 @@ def _manifest(setting: Setting) -> Sheet:
         shards = tuple(dataclasses.replace(shard, data=file) for file in files)
         content = dataclasses.replace(real, splits={"train": manifest_lib.Split(shards=shards)}).to_json()
         (out / manifest_lib.FILENAME).write_bytes(content)
-        rows.append([number, len(content) / 1e6, median_time(lambda: manifest_lib.read(out), setting.repeat)])
+        rows.append([number, len(content) / 1e6, median_time(lambda: read_lib.read_manifest(out), setting.repeat)])
     rows.append(["exponent", "", exponent(counts, [row[2] for row in rows])])
     return Sheet("Reading and checking manifest.json", ("shards", "MB", "s"), rows)

@@ -14,7 +14,9 @@ from typing import Any
 
 from exporters import wording
 from tfds_builder.catalog.describe import Loaded, describe
+from tfds_builder.catalog.location import read_given
 from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError, UnsupportedVersionError
@@ -50,7 +52,7 @@ def _describe(entry: Any) -> dict[str, Any]:
     if entry.problem:
         return {**found, "state": "not readable", "problem": entry.problem}
     try:
-        manifest = manifest_lib.read(entry.path)
+        manifest = read_lib.read_manifest(entry.path)
     except DatasetError as error:
         state = next((text for kind, text in _STATES.items() if isinstance(error, kind)), "damaged")
         return {**found, "state": state, "problem": str(error)}
@@ -86,7 +88,7 @@ def _first_line(text: str) -> str:
 
 def info(path: pathlib.Path, as_json: bool) -> None:
     """Prints what a published version holds."""
-    manifest = manifest_lib.read(path)
+    manifest = read_given(path)
     columns = [column.to_json() for column in manifest.columns]
     if as_json:
         extra = {

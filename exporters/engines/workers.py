@@ -21,7 +21,7 @@ from exporters.features import encoders as encoding
 from exporters.features.fields import Field
 from exporters.loaders import facts as loader_lib
 from exporters.loaders.first_batch import lists_of_batch
-from exporters.options.names import Options
+from exporters.options.features import Options
 from exporters.schema import schema as schema_lib
 from exporters.schema.class_names import Classes
 from exporters.tensors.arrays import Array, Encoded

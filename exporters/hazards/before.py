@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from exporters import wording
-from exporters.hazards.watch import Finding
+from exporters.hazards.kinds import Finding
 from exporters.loaders import facts as loader_lib
 from exporters.loaders import items as items_lib
+from exporters.loaders.datasets import MOST, attributes_of, datasets_of
 from exporters.loaders.random_state import random_state_kept
 from exporters.tensors.copies import copy_example
 
@@ -34,8 +35,6 @@ _RANDOM_WORDS = (
 """In the name of a transform that draws at random, though the name does not begin with `Random`."""
 _COLLATED, _AGAIN = 16, 2
 """Examples that `collate_fn` is given, at most, to see whether it draws at random, and how often after the first time."""
-_NODES = 10_000
-"""Transforms looked at, at most."""
 
 
 def inspect(loader: Any, loaders: Iterable[Any], watches: Callable[..., bool], *, reads: bool) -> Iterator[Finding]:
@@ -163,9 +162,9 @@ def transforms_of(loader: Any) -> Iterator[Any]:
     """Every part of every transform of the dataset, of those it wraps, and of `collate_fn`."""
     seen: set[int] = set()
     waiting = [loader.collate_fn, *datasets_of(loader.dataset)]
-    waiting = [value for owner in waiting for name, value in _attributes(owner) if "transform" in name or "augment" in name]
+    waiting = [value for owner in waiting for name, value in attributes_of(owner) if "transform" in name or "augment" in name]
     waiting.append(loader.collate_fn)
-    while waiting and len(seen) < _NODES:
+    while waiting and len(seen) < MOST:
         item = waiting.pop(0)
         if id(item) in seen or item is None or isinstance(item, str | bytes | int | float):
             continue
@@ -181,7 +180,7 @@ def transforms_of(loader: Any) -> Iterator[Any]:
 
 def _parts(item: Any) -> Iterator[Any]:
     """What a transform is composed of: Compose, Sequential, Lambda, partial, those that wrap others, and what functions name."""
-    for name, value in _attributes(item):
+    for name, value in attributes_of(item):
         if "transform" in name or name in ("_modules", "lambd", "augmentations"):
             yield value
     if isinstance(item, functools.partial):
@@ -225,28 +224,6 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def _libraries() -> tuple[str, ...]:
     """Where Python's own modules and installed packages are."""
     return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-
-
-def datasets_of(dataset: Any) -> Iterator[Any]:
-    """A dataset and those it wraps: Subset, ConcatDataset, datapipes, and anything else with `.dataset`, `.datasets` or
-    `.datapipe`."""
-    seen: set[int] = set()
-    waiting = [dataset]
-    while waiting and len(seen) < _NODES:
-        item = waiting.pop(0)
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        yield item
-        for name, value in _attributes(item):
-            if name in ("dataset", "datapipe", "_datapipe"):
-                waiting.append(value)
-            elif name == "datasets" and isinstance(value, list | tuple):
-                waiting += value
-
-
-def _attributes(item: Any) -> Iterable[tuple[str, Any]]:
-    return getattr(item, "__dict__", {}).items() if not isinstance(item, type) else ()
 
 
 def _is_random(transform: Any) -> bool:

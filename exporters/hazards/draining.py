@@ -13,8 +13,9 @@ from exporters import wording
 from exporters.features.fields import AnyField, Field, RaggedField
 from exporters.hazards.before import expected_examples
 from exporters.hazards.digests import Tally
+from exporters.hazards.kinds import Finding
 from exporters.hazards.padding import PaddingWatch
-from exporters.hazards.watch import Finding, Watch
+from exporters.hazards.watch import Watch
 from exporters.loaders.facts import follows_pytorch, is_iterable
 from exporters.loaders.items import has_own_collate
 from exporters.outcome import Counts

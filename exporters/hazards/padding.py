@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from exporters.features.fields import AnyField, Field, RaggedField
-from exporters.hazards.watch import Finding
+from exporters.hazards.kinds import Finding
 from exporters.schema.widths import add_lengths, find_unpad, is_constant
 from exporters.tensors.arrays import Array, Columns
 from exporters.wording import argument

@@ -31,7 +31,7 @@ from exporters.loaders import lookahead
 from exporters.loaders import saved_state as states_lib
 from exporters.loaders.first_batch import First, first_batch, without_examples
 from exporters.loaders.random_state import random_state_kept
-from exporters.options.names import Options
+from exporters.options.features import Options
 from exporters.outcome import Counts
 from exporters.progress import Progress
 from exporters.schema import class_names as classes_lib
@@ -236,7 +236,7 @@ class Job:
         """
         before, options = self._ledger.plan, self._options
         if before is not None:  # this may be any batch of the split
-            options = schema_lib.as_before(options, before)
+            options = schema_lib.as_before(options, before.features, before.columns)
         classes = classes_lib.of_splits(self._loaders)
         self._schema, self._lists = schema_lib.settle(first.raw, split, first.lists, classes, options, first.number)
         decisions = (*items_lib.decisions(self._loaders), *self._schema.decisions) if before is None else before.decisions

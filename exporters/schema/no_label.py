@@ -14,7 +14,7 @@ import numpy as np
 
 from exporters.errors import SchemaError
 from exporters.features.stored import WIDEST
-from exporters.hazards.before import datasets_of
+from exporters.loaders.datasets import datasets_of
 from exporters.schema.schema import Schema
 from exporters.tensors.arrays import Array, Columns
 from exporters.wording import Code, argument

@@ -22,12 +22,12 @@ from exporters.features.fields import AnyField, Field, RaggedField, TreeField, l
 from exporters.features.leaves import join, leaves_of, source_layouts
 from exporters.features.python_values import as_declared
 from exporters.features.stored import WIDEST, merge_shapes, stored_shape
-from exporters.jobs.plan import Plan
-from exporters.options.names import Options, name_columns, pick_supervised_keys
+from exporters.options.features import Options
 from exporters.schema import class_names as classes_lib
 from exporters.schema.class_names import Classes
 from exporters.schema.fitting import make_field, settle_declared
 from exporters.schema.inference import infer_feature
+from exporters.schema.naming import name_columns, pick_supervised_keys
 from exporters.schema.round_trip import check_round_trip
 from exporters.schema.widths import check_widths
 from exporters.tensors import layout as layout_lib
@@ -279,19 +279,19 @@ def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Any]) -> di
     return groups
 
 
-def as_before(options: Options, plan: Plan) -> Options:
-    """Options under which any batch gives the schema of a plan: what the first batch of all showed to be of unknown size
-    need not show in another one. What the caller says comes first.
+def as_before(options: Options, features: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> Options:
+    """Options under which any batch gives the schema of a plan, of its features and columns: what the first batch of all
+    showed to be of unknown size need not show in another one. What the caller says comes first.
     """
     given, layouts = flatten_overrides(options.features), dict(options.source_layouts)
-    for name, feature in metadata.flatten_features(tfds.features.FeaturesDict.from_json(plan.features)):
+    for name, feature in metadata.flatten_features(tfds.features.FeaturesDict.from_json(features)):
         is_unknown = type(feature) is tfds.features.Tensor and None in feature.shape
         is_told = is_unknown or type(feature) is tfds.features.Sequence or name in (options.unpad or {}).values()
         if name not in given and is_told:
             given[name] = feature
         if name in given:
-            layouts |= source_layouts(name, feature, plan.columns)
-    known = {column["name"]: column["source_dtype"] for column in plan.columns}
+            layouts |= source_layouts(name, feature, columns)
+    known = {column["name"]: column["source_dtype"] for column in columns}
     return dataclasses.replace(options, features=given or None, source_dtypes=known, source_layouts=layouts)
 
 

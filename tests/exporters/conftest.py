@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import exporters
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.table.table import Table
 
 FORMATS = ("tfrecord", "hdf5")
@@ -56,7 +56,7 @@ def round_trip(publish, loader_of, read_back):
 
 @pytest.fixture(scope="session")
 def manifest_of():
-    return lambda result: manifest_lib.read(result.path)
+    return lambda result: read_lib.read_manifest(result.path)
 
 
 @pytest.fixture

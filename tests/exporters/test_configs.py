@@ -18,7 +18,7 @@ import exporters
 import tfds_builder
 from exporters import AlreadyPublishedError, ArgumentError, DataDirError, ResumeError
 from exporters.staging import disk
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.table.table import Table
 
 LARGE = exporters.Config("large", 'Ten rows: """ \\ ${x}\nand "more", Größe')
@@ -72,7 +72,7 @@ def test_where_it_is_and_what_it_says(format, run, tmp_path):
     assert result.path == str(tmp_path / "data" / "ds" / "large" / "1.1.0")
     assert result.module == str(tmp_path / "data" / "ds" / "ds_dataset_builder.py")
     assert (result.name, result.config, result.version) == ("ds", "large", "1.1.0")
-    manifest = manifest_lib.read(result.path)
+    manifest = read_lib.read_manifest(result.path)
     assert (manifest.config_name, manifest.config_description) == (LARGE.name, LARGE.description)
     assert manifest.release_notes == NOTES
     info = json.loads((pathlib.Path(result.path) / "dataset_info.json").read_bytes())

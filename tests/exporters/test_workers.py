@@ -16,7 +16,7 @@ from exporters import SchemaError
 from exporters.batches import flatten as batches_lib
 from exporters.engines import workers
 from exporters.features import encoders as encoding
-from exporters.options.names import Options
+from exporters.options.features import Options
 from exporters.schema import schema as schema_lib
 
 F = tfds.features

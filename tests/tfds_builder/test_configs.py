@@ -15,7 +15,7 @@ from tensorflow_datasets.core.dataset_builder import load_default_config_name
 
 import tfds_builder
 from tfds_builder.catalog.builder_module import render
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.errors import DatasetError, ManifestError
 from tfds_builder.registration import scan
 
@@ -351,7 +351,7 @@ def test_manifest_that_nobody_writes(change, data_dir):
     directory = data_dir / "only" / "large" / "1.0.0"
     kit.edit_manifest(directory, change)
     with pytest.raises(ManifestError, match=r"config_name|config_description|release_notes"):
-        manifest_lib.read(directory)
+        read_lib.read_manifest(directory)
     assert problems(directory)
     before = sorted(data_dir.rglob("*"))
     with pytest.raises(ManifestError):
@@ -413,7 +413,7 @@ def test_hostile_text(text, tmp_path, capsys, monkeypatch):
     from exporters import cli
 
     directory = publish(tmp_path, "only/a:1.0.0", 1, config_description=text, release_notes={"1.0.0": text})
-    manifest = manifest_lib.read(directory)
+    manifest = read_lib.read_manifest(directory)
     builder = tfds_builder.builder_from_directory(directory)
     assert (builder.info.config_description, builder.info.release_notes) == (text, {"1.0.0": text})
     assert problems(directory) == []

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tfds_builder.catalog.describe import describe
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.features import metadata
 
 F = tfds.features
@@ -56,7 +56,7 @@ def test_says_what_tfds_says(name):
 @kit.every_golden
 def test_in_the_order_of_the_columns(name):
     """Features come in the order of their columns, each once."""
-    manifest = manifest_lib.read(kit.GOLDEN / name / "1.0.0")
+    manifest = read_lib.read_manifest(kit.GOLDEN / name / "1.0.0")
     assert [feature.name for feature in describe(manifest)] == [column.name for column in manifest.columns]
 
 
@@ -71,6 +71,6 @@ JSON = st.recursive(
 @hypothesis.given(JSON)
 def test_any_json(content):
     """Whatever a stranger's manifest says its features are, describing them is no error."""
-    manifest = manifest_lib.read(kit.GOLDEN / "pairs_hdf5" / "1.0.0")
+    manifest = read_lib.read_manifest(kit.GOLDEN / "pairs_hdf5" / "1.0.0")
     for feature in describe(dataclasses.replace(manifest, features=content)):
         assert isinstance(f"{feature.name} {feature.shape} {feature.dtype} {feature.note}", str)

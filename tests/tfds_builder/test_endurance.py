@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract.manifest import Manifest
+from tfds_builder.contract import read as read_lib
 from tfds_builder.errors import DatasetError
 from tfds_builder.features import metadata
 from tfds_builder.formats import tfrecord_example as example
@@ -293,7 +292,7 @@ def test_fuzz_manifest(amount, golden, endurance):
             text = kit.seal_text(mutate_bytes(source, texts[name][kit.HEAD_BYTES :]), start=b"{")
 
         def read():
-            manifest = Manifest.from_json(text)
+            manifest = read_lib.parse_manifest(text)
             metadata.features_of(manifest)
             read_tables(golden / name / "1.0.0", manifest)
             return "read"
@@ -308,7 +307,7 @@ def test_fuzz_shards(amount, tmp_path, endurance):
     """A shard or an index with anything in it, listed with its true size and SHA-256, is read and verified, deep too, without
     an exception that is not a DatasetError; verify never raises."""
     directories = [kit.copy_golden(name, tmp_path) for name in NAMES]
-    manifests = {directory: manifest_lib.read(directory) for directory in directories}
+    manifests = {directory: read_lib.read_manifest(directory) for directory in directories}
     watch = Watch()
 
     def run(source):
@@ -343,7 +342,7 @@ def test_fuzz_shards(amount, tmp_path, endurance):
             return "nothing changed" if same else "a value changed"
 
         def read():
-            read_tables(directory, manifest_lib.read(directory))
+            read_tables(directory, read_lib.read_manifest(directory))
             return "read"
 
         watch.run(read)

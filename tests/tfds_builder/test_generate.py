@@ -14,7 +14,7 @@ import pytest
 
 import tfds_builder
 from tfds_builder.catalog.builder_module import render
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import Split
 from tfds_builder.errors import DatasetError, ManifestError
 
@@ -77,7 +77,7 @@ def test_generate_of_nothing(tmp_path):
 
 def documented(name):
     """A golden manifest, and what is in the module rendered from it besides docstrings."""
-    manifest = manifest_lib.read(kit.GOLDEN / name / "1.0.0")
+    manifest = read_lib.read_manifest(kit.GOLDEN / name / "1.0.0")
     return manifest, skeleton(render(manifest))
 
 

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builder
 from tfds_builder.catalog.builder_module import render
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, ManifestError
 from tfds_builder.registration import scan
@@ -225,7 +225,7 @@ def test_a_million_shards(tmp_path, run_python):
 @pytest.mark.endurance
 def test_a_hundred_thousand_shards():
     """A manifest of 100,000 shards, with indexes, is within the limits."""
-    manifest = manifest_lib.read(kit.GOLDEN / "text_tfrecord" / "1.0.0")
+    manifest = read_lib.read_manifest(kit.GOLDEN / "text_tfrecord" / "1.0.0")
     content = json.loads(manifest.to_json())
     shard = content["splits"][0]["shards"][0]
     content["splits"][0]["shards"] = [
@@ -233,9 +233,9 @@ def test_a_hundred_thousand_shards():
          "index": {**shard["index"], "file": f"text_tfrecord-train.index-{i:06d}-of-100000"}}
         for i in range(100_000)
     ]  # fmt: skip
-    text = manifest_lib.Manifest.from_json(kit.seal(content)).to_json()
-    assert len(text) < manifest_lib.MAX_BYTES
-    assert len(manifest_lib.Manifest.from_json(text).splits["train"].shards) == 100_000
+    text = read_lib.parse_manifest(kit.seal(content)).to_json()
+    assert len(text) < read_lib.MAX_BYTES
+    assert len(read_lib.parse_manifest(text).splits["train"].shards) == 100_000
 
 
 def first_shard(content):
@@ -313,10 +313,10 @@ def test_hostile_json(text, place, tmp_path):
     sealed = kit.seal_text(json.dumps(content).replace('"@@@"', text))
     if place == "extra" and text in ("1e999", "[" * 990 + "]" * 990):  # JSON, and of no use to anybody
         with contextlib.suppress(ManifestError):
-            manifest_lib.Manifest.from_json(sealed)
+            read_lib.parse_manifest(sealed)
     else:
         with pytest.raises(ManifestError) as caught:
-            manifest_lib.Manifest.from_json(sealed)
+            read_lib.parse_manifest(sealed)
         assert len(str(caught.value)) < 2000
 
 
@@ -325,11 +325,11 @@ def test_invalid_utf8(data, tmp_path):
     """Bytes that are no UTF-8, and escapes that make strings without UTF-8, are a ManifestError, in any text field."""
     whole = (kit.GOLDEN / "pairs_hdf5" / "1.0.0" / "manifest.json").read_bytes()
     body = whole[kit.HEAD_BYTES :]
-    assert manifest_lib.Manifest.from_json(kit.seal_text(body, start=b"{")).name == "pairs_hdf5"
+    assert read_lib.parse_manifest(kit.seal_text(body, start=b"{")).name == "pairs_hdf5"
     for text in (b"CC0", b"dog house", b"Golden", b"torch2tfds ", b"Tensor uint8"):
         assert text in body
         with pytest.raises(ManifestError, match=r"valid JSON|valid Unicode"):
-            manifest_lib.Manifest.from_json(kit.seal_text(body.replace(text, data), start=b"{"))
+            read_lib.parse_manifest(kit.seal_text(body.replace(text, data), start=b"{"))
 
 
 # --- nothing is imported because a directory says so -----------------------------------------------
@@ -431,7 +431,7 @@ def test_hostile_info(key, value, tmp_path):
 def test_text_in_every_field(text, tmp_path):
     """Hostile text in every text field is refused or stays inert: the generated module has only the code it always has."""
     expected = [
-        type(node).__name__ for node in ast.walk(ast.parse(render(manifest_lib.read(kit.GOLDEN / "pairs_hdf5" / "1.0.0"))))
+        type(node).__name__ for node in ast.walk(ast.parse(render(read_lib.read_manifest(kit.GOLDEN / "pairs_hdf5" / "1.0.0"))))
     ]
     fields = {
         "card": lambda c: c.update(card=dict.fromkeys(c["card"], text)), "decisions": lambda c: c.update(decisions=[text] * 3),

@@ -58,7 +58,7 @@ def test_above_one_dataset(versions, tmp_path):
     "place", ["", "shared", "shared/animals", "shared/noise", "shared/noise/small", "shared/animals/1.0.0/x"]
 )
 @pytest.mark.parametrize("use", [
-    tfds_builder.verify, tfds_builder.generate, tfds_builder.builder_from_directory, tfds_builder.contract.manifest.read,
+    tfds_builder.verify, tfds_builder.generate, tfds_builder.builder_from_directory, tfds_builder.catalog.location.read_given,
 ])  # fmt: skip
 def test_no_version_directory(use, place, home):
     """What asks for a version directory and is given a folder above or in it names version directories, which do."""

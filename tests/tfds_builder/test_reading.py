@@ -1,5 +1,5 @@
-"""`tfds_builder.readers.tf_data`: what `as_dataset` gives of every kind of feature, compared with stock TFDS reading the same TFRecord
-files; and what stock TFDS has not. The forms of its arguments are in the grid of test_conformance.py."""
+"""`readers.tf_data`: what `as_dataset` gives of every kind of feature, beside stock TFDS of the same TFRecord files; and what
+stock TFDS has not. The forms of its arguments are in the grid of test_conformance.py."""
 
 import gc
 import os

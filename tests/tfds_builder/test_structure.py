@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import RAW, Column, Geometry
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.formats import hdf5_structure as hdf5
@@ -38,7 +38,7 @@ def problems_of(directory, deep=True):
 
 
 def first_shard(directory):
-    return manifest_lib.read(directory).splits["train"].shards[0]
+    return read_lib.read_manifest(directory).splits["train"].shards[0]
 
 
 def change_record(directory, number, change):
@@ -64,7 +64,7 @@ def put(place, *values):
 
 def hole(directory, name):
     """Where in a record's data a column begins."""
-    manifest = manifest_lib.read(directory)
+    manifest = read_lib.read_manifest(directory)
     number = [column.name for column in manifest.columns].index(name)
     return manifest.geometries[0].offsets[number] - 12
 
@@ -115,7 +115,7 @@ def test_index(change, tmp_path):
 def test_strings_over_each_other(format, tmp_path):
     """Strings that lie over each other, which would make much memory out of a small file, are an error and not read."""
     directory = kit.copy_golden(f"text_{format}", tmp_path)
-    manifest = manifest_lib.read(directory)
+    manifest = read_lib.read_manifest(directory)
     shard = manifest.splits["train"].shards[0]
     path = directory / (shard.index or shard.data).file
     data = bytearray(path.read_bytes())
@@ -130,7 +130,7 @@ def test_strings_over_each_other(format, tmp_path):
         splits[:] = [length, *[0, length] * 99][: shard.rows + 1]
     path.write_bytes(data)
     reseal(directory, path.name)
-    manifest = manifest_lib.read(directory)
+    manifest = read_lib.read_manifest(directory)
     shard = manifest.splits["train"].shards[0]
     table = Table(directory, manifest, [Segment(shard, 0, shard.rows)])
     for rows in (slice(0, shard.rows), np.arange(shard.rows), np.array([0, shard.rows - 1] * 50)):

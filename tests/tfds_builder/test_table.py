@@ -10,7 +10,7 @@ import consumer_kit as kit
 import numpy as np
 import pytest
 
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError
 from tfds_builder.table import mapped_files as mapping
 from tfds_builder.table.table import Segment, Table
@@ -83,14 +83,14 @@ def test_indices(name, dtype, table_of):
 @every_plain
 def test_more_than_one_shard(name, golden):
     """The golden train splits cross shard borders, and their shards differ in length (so the tests above mean something)."""
-    shards = manifest_lib.read(golden / name / "1.0.0").splits["train"].shards
+    shards = read_lib.read_manifest(golden / name / "1.0.0").splits["train"].shards
     assert len({shard.rows for shard in shards}) > 1
 
 
 @every_plain
 def test_segments(name, golden):
     """A table of parts of shards, in any order and of several splits, numbers its rows through."""
-    manifest, truth = manifest_lib.read(golden / name / "1.0.0"), kit.make.truth(name)
+    manifest, truth = read_lib.read_manifest(golden / name / "1.0.0"), kit.make.truth(name)
     shards, test = manifest.splits["train"].shards, manifest.splits["test"].shards[0]
     table = Table(golden / name / "1.0.0", manifest, [
         Segment(shards[1], 1, shards[1].rows), Segment(shards[0], 0, 0), Segment(test, 1, 2), Segment(shards[0], 1, 3),
@@ -175,8 +175,8 @@ def test_missing_shard(format, tmp_path):
     """A missing shard, or index of one, is a MissingFileError that names it; rows of other shards can still be read."""
     name = f"text_{format}"
     directory = kit.copy_golden(name, tmp_path)
-    shard = manifest_lib.read(directory).splits["train"].shards[1]
-    first = manifest_lib.read(directory).splits["train"].shards[0].rows
+    shard = read_lib.read_manifest(directory).splits["train"].shards[1]
+    first = read_lib.read_manifest(directory).splits["train"].shards[0].rows
     for file in shard.files:
         (directory / file.file).rename(directory / "aside")
         table = Table.of_split(directory, "train")
@@ -192,7 +192,7 @@ def test_missing_shard(format, tmp_path):
 def test_truncated_shard(format, change, tmp_path):
     """A shard, or index of one, with another size is a DamagedFileError that names it and both sizes."""
     directory = kit.copy_golden(f"text_{format}", tmp_path)
-    for file in manifest_lib.read(directory).splits["train"].shards[-1].files:
+    for file in read_lib.read_manifest(directory).splits["train"].shards[-1].files:
         whole = (directory / file.file).read_bytes()
         size = max(0, len(whole) + change)
         os.truncate(directory / file.file, size)
@@ -208,7 +208,7 @@ def test_truncated_shard(format, change, tmp_path):
 def test_hostile_index(value, slot, tmp_path):
     """An index of strings that points outside its shard, or has a negative length, is a DatasetError."""
     directory = kit.copy_golden("text_tfrecord", tmp_path)
-    index = directory / manifest_lib.read(directory).splits["train"].shards[0].index.file
+    index = directory / read_lib.read_manifest(directory).splits["train"].shards[0].index.file
     rows = np.fromfile(index, "<i8").reshape(-1, 9)
     rows[1, slot] = value
     rows.tofile(index)
@@ -222,7 +222,7 @@ def test_hostile_index(value, slot, tmp_path):
 def test_hostile_row_splits(value, tmp_path):
     """Row splits of an HDF5 column of strings that point outside the file are a DatasetError."""
     directory = kit.copy_golden("text_hdf5", tmp_path)
-    manifest = manifest_lib.read(directory)
+    manifest = read_lib.read_manifest(directory)
     shard = manifest.splits["train"].shards[0]
     column = [column.name for column in manifest.columns].index("caption")
     with open(directory / shard.data.file, "r+b") as file:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.errors import DatasetError, MissingFileError
 from tfds_builder.formats.tfrecord_records import masked_crc32c
 
@@ -93,7 +93,7 @@ def test_no_directory(tmp_path):
 def test_other_than_a_file(kind, format, tmp_path):
     """A directory or a broken link in a file's place, and two shards that changed places, are found and named."""
     directory = kit.copy_golden(f"pairs_{format}", tmp_path)
-    first, second = (directory / shard.data.file for shard in manifest_lib.read(directory).splits["train"].shards[:2])
+    first, second = (directory / shard.data.file for shard in read_lib.read_manifest(directory).splits["train"].shards[:2])
     if kind == "swapped":
         first.rename(tmp_path / "aside")
         second.rename(first)
@@ -171,7 +171,7 @@ def test_relative_path(tmp_path, monkeypatch):
 def test_record_number(name, tmp_path):
     """A damaged record is named by its number, and whether its length or its data is wrong; those after it are still checked."""
     directory = kit.copy_golden(name, tmp_path)
-    shard = manifest_lib.read(directory).splits["train"].shards[0]
+    shard = read_lib.read_manifest(directory).splits["train"].shards[0]
     path = directory / shard.data.file
     whole, starts, position = path.read_bytes(), [], 0
     while position < len(whole):
@@ -198,7 +198,7 @@ def test_record_number(name, tmp_path):
 def test_records_by_themselves(tmp_path):
     """Records are checked on their own: one dropped or cut off is found even where size and SHA-256 were made to agree."""
     directory = kit.copy_golden("pairs_tfrecord", tmp_path)
-    file = manifest_lib.read(directory).splits["train"].shards[0].data.file
+    file = read_lib.read_manifest(directory).splits["train"].shards[0].data.file
     whole = (directory / file).read_bytes()
     record = len(whole) // 21
     for data, expected in (

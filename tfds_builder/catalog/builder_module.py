@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from tfds_builder.catalog import location
 from tfds_builder.catalog.describe import describe
 from tfds_builder.catalog.listing import list_configs
-from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.files import open_regular, read_limited
 from tfds_builder.contract.untrusted import parse_json
 from tfds_builder.errors import DamagedFileError, DatasetError, ManifestError, MissingFileError
@@ -56,7 +55,7 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
       OSError: the module cannot be written there, or one that somebody wrote by hand is there.
     """
     directory = pathlib.Path(version_dir).absolute()
-    manifest = manifest_lib.read(directory)
+    manifest = location.read_given(directory)
     if manifest.config_name and directory.parent.name != manifest.config_name:
         raise ManifestError(location.explain_misplaced(directory, manifest.place))
     dataset_dir = directory.parents[len(manifest.place) - 2]

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from tfds_builder.catalog.listing import list_configs, list_versions
-from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import Manifest
 
 
@@ -79,4 +79,4 @@ def _configs_of(dataset_dir: pathlib.Path) -> list[ExportedConfig]:
 
 def _read_newest(config_dir: pathlib.Path, versions: Sequence[str]) -> Manifest:
     """The manifest of the newest version. Where none could be listed, listing them again says why."""
-    return manifest_lib.read(config_dir / (versions or list_versions(config_dir))[0])
+    return read_lib.read_manifest(config_dir / (versions or list_versions(config_dir))[0])

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 
 from tfds_builder.catalog.listing import is_published, list_directories, list_versions
 from tfds_builder.contract.consistency import VERSION
-from tfds_builder.contract.manifest import read_place
-from tfds_builder.errors import DatasetError
+from tfds_builder.contract.manifest import Manifest
+from tfds_builder.contract.read import read_manifest, read_place
+from tfds_builder.errors import DatasetError, MissingFileError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """How a URL begins, also after pathlib has made one slash of two."""
@@ -88,6 +89,19 @@ def explain(path: str | os.PathLike[str], wanted: str) -> str | None:
     if wanted == "version":
         return f"{what}: pass {enumerate_some([os.fspath(directory) for directory, _ in found], 'or')}"
     return f"{what}: {_advise(found)}"
+
+
+def read_given(version_dir: str | os.PathLike[str]) -> Manifest:
+    """The manifest of a version directory that a person gave: where there is none, the error says which folder may be meant.
+
+    Raises:
+      MissingFileError: there is no manifest there.
+      DatasetError: it cannot be read.
+    """
+    try:
+        return read_manifest(version_dir)
+    except MissingFileError as error:
+        raise MissingFileError(explain(version_dir, "version") or str(error)) from error
 
 
 def explain_elsewhere(path: pathlib.Path) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfds_builder.catalog import location
 from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract import metadata_files as agreement
+from tfds_builder.contract import metadata_files
 from tfds_builder.contract.files import open_regular, permission_denied
 from tfds_builder.contract.metadata_files import Problem
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError, UnreadableFileError
@@ -89,7 +89,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
         )
     directory = directory.resolve()
     try:
-        manifest = manifest_lib.read(directory)
+        manifest = location.read_given(directory)
     except DatasetError as error:
         return Report(
             os.fspath(path), 1, 0, 0, [Problem.of(manifest_lib.FILENAME, error, directory / manifest_lib.FILENAME)], deep
@@ -133,8 +133,8 @@ def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Pr
     place = directory.parts[-len(manifest.place) :]
     if place != manifest.place:
         yield Problem(manifest_lib.FILENAME, f"describes {'/'.join(manifest.place)} and lies in {'/'.join(place)}")
-    yield from agreement.check(directory, manifest)
-    yield from agreement.check_lookalikes(directory, manifest)
+    yield from metadata_files.check(directory, manifest)
+    yield from metadata_files.check_lookalikes(directory, manifest)
 
 
 def _checker(manifest: Manifest, shard: Shard) -> Checker | None:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tfds_builder.contract.columns import Column, Geometry, Shard
+from tfds_builder.contract.columns import Column, Geometry
+from tfds_builder.contract.shards import Shard
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import ManifestError
 

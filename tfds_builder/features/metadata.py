@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from tensorflow_datasets.core import dataset_info as dataset_info_lib
 from tensorflow_datasets.core import naming
 from tensorflow_datasets.core import splits as splits_lib
 
+from tfds_builder.contract import metadata_files
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import DatasetError, ManifestError, UnsupportedReadError
@@ -333,15 +335,9 @@ def dataset_info(builder: Any, manifest: Manifest, features: Any) -> ExportedInf
     return info
 
 
-def write(manifest: Manifest, directory: str | os.PathLike[str]) -> list[str]:
-    """Writes TFDS's metadata files of a manifest into a directory that holds its shards.
-
-    Returns:
-      Names of the files written.
-    """
-    directory = os.fspath(directory)
-    before = set(os.listdir(directory))
-    identity = dataset_info_lib.DatasetIdentity(
+def _identity(manifest: Manifest, directory: str) -> Any:
+    """What a manifest is called, as TFDS takes it in place of a builder."""
+    return dataset_info_lib.DatasetIdentity(
         name=manifest.name,
         version=tfds.core.Version(manifest.version),
         data_dir=directory,
@@ -350,6 +346,30 @@ def write(manifest: Manifest, directory: str | os.PathLike[str]) -> list[str]:
         config_description=manifest.config_description or None,
         release_notes=dict(manifest.release_notes),
     )
+
+
+def read_dataset_info(manifest: Manifest, directory: str) -> ExportedInfo:
+    """The `tfds.core.DatasetInfo` of a version directory, as its builder has it.
+
+    Raises:
+      DatasetError: TFDS's files there are not what was published.
+    """
+    for problem in metadata_files.check(pathlib.Path(directory), manifest):
+        raise problem.to_error(pathlib.Path(directory))
+    info = dataset_info(_identity(manifest, directory), manifest, features_of(manifest))
+    info.read_from_directory(directory)
+    return info
+
+
+def write(manifest: Manifest, directory: str | os.PathLike[str]) -> list[str]:
+    """Writes TFDS's metadata files of a manifest into a directory that holds its shards.
+
+    Returns:
+      Names of the files written.
+    """
+    directory = os.fspath(directory)
+    before = set(os.listdir(directory))
+    identity = _identity(manifest, directory)
     info = dataset_info(identity, manifest, features_of(manifest))
     info.set_splits(
         splits_lib.SplitDict(

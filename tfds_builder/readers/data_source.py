@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_parser, file_adapters
 
-from tfds_builder.contract.manifest import Manifest, refuse_another
+from tfds_builder.contract.manifest import Manifest
+from tfds_builder.contract.read import read_manifest, refuse_another
 from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.features import metadata
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, read_record, values_of
@@ -248,11 +249,9 @@ class ExportedDataSource(Sequence[Any]):
     def dataset_info(self) -> Any:
         """The `tfds.core.DatasetInfo` of the dataset."""
         if self._info is None:
-            from tfds_builder.builder import builder_from_directory
-
-            builder = builder_from_directory(self._directory)
-            refuse_another(builder.manifest, self._table.head, self._directory)
-            self._info = builder.info
+            manifest = read_manifest(self._directory)
+            refuse_another(manifest, self._table.head, self._directory)
+            self._info = metadata.read_dataset_info(manifest, self._directory)
         return self._info
 
     def __len__(self) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfds_builder.catalog.location import read_given
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Manifest, Shard
 from tfds_builder.contract.ragged import Ragged
@@ -99,7 +100,7 @@ class Table:
     @classmethod
     def of_split(cls, version_dir: str | os.PathLike[str], split: str, *, verify: bool = False) -> Table:
         """The whole of one split of a published version directory."""
-        manifest = manifest_lib.read(version_dir)
+        manifest = read_given(version_dir)
         return cls(version_dir, manifest, [Segment(s, 0, s.rows) for s in manifest.splits[split].shards], verify=verify)
 
     def __len__(self) -> int:

@@ -1,0 +1,123 @@
+"""The walls of the house as docs/architecture.md draws them: which room may import which, and who alone knows a heavy package."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+import exporters
+import tfds_builder
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGES = {package.__name__: pathlib.Path(package.__file__).parent for package in (exporters, tfds_builder)}
+ALONE = {
+    "torch": ["exporters.demo", "exporters.tensors.pytorch", "tfds_builder.torch_dataset"],
+    "tensorflow": ["exporters.demo", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
+    "h5py": ["exporters.formats.hdf5"],
+    "PIL": ["exporters.features.encoders"],
+    "pickle": [],
+}
+"""Modules that may import a package, wherever in them; tried without these packages by tests of their own."""
+LINES, MODULES = 410, 10
+"""Most lines of a module, and most modules of a room."""
+
+
+def modules():
+    """Every module of both packages by its full name, with its syntax tree."""
+    found = {}
+    for name, root in PACKAGES.items():
+        for path in root.rglob("*.py"):
+            parts = [name, *path.relative_to(root).with_suffix("").parts]
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+TREES = modules()
+
+
+def imports_of(module):
+    """Every module that one imports, wherever in it; of a package of ours, the module that a name is of."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name not in PACKAGES)  # to ask where it is, say
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} imports relatively"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in TREES else node.module
+
+
+def room_of(module):
+    """`exporters.jobs` of `exporters.jobs.plan`."""
+    return ".".join(module.split(".")[:2])
+
+
+def drawn():
+    """By room, the rooms it may import, as the tables of docs/architecture.md have them."""
+    text, package, rooms = (ROOT / "docs" / "architecture.md").read_text(), "", {}
+    for line in text.splitlines():
+        if found := re.match(r"## Rooms of .*`(\w+)/`", line):
+            package = found[1]
+        if not package or not line.startswith("| `"):
+            continue
+        names, _, *columns = [cell.strip() for cell in line.strip("|").split("|")]
+        allowed = set()
+        for owner, column in zip((package, "tfds_builder"), columns, strict=False):
+            allowed |= {f"{owner}.{name}" for name in re.findall(r"`(\w+)`", column)}
+            allowed |= {"*"} if "all of these" in column else set()
+        for name in re.findall(r"`(\w+)`", names):
+            rooms[f"{package}.{name}"] = allowed | {f"{package}.{other}" for other in re.findall(r"`(\w+)`", names)}
+    return rooms
+
+
+ROOMS = drawn()
+
+
+def test_every_room_is_drawn():
+    """The tables have every room there is, and none that there is not."""
+    there = {room_of(name) for name in TREES if "." in name}
+    assert there == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", sorted(name for name in TREES if "." in name))
+def test_imports_are_those_drawn(module):
+    """A module imports what the table allows its room, and nothing from a package's own `__init__`."""
+    allowed = ROOMS[room_of(module)]
+    for found in imports_of(module):
+        if found.split(".")[0] not in PACKAGES or "*" in allowed:
+            continue
+        assert room_of(found) == room_of(module) or room_of(found) in allowed, f"{module} imports {found}"
+
+
+def test_no_circles():
+    """No module imports itself by way of others; nor does a room."""
+    for unit in (lambda name: name, room_of):
+        graph = {}
+        for name in TREES:
+            if "." in name:
+                found = {unit(other) for other in imports_of(name) if other in TREES and "." in other}
+                graph.setdefault(unit(name), set()).update(found - {unit(name)})
+        while graph:
+            free = {name for name, others in graph.items() if not others & graph.keys()}
+            assert free, f"a circle among {sorted(graph)}"
+            graph = {name: others for name, others in graph.items() if name not in free}
+
+
+@pytest.mark.parametrize("package", ALONE)
+def test_who_knows_a_package(package):
+    """Only these modules import it."""
+    assert set(ALONE[package]) <= TREES.keys()
+    found = [name for name in TREES if any(other.split(".")[0] == package for other in imports_of(name))]
+    assert sorted(found) == ALONE[package]
+
+
+def test_sizes():
+    """No module is longer than can be read at once, and no room has more of them than can be remembered."""
+    rooms = {}
+    for name, root in PACKAGES.items():
+        for path in root.rglob("*.py"):
+            assert len(path.read_text("utf-8").splitlines()) <= LINES, path
+            if path.parent != root and path.stem != "__init__":
+                rooms.setdefault(f"{name}.{path.parent.name}", []).append(path.stem)
+    assert {room: sorted(names) for room, names in rooms.items() if len(names) > MODULES} == {}
