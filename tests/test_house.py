@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = {package.__name__: pathlib.Path(package.__file__).parent for package in (exporters, tfds_builder)}
 ALONE = {
     "torch": ["exporters.demo", "exporters.tensors.pytorch", "tfds_builder.torch_dataset"],
-    "tensorflow": ["exporters.demo", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
+    "tensorflow": ["exporters.demo", "exporters.live", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
     "h5py": ["exporters.formats.hdf5"],
     "PIL": ["exporters.features.encoders"],
     "pickle": [],
@@ -36,9 +36,19 @@ def modules():
 TREES = modules()
 
 
-def imports_of(module):
+def walk(tree, types):
+    """The nodes of a module; `types` says whether those are among them that only type checkers see."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if types or not (isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"):
+            waiting += ast.iter_child_nodes(node)
+
+
+def imports_of(module, *, types=True):
     """Every module that one imports, wherever in it; of a package of ours, the module that a name is of."""
-    for node in ast.walk(TREES[module]):
+    for node in walk(TREES[module], types):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name not in PACKAGES)  # to ask where it is, say
         elif isinstance(node, ast.ImportFrom):
@@ -55,19 +65,21 @@ def room_of(module):
 
 def drawn():
     """By room, the rooms it may import, as the tables of docs/architecture.md have them."""
-    text, package, rooms = (ROOT / "docs" / "architecture.md").read_text(), "", {}
+    text, package, rooms, first = (ROOT / "docs" / "architecture.md").read_text(), "", {}, {}
     for line in text.splitlines():
         if found := re.match(r"## Rooms of .*`(\w+)/`", line):
             package = found[1]
         if not package or not line.startswith("| `"):
             continue
         names, _, *columns = [cell.strip() for cell in line.strip("|").split("|")]
-        allowed = set()
+        row = {f"{package}.{name}" for name in re.findall(r"`(\w+)`", names)}
+        first.setdefault(package, row)
+        allowed = {"*"} if "all of these" in columns else set()
         for owner, column in zip((package, "tfds_builder"), columns, strict=False):
             allowed |= {f"{owner}.{name}" for name in re.findall(r"`(\w+)`", column)}
-            allowed |= {"*"} if "all of these" in column else set()
-        for name in re.findall(r"`(\w+)`", names):
-            rooms[f"{package}.{name}"] = allowed | {f"{package}.{other}" for other in re.findall(r"`(\w+)`", names)}
+        rooms |= dict.fromkeys(row, allowed | row)
+    for room, allowed in rooms.items():
+        allowed |= set().union(*first.values()) if room.startswith("exporters.") else first["tfds_builder"]
     return rooms
 
 
@@ -108,7 +120,7 @@ def test_no_circles():
 def test_who_knows_a_package(package):
     """Only these modules import it."""
     assert set(ALONE[package]) <= TREES.keys()
-    found = [name for name in TREES if any(other.split(".")[0] == package for other in imports_of(name))]
+    found = [name for name in TREES if any(other.split(".")[0] == package for other in imports_of(name, types=False))]
     assert sorted(found) == ALONE[package]
 
 

@@ -15,7 +15,7 @@ from exporters.errors import SchemaError
 from exporters.features.fields import AnyField, Field, RaggedField, TreeField, ragged_columns
 from exporters.features.leaves import Found, check_shape, find_arrays, find_kinds, join, leaves_of, settle, value_columns
 from exporters.features.stored import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
-from exporters.read_back import check_json
+from exporters.schema.read_back import check_json
 from exporters.tensors.arrays import Array
 from exporters.tensors.layout import Layout, decide
 from exporters.wording import Code, argument
