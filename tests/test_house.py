@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = {package.__name__: pathlib.Path(package.__file__).parent for package in (exporters, tfds_builder)}
 ALONE = {
     "torch": ["exporters.demo", "exporters.tensors.pytorch", "tfds_builder.torch_dataset"],
-    "tensorflow": ["exporters.demo", "exporters.live", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
+    "tensorflow": ["exporters.live", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
     "h5py": ["exporters.formats.hdf5"],
     "PIL": ["exporters.features.encoders"],
     "pickle": [],
