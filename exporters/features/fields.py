@@ -20,7 +20,7 @@ from exporters.batches.flatten import Batch
 from exporters.batches.rows import EMPTY, Rows, iterate_rows
 from exporters.errors import SchemaError
 from exporters.features import encoders as encoding
-from exporters.features.leaves import check_texts, to_stored
+from exporters.features.leaves import check_arrays, check_texts, fits, to_stored
 from exporters.features.python_values import to_arrays
 from exporters.features.stored import check_labels, column_of, describe_missing, source_dtype, to_stored_rows
 from exporters.tensors import layout as layout_lib
@@ -152,7 +152,7 @@ class Field:
                 f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
-        if array.shape[1:] != self.shape and (metadata.is_direct(self.feature) or not _suits(array.shape[1:], self.shape)):
+        if array.shape[1:] != self.shape and (metadata.is_direct(self.feature) or not fits(array.shape[1:], self.shape)):
             raise SchemaError(self.wrong_shape(array, where))
 
     def wrong_shape(self, array: Array | Rows | Encoded, where: str, advice: str = "") -> str:
@@ -169,15 +169,12 @@ def _zip(one: Sequence[int | None], other: Sequence[int | None]) -> list[tuple[i
     return list(zip(one, other, strict=True)) if len(one) == len(other) else []
 
 
-def _suits(got: Sequence[int | None], expected: Sequence[int | None]) -> bool:
-    """Whether rows have a shape that is expected: any size where that is None."""
-    return len(got) == len(expected) and all(e is None or e == g for g, e in _zip(got, expected))
-
-
 def _declare(
     name: str, expected: Sequence[int | None], got: Sequence[int | None], dtype: np.dtype[Any], layout: Layout | None
 ) -> str:
     """The line that declares what varies, as rows are stored; empty if no feature holds both shapes."""
+    if layout is None and (line := layout_lib.line_for(name, got, expected)):
+        return f", or, if all rows are laid out so, say {line}"
     sizes = ["None" if size != other else str(size) for size, other in _zip(expected, got)]
     if layout is not None:
         sizes = [sizes[axis - 1] for axis in layout.permutation[1:]]
@@ -270,11 +267,11 @@ class RaggedField:
         if self.dtype == object and kind and kind != got_kind and any(row.size for row in known):
             raise SchemaError(f"{where}, feature {self.name!r}: expected {kind}, got {got_kind}; give every batch the same type")
         items = column.items if isinstance(column, Rows) else None
-        if items is not None and self.shape[0] is None and _suits(items.shape[1:], self.shape[1:]):
+        if items is not None and self.shape[0] is None and fits(items.shape[1:], self.shape[1:]):
             return
         shapes = [np.shape(row) for row in known]
         for got in set(shapes):
-            if not _suits(got, self.shape):
+            if not fits(got, self.shape):
                 raise SchemaError(
                     f"{where}, feature {self.name!r}, row {shapes.index(got)}: expected shape {self.shape}, got {got}; resize it "
                     "in the dataset" + _declare(self.name, self.shape, got, self.dtype, self.layout)
@@ -328,6 +325,7 @@ class TreeField:
         given = rows.get("")
         if given is None:
             given = [metadata.nest({path: values[number] for path, values in rows.items()}) for number in range(batch.rows)]
+        check_arrays(self.name, self.feature, self.layouts, given, where)
         return [self._to_stored(row, f"{where}, row {number}") for number, row in enumerate(given)] if self.layouts else given
 
     def _to_stored(self, example: Any, where: str) -> Any:

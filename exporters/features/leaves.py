@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from exporters.errors import SchemaError
+from exporters.errors import LayoutError, SchemaError
 from exporters.tensors import layout as layout_lib
 from exporters.tensors.layout import Layout
 from exporters.wording import argument
@@ -230,6 +230,46 @@ def check_shape(name: str, leaf: Leaf, found: Found | None, layout: Layout | Non
             f"declare what is stored, shape {stored}"
             + (f", or leave {argument('layouts')} out" if layout is not None and layout.source != layout.stored else "")
         )
+
+
+def check_arrays(name: str, feature: Any, layouts: Mapping[str, Layout], given: Sequence[Any], where: str) -> None:
+    """Raises where arrays of any batch would not be stored in the shape that is declared.
+
+    The first batch settles the layouts. Where it had nothing but empty lists, nothing is settled: images that come later are
+    stored if their channels are last, and no other reading fits.
+
+    Args:
+      name, feature, layouts: of the field.
+      given: rows, as the loader gives them.
+      where: split and batch, for errors.
+
+    Raises:
+      SchemaError: arrays have another shape.
+      LayoutError: images have their channels first, or might have, and the first batch did not show it.
+    """
+    for leaf in leaves_of(feature):
+        found = find_arrays(leaf, given, len(given), leaf.path) if len(leaf.shape) > 2 and _takes_arrays(leaf.feature) else None
+        if found is None:
+            continue
+        leaf_name, layout = join(name, leaf.path), layouts.get(leaf.path)
+        if layout is None and isinstance(leaf.feature, _F.Image):
+            try:
+                reading = _choose(leaf_name, leaf, found)
+            except LayoutError as error:
+                raise LayoutError(f"{where}: {error}") from error
+            if reading is not None and reading.source != reading.stored:
+                raise LayoutError(
+                    f"{where}, feature {leaf_name!r}: images of shape {found.shape[1 + leaf.above :]} have their channels first, "
+                    f"and the first batch had none to tell by; say so: {argument('layouts', {leaf_name: reading.source})}"
+                )
+        if not fits(_permute(found.shape, layout)[-len(leaf.shape) :], leaf.shape):
+            laid = f", laid out as the first batch was, {layout.source}" if layout is not None else ""
+            line = layout_lib.line_for(leaf_name, found.shape[1 + leaf.above :], leaf.shape) if layout is None else ""
+            raise SchemaError(
+                f"{where}, feature {leaf_name!r}: expected arrays to be stored in shape {leaf.shape}, got "
+                f"{found.shape[1 + leaf.above :]}{laid}; give every batch the same layout"
+                + (f", and if it is another one, say so: {line}" if line else "")
+            )
 
 
 def _choose(name: str, leaf: Leaf, found: Found) -> Layout | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from exporters.batches.rows import Rows, iterate_rows
+from exporters.batches.rows import EMPTY, Rows, iterate_rows
 from exporters.errors import SchemaError
 from exporters.tensors import layout as layout_lib
 from exporters.tensors.arrays import Array
@@ -85,7 +85,9 @@ def source_dtype(column: Array | Rows) -> str:
 def stored_shape(column: Array | Rows, layout: Layout | None) -> tuple[int | None, ...]:
     """The shape of a row as it is stored; None where rows differ."""
     shape = tuple(column.shape)
-    return shape[1:] if layout is None else tuple(shape[axis] for axis in layout.permutation)[1:]
+    if layout is None or len(shape) < len(layout.source):  # empty lists show nothing
+        return shape[1:]
+    return tuple(shape[axis] for axis in layout.permutation)[1:]
 
 
 def merge_shapes(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -99,7 +101,7 @@ def to_stored_rows(column: Array | Rows, layout: Layout | None) -> Iterator[Any]
     """The rows of a column in its stored layout."""
     if isinstance(column, Rows):
         axes = None if layout is None else tuple(axis - 1 for axis in layout.permutation[1:])
-        return (row if row is None or axes is None else row.transpose(axes) for row in column.arrays)
+        return (row if row is None or row is EMPTY or axes is None else row.transpose(axes) for row in column.arrays)
     return iter(layout_lib.to_stored(column, layout))
 
 

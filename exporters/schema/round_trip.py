@@ -158,6 +158,8 @@ def _is_same_sequence(inner: Any, given: Any, back: Any) -> bool:
         sequences, parts = 1, inner
         while isinstance(parts, _F.Sequence):
             sequences, parts = sequences + 1, parts.feature
+        if not isinstance(parts, _F.FeaturesDict):
+            return False  # it was not decoded: no tensor of several unknown sizes in a sequence
         return all(is_same(_in_sequences(part, sequences), _part_of(given, key), back[key]) for key, part in parts.items())
     items, found = list(given), list(back)
     return len(items) == len(found) and all(is_same(inner, *pair) for pair in zip(items, found, strict=True))

@@ -147,6 +147,19 @@ def likely_readings(shape: Sequence[int | None]) -> list[str]:
     return [reading for reading in readings(len(shape)) if may_be_channels(shape[reading.index("C")])]
 
 
+def line_for(name: str, got: Sequence[int | None], expected: Sequence[int | None]) -> str:
+    """The `layouts=` under which rows of one shape would be stored in another, any size where that is None; empty if none is.
+
+    >>> line_for("image", (3, 5, 6), (None, None, 3))
+    'layouts={"image": "NCHW"}'
+    """
+    for reading in map(Layout.of, readings(1 + len(got))):
+        stored = [got[axis - 1] for axis in reading.permutation[1:]]
+        if reading.source != reading.stored and all(want in (None, size) for size, want in zip(stored, expected, strict=True)):
+            return argument("layouts", {name: reading.source})
+    return ""
+
+
 def ambiguous(name: str, shape: tuple[int | None, ...], readings: Sequence[str]) -> LayoutError:
     """The error for what can be read several ways, with the lines that settle it."""
     found = [Layout.of(reading).with_sequences(len(shape)).source for reading in readings]

@@ -352,3 +352,53 @@ def test_boxes_beside_images_in_a_sequence(channels, publish, refuses):
     for examples in read_torch(result):
         assert to_lists(examples[0]["o"]["box"]) == [box.tolist()] * 2
         assert to_lists(examples[0]["o"]["i"]) == to_lists([image(1, 8, 10)] * 2)
+
+
+# --- a first batch that shows nothing --------------------------------------------------------------
+
+FIRST = torch.arange(90, dtype=torch.uint8).reshape(3, 5, 6)
+OURS = (LayoutError, SchemaError)
+LATER = {
+    "images of any size": ("x", F.Sequence(F.Image(shape=(None, None, 3))), lambda: [FIRST]),
+    "images of one size": ("x", F.Sequence(F.Image(shape=(5, 6, 3))), lambda: [FIRST, FIRST + 1]),
+    "one array of images": ("x", F.Sequence(F.Image(shape=(None, None, 3))), lambda: torch.stack([FIRST, FIRST + 1])),
+    "images in dicts": ("x/i", F.Sequence({"i": F.Image(shape=(None, None, 3))}), lambda: [{"i": FIRST}]),
+    "tensors": ("x", F.Sequence(F.Tensor(shape=(5, 6, 3), dtype=np.uint8)), lambda: [FIRST]),
+    "rows of tensors": ("x", F.Tensor(shape=(None, 5, 6, 3), dtype=np.uint8), lambda: [FIRST]),
+}
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_images_that_come_after_empty_lists(case, publish, refuses):
+    """Channels come first in a batch after one of empty lists: an error of ours, whose `layouts=` works."""
+    name, feature, value = LATER[case]
+    rows = [{"x": []}, {"x": []}, {"x": value()}, {"x": value()}]
+    error = str(refuses(loader_of_rows(rows, 2), OURS, f"batch 1, feature {name!r}", features={"x": feature}))
+    line = re.search(r"layouts=(\{.*\})$", error)[1]
+    result = publish(loader_of_rows(rows, 2), features={"x": feature}, layouts=json.loads(line), **PLAIN)
+    back = tfds_builder.as_torch(result.path, "train")[2]["x"]
+    images = back["i"] if isinstance(back, dict) else [item["i"] if isinstance(item, dict) else item for item in back]
+    assert torch.equal(torch.as_tensor(np.asarray(images[0])), FIRST)
+
+
+def test_images_that_may_be_either_after_empty_lists(refuses, publish):
+    """Images of three channels and three columns are ambiguous in whichever batch they come; with channels last all is well."""
+    feature = {"x": F.Sequence(F.Image(shape=(None, None, 3)))}
+    rows = [{"x": []}] * 2 + [{"x": [torch.zeros(3, 5, 3, dtype=torch.uint8)]}] * 2
+    refuses(loader_of_rows(rows, 2), LayoutError, "batch 1", 'layouts={"x": "NTCHW"} or', features=feature)
+    rows = [{"x": []}] * 2 + [{"x": [FIRST.permute(1, 2, 0)]}] * 2
+    assert publish(loader_of_rows(rows, 2), features=feature, **PLAIN).examples == {"train": 4}
+
+
+def test_images_laid_out_otherwise_later(refuses):
+    """A batch whose images have their channels elsewhere than those of the first is refused in words of ours."""
+    feature = {"x": F.Sequence(F.Image(shape=(None, None, 3)))}
+    for images in ([FIRST, FIRST.permute(1, 2, 0)], [FIRST.permute(1, 2, 0), FIRST]):
+        rows = [{"x": [image]} for image in images for _ in range(2)]
+        refuses(loader_of_rows(rows, 2), SchemaError, "batch 1, feature 'x'", "laid out as the first", features=feature, **PLAIN)
+
+
+def test_tensors_of_several_unknown_sizes_in_a_sequence(refuses):
+    """TFDS does not decode an empty list of them: that is an error of ours."""
+    feature = {"x": F.Sequence(F.Tensor(shape=(None, None, 3), dtype=np.uint8, encoding="bytes"))}
+    refuses(loader_of_rows([{"x": []}] * 2), SchemaError, "does not give back what it is given", features=feature)
