@@ -10,7 +10,7 @@ import numpy as np
 from exporters.batches.flatten import Batch, Parts
 from exporters.batches.rows import Rows
 from exporters.errors import ArgumentError, SchemaError
-from exporters.tensors.arrays import Array
+from exporters.tensors.arrays import PADS, Array
 from exporters.wording import argument
 
 _MULTIPLES = (8, 16, 32, 64, 128)
@@ -93,11 +93,11 @@ def unpad_batch(batch: Batch, unpad: Mapping[str, str], names: Mapping[str, str]
 
 def _check_cut(column: Array, mask: Array, by_lengths: bool, what: str) -> None:
     """Raises SchemaError where values would be cut off and padding kept: those that are cut differ, the others do not."""
-    cut = column[~mask]
-    if not cut.size or _is_constant(cut):
+    cut, front = column[~mask], mask.shape[1] - mask.sum(axis=1)
+    is_single = by_lengths and front.max(initial=0) == 1 and _is_one_in_front(column, front == 1)
+    if not is_single and (not cut.size or _is_constant(cut)):
         return
-    front = mask.shape[1] - mask.sum(axis=1)
-    if by_lengths and front.max() > 1 and _is_constant(column[np.arange(mask.shape[1]) < front[:, None]]):
+    if is_single or (by_lengths and front.max() > 1 and _is_constant(column[np.arange(mask.shape[1]) < front[:, None]])):
         raise SchemaError(
             f"{what} would cut off values that differ and keep padding: the rows are padded in front; give a mask, 1 "
             "where there is a value"
@@ -107,6 +107,26 @@ def _check_cut(column: Array, mask: Array, by_lengths: bool, what: str) -> None:
             f"{what} would cut off values that differ and keep padding: the mask is 1 where there is padding; give the "
             "contrary, ~mask"
         )
+
+
+def _is_one_in_front(column: Array, padded: Array) -> bool:
+    """Whether rows that have one value of padding each have it in front.
+
+    They begin with one and the same value, which no whole row begins with (as all would with a start token), and what they end
+    in is none: it differs, or whole rows end in it too (an end token), or it is not what rows are usually padded with, and the
+    first is.
+    """
+    first, last = (column[:, place].reshape(len(column), -1) for place in (0, -1))
+    if not first.shape[1] or not _is_constant(first[padded]):
+        return False
+    pad, whole = first[padded][0, 0], ~padded
+    is_usual, differs = pad in PADS, not _is_constant(last[padded])
+    if not whole.any():
+        return is_usual and differs
+    if (first[whole] == pad).all(axis=1).any():
+        return False
+    is_end = not differs and bool((last[whole] == last[padded][0]).all(axis=1).any())
+    return differs or is_end or bool(is_usual and padded.sum() > 1 and last[padded][0, 0] not in PADS)
 
 
 def _is_constant(values: Array) -> bool:

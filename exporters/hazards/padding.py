@@ -10,12 +10,10 @@ import numpy as np
 from exporters.features.fields import AnyField, Field, RaggedField
 from exporters.hazards.kinds import Finding
 from exporters.schema.widths import add_lengths, find_unpad, is_constant
-from exporters.tensors.arrays import Array, Columns
+from exporters.tensors.arrays import PADS, Array, Columns
 from exporters.wording import argument
 from tfds_builder.contract.ragged import Ragged
 
-_PADS = (0, -1, -100)
-"""What rows are padded with, usually."""
 _BATCHES = 64
 """Batches that are looked at."""
 _FEW = 3
@@ -51,7 +49,7 @@ class PaddingWatch:
         self._names, known = list(names.values()), {*unpad, *unpad.values()}
         self._said = {names[source]: names[partner] for source, partner in unpad.items() if source != partner}
         self._ends: dict[str, dict[int, _Ends]] = {
-            field.name: {pad: _Ends() for pad in _PADS}
+            field.name: {pad: _Ends() for pad in PADS}
             for field in fields
             if isinstance(field, Field | RaggedField) and field.source not in known and _may_be_padded(field)
         }

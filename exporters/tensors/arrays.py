@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 Columns = dict[str, Array | Ragged]
 """Stored columns of a batch, by flat name."""
 
+PADS = (0, -1, -100)
+"""What rows are padded with, usually."""
 _STORABLE = frozenset("?bBhHiIlLqQefdFD")
 """NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
 

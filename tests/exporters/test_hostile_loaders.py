@@ -247,3 +247,35 @@ def test_targets_without_a_key(tmp_path):
     ):
         with pytest.raises(SchemaError, match=r"'label': its dicts have different keys, \['a', 'b', 'c'\] and \['a', 'b'\]"):
             run(tmp_path, DataLoader(rows, batch_size=4, collate_fn=collate))
+
+
+ONE_PAD = {
+    "ends differ": [[5, 6, 7], [8, 9], [4, 4]],
+    "an end token": [[5, 6, 2], [8, 2], [4, 2]],
+    "an end token, one row": [[5, 6, 2], [8, 2]],
+    "a start token": [[1, 6, 7], [1, 9], [1, 4]],
+    "no end in common": [[5, 6, 7], [8, 9], [4, 9]],
+}
+
+
+@pytest.mark.parametrize("case", ONE_PAD)
+def test_rows_of_one_pad_in_front(case, tmp_path):
+    """Lengths beside rows padded in front are refused where each padded row has one pad; behind the values they are stored, start
+    and end tokens or not."""
+    rows = [torch.tensor(row) for row in ONE_PAD[case]]
+    for in_front in (True, False):
+        collate = lambda rows, side=in_front: {"ids": padded(rows, side), "n": torch.tensor(list(map(len, rows)))}  # noqa: E731
+        loader = DataLoader(rows, batch_size=len(rows), collate_fn=collate)
+        if in_front:
+            with pytest.raises(SchemaError, match=r"feature 'ids': 'n' would cut off values.*padded in front; give a mask"):
+                run(tmp_path, loader, unpad={"ids": "n"})
+            continue
+        found = tfds_builder.as_torch(run(tmp_path, loader, unpad={"ids": "n"}).path, "train")
+        assert [found[n]["ids"].tolist() for n in range(len(rows))] == ONE_PAD[case]
+
+
+def test_rows_that_begin_with_zero_and_have_one_pad_behind(tmp_path):
+    """Rows that begin with a start token of 0 and are padded with 1, as RoBERTa's, are no rows padded in front."""
+    batch = {"ids": torch.tensor([[0, 5, 6], [0, 7, 1], [0, 8, 1]]), "n": torch.tensor([3, 2, 2])}
+    result = run(tmp_path, DataLoader([batch], batch_size=1, collate_fn=lambda rows: rows[0]), unpad={"ids": "n"})
+    assert [row["ids"].tolist() for row in tfds_builder.as_torch(result.path, "train")] == [[0, 5, 6], [0, 7], [0, 8]]
