@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tfds_builder.catalog.builder_module import generate
+from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.checks.published import Report, verify
-from tfds_builder.contract.metadata_files import Problem
 from tfds_builder.errors import (
     DamagedFileError,
     DatasetError,

@@ -11,13 +11,12 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils.lazy_imports_utils import tree
 
-from tfds_builder.catalog import location
+from tfds_builder.catalog import location, metadata_files
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.configs import ExportedConfig, FromDirectory
 from tfds_builder.catalog.listing import list_configs, list_versions
 from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract import metadata_files
-from tfds_builder.contract import read as read_lib
 from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
 from tfds_builder.features import metadata
 from tfds_builder.table.table import Table

@@ -14,11 +14,11 @@ from tfds_builder.builder import make_builder_class
 from tfds_builder.catalog import location
 from tfds_builder.catalog.listing import list_configs
 from tfds_builder.catalog.location import enumerate_some
+from tfds_builder.catalog.metadata_files import FEATURES
 from tfds_builder.catalog.provider import NAMESPACE, catalog
-from tfds_builder.contract.consistency import NAME
+from tfds_builder.catalog.read import read_place
 from tfds_builder.contract.files import permission_denied
-from tfds_builder.contract.metadata_files import FEATURES
-from tfds_builder.contract.read import read_place
+from tfds_builder.contract.names import NAME
 from tfds_builder.errors import DatasetError, DatasetWarning, MissingFileError
 
 

@@ -83,8 +83,8 @@ def _shard_row(setting: Setting, workload: Workload, loader: Any, format: str, s
 
 def _manifest(setting: Setting) -> Sheet:
     """A manifest with the shards of a real one, numbered on."""
+    from tfds_builder.catalog import read as read_lib
     from tfds_builder.contract import manifest as manifest_lib
-    from tfds_builder.contract import read as read_lib
 
     path = setting.out / "growth_tfrecord" / "1.0.0"
     real, rows = read_lib.read_manifest(path), []

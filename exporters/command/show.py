@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from exporters import wording
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.catalog.location import read_given
 from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError, UnsupportedVersionError

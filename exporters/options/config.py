@@ -8,7 +8,7 @@ from typing import Any
 
 from exporters import wording
 from exporters.errors import ArgumentError
-from tfds_builder.contract.consistency import CONFIG, VERSION
+from tfds_builder.contract.names import CONFIG, VERSION
 
 _NAME_CHARACTERS = 100
 

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import exporters
-from tfds_builder.contract import read as read_lib
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.table.table import Table
 
 FORMATS = ("tfrecord", "hdf5")

@@ -18,7 +18,7 @@ import exporters
 import tfds_builder
 from exporters import AlreadyPublishedError, ArgumentError, DataDirError, ResumeError
 from exporters.staging import disk
-from tfds_builder.contract import read as read_lib
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.table.table import Table
 
 LARGE = exporters.Config("large", 'Ten rows: """ \\ ${x}\nand "more", Größe')

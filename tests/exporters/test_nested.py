@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 import exporters
 import tfds_builder
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.checks import values as deep
-from tfds_builder.contract import read as read_lib
 from tfds_builder.features import metadata
 
 F = tfds.features

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import load_default_config_name
 
 import tfds_builder
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.builder_module import render
-from tfds_builder.contract import read as read_lib
 from tfds_builder.errors import DatasetError, ManifestError
 from tfds_builder.registration import scan
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.describe import describe
-from tfds_builder.contract import read as read_lib
 from tfds_builder.features import metadata
 
 F = tfds.features

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder.contract import read as read_lib
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.errors import DatasetError
 from tfds_builder.features import metadata
 from tfds_builder.formats import tfrecord_example as example

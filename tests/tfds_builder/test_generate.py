@@ -13,8 +13,8 @@ import hypothesis.strategies as st
 import pytest
 
 import tfds_builder
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.builder_module import render
-from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import Split
 from tfds_builder.errors import DatasetError, ManifestError
 

@@ -9,8 +9,8 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import STRINGS, Column
 from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, UnsupportedVersionError
 

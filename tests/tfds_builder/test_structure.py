@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder.contract import read as read_lib
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.contract.manifest import RAW, Column, Geometry
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.formats import hdf5_structure as hdf5

@@ -10,7 +10,7 @@ import consumer_kit as kit
 import numpy as np
 import pytest
 
-from tfds_builder.contract import read as read_lib
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError
 from tfds_builder.table import mapped_files as mapping
 from tfds_builder.table.table import Segment, Table

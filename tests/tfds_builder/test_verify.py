@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfds_builder
-from tfds_builder.contract import read as read_lib
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.errors import DatasetError, MissingFileError
 from tfds_builder.formats.tfrecord_records import masked_crc32c
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.listing import list_configs, list_versions
-from tfds_builder.contract import read as read_lib
 from tfds_builder.contract.manifest import Manifest
 
 

@@ -7,9 +7,9 @@ import pathlib
 import stat
 from collections.abc import Iterable
 
-from tfds_builder.contract.consistency import CONFIG, VERSION
 from tfds_builder.contract.files import permission_denied
 from tfds_builder.contract.manifest import FILENAME
+from tfds_builder.contract.names import CONFIG, VERSION
 from tfds_builder.errors import DamagedFileError, UnreadableFileError
 
 _VERSION_CHARACTERS = 100

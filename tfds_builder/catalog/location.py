@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tfds_builder.catalog.listing import is_published, list_directories, list_versions
-from tfds_builder.contract.consistency import VERSION
+from tfds_builder.catalog.read import read_manifest, read_place
 from tfds_builder.contract.manifest import Manifest
-from tfds_builder.contract.read import read_manifest, read_place
+from tfds_builder.contract.names import VERSION
 from tfds_builder.errors import DatasetError, MissingFileError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")

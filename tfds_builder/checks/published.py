@@ -15,11 +15,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tfds_builder.catalog import location
+from tfds_builder.catalog import location, metadata_files
+from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract import metadata_files
 from tfds_builder.contract.files import open_regular, permission_denied
-from tfds_builder.contract.metadata_files import Problem
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError, UnreadableFileError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Manifest, Shard
-from tfds_builder.contract.metadata_files import Problem
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import DamagedFileError, DatasetError
 from tfds_builder.features import metadata

@@ -1,7 +1,7 @@
 """The contract between the two sides: what one published version directory holds, byte for byte.
 
 `exporters` writes a `Manifest`, `tfds_builder` reads it. Nothing here needs more than the standard
-library. Nothing read from a directory is trusted: `contract.read` either gives a manifest that is consistent with itself or
+library. Nothing read from a directory is trusted: `catalog.read` either gives a manifest that is consistent with itself or
 raises `ManifestError`.
 """
 

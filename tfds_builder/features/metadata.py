@@ -20,7 +20,7 @@ from tensorflow_datasets.core import dataset_info as dataset_info_lib
 from tensorflow_datasets.core import naming
 from tensorflow_datasets.core import splits as splits_lib
 
-from tfds_builder.contract import metadata_files
+from tfds_builder.catalog import metadata_files
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import DatasetError, ManifestError, UnsupportedReadError

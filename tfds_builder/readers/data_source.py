@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_parser, file_adapters
 
+from tfds_builder.catalog.read import read_manifest, refuse_another
 from tfds_builder.contract.manifest import Manifest
-from tfds_builder.contract.read import read_manifest, refuse_another
 from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.features import metadata
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, read_record, values_of

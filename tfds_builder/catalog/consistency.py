@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tfds_builder.contract.columns import Column, Geometry
+from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.shards import Shard
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import ManifestError
@@ -18,11 +19,6 @@ from tfds_builder.errors import ManifestError
 if TYPE_CHECKING:
     from tfds_builder.contract.manifest import Manifest
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
-"""A dataset's name: TFDS looks it up in snake case, and the generated module has it."""
-VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
-CONFIG = re.compile(r"(?!\d+\.\d+\.\d+)(?!.*\.py\Z)[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
-"""A config's name: a directory beside versions and the generated module, and what `tfds.load("name/config")` can ask for."""
 _SPLIT = re.compile(r"\w+(-\w+)*")
 _UNSAFE_COLUMN = re.compile(r"[\x00-\x1f\x7f]")
 _NAME_BYTES = 255

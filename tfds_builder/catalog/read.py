@@ -14,10 +14,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tfds_builder.contract import consistency
+from tfds_builder.catalog import consistency
 from tfds_builder.contract.columns import Column, Geometry
 from tfds_builder.contract.files import read_limited
 from tfds_builder.contract.manifest import FILENAME, FORMAT_VERSION, FORMATS, HEAD, Manifest
+from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.shards import File, Shard, Split
 from tfds_builder.contract.untrusted import expect, expect_field, expect_natural, expect_shallow, expect_unicode, parse_json, show
 from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, OverwrittenError, UnsupportedVersionError
@@ -154,8 +155,8 @@ def read_place(version_dir: str | os.PathLike[str]) -> tuple[str, ...] | None:
     except (DatasetError, ValueError):
         return None
     name, config, version = found["name"], found.get("config_name", ""), found["version"]
-    sound = consistency.NAME.fullmatch(name) and consistency.VERSION.fullmatch(version)
-    if not sound or (config and not consistency.CONFIG.fullmatch(config)):
+    sound = NAME.fullmatch(name) and VERSION.fullmatch(version)
+    if not sound or (config and not CONFIG.fullmatch(config)):
         return None
     return tuple(filter(None, (name, config, version)))
 
