@@ -7,6 +7,7 @@
 from exporters.errors import (
     AlreadyPublishedError,
     ArgumentError,
+    BrokenInstallError,
     DataDirError,
     ExportError,
     ExportWarning,
@@ -28,6 +29,7 @@ from exporters.version import __version__
 __all__ = [
     "AlreadyPublishedError",
     "ArgumentError",
+    "BrokenInstallError",
     "Card",
     "Config",
     "Counts",

@@ -16,9 +16,10 @@ from typing import Annotated, Any, cast
 import typer
 
 from exporters import wording
-from exporters.errors import ArgumentError, ExportError
+from exporters.errors import ArgumentError, BrokenInstallError, ExportError
 from exporters.version import __version__
 from tfds_builder.errors import DatasetError
+from tfds_builder.install import check_tfds
 
 app = typer.Typer(
     help="Drain a PyTorch DataLoader once, publish TFRecord or HDF5 shards, tfds.load them for ever after.",
@@ -145,6 +146,7 @@ def export(
     if config is None and config_description:
         raise ArgumentError("--config-description is of a config; name it with --config")
     _warn_of_other(app_dir)
+    check_tfds(BrokenInstallError)  # the user's module may import TFDS
     loaders = load_factory(factory, app_dir)
     with _warnings_in_a_line(), _stop_in_a_line():
         result = run(

@@ -41,6 +41,10 @@ class MissingDependencyError(ExportError, ImportError):
     """A package is missing; the message names the extra that brings it."""
 
 
+class BrokenInstallError(ExportError, ImportError):
+    """Two packages that TFDS needs do not go together; the message has both with their versions, and the line that mends it."""
+
+
 class HazardError(ExportError, ValueError):
     """The loader does something to the data that `on_hazard` says to refuse; docs/hazards.md has them all."""
 

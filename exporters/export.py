@@ -18,10 +18,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from exporters.errors import ArgumentError
+from exporters.errors import ArgumentError, BrokenInstallError
 from exporters.options.card import Card
 from exporters.options.config import Config, config_facts
 from exporters.outcome import Action, Export, Format, HazardName
+from tfds_builder.install import check_tfds
 
 SHARD_BYTES = 256 * 1024 * 1024
 
@@ -99,6 +100,7 @@ def export(
       HazardError: of these, a hazard that `on_hazard` says to refuse.
       Exception: whatever the loader raised, as it raised it. Nothing was published.
     """
+    check_tfds(BrokenInstallError)
     from exporters import formats, wording
     from exporters.hazards.before import inspect
     from exporters.hazards.watch import Watch

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exporters import wording
-from exporters.errors import MissingDependencyError
-from tfds_builder.install import how_to_install
+from exporters.errors import BrokenInstallError, MissingDependencyError
+from tfds_builder.install import check_tfds, how_to_install
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -193,6 +193,7 @@ def concatenate(batches: Iterator[Columns]) -> Columns:
 
 
 def _tensorflow() -> Any:
+    check_tfds(BrokenInstallError)
     try:
         import tensorflow as tf
     except ImportError as error:

@@ -13,6 +13,7 @@ from tfds_builder.catalog.builder_module import generate
 from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.checks.published import Report, verify
 from tfds_builder.errors import (
+    BrokenInstallError,
     DamagedFileError,
     DatasetError,
     DatasetWarning,
@@ -23,6 +24,7 @@ from tfds_builder.errors import (
     UnsupportedReadError,
     UnsupportedVersionError,
 )
+from tfds_builder.install import check_tfds
 
 if TYPE_CHECKING:
     from tfds_builder.builder import ExportedBuilder, builder_from_directory
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tfds_builder.torch_dataset import as_torch
 
 __all__ = [
+    "BrokenInstallError",
     "DamagedFileError",
     "DatasetError",
     "DatasetWarning",
@@ -72,4 +75,5 @@ if not TYPE_CHECKING:  # or no misspelt name would be found by a type checker
         """Loads what needs TFDS or NumPy when it is first used, so that importing the package is quick."""
         if name not in _NEED_TFDS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        check_tfds()
         return getattr(importlib.import_module(f"{__name__}.{_NEED_TFDS[name]}"), name)

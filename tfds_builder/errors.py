@@ -37,5 +37,9 @@ class UnsupportedReadError(DatasetError, NotImplementedError):
     """The read asked for cannot be honoured for this dataset; the message says what can."""
 
 
+class BrokenInstallError(DatasetError, ImportError):
+    """Two packages that TFDS needs do not go together; the message has both with their versions, and the line that mends it."""
+
+
 class DatasetWarning(UserWarning):
     """A directory of datasets is probably not what was meant; the message says what is, and what to do about it."""

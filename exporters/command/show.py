@@ -20,6 +20,7 @@ from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError, UnsupportedVersionError
+from tfds_builder.install import check_tfds
 
 _STATES = {UnreadableFileError: "not readable", UnsupportedVersionError: "not supported"}
 _NAMES_SHOWN = 5
@@ -28,6 +29,7 @@ _TEXT_SHOWN = 80
 
 def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
     """Prints every version published under a directory, and on stderr what there is no dataset of it."""
+    check_tfds()
     from tfds_builder.registration import scan
 
     with warnings.catch_warnings(record=True) as caught:

@@ -243,6 +243,7 @@ import resource, sys
 import numpy as np
 from tfds_builder.table import Table
 table = Table.of_split({str(directory)!r}, "train")
+table.read(np.array([0, len(table) - 1]))  # NumPy loads parts of itself when they are first used
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 16 * 1024**2,) * 2)
 order = np.random.default_rng(0).permutation(len(table))

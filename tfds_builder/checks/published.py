@@ -20,6 +20,7 @@ from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.files import open_regular, permission_denied
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError, UnreadableFileError
+from tfds_builder.install import check_tfds
 
 if TYPE_CHECKING:
     from tfds_builder.contract.manifest import File, Manifest, Shard
@@ -75,6 +76,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
       MissingFileError: `path` is no directory (a directory without a manifest is a problem in the report, which says
         what version directories are in it).
       UnreadableFileError: this user may not look into the directory above it.
+      BrokenInstallError: (`deep`) TFDS cannot be imported.
     """
     directory = pathlib.Path(path)
     try:
@@ -96,6 +98,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     problems, total = _check_files(directory, manifest, on_bytes)
     not_decoded: list[str] = []
     if deep and not problems:  # of what is damaged already, nothing is learnt by decoding it
+        check_tfds()
         from tfds_builder.checks import values as deep_lib
 
         problems, not_decoded = deep_lib.check(directory, manifest)
