@@ -37,6 +37,7 @@ from exporters.progress import Progress
 from exporters.schema import class_names as classes_lib
 from exporters.schema import no_label as unlabelled
 from exporters.schema import schema as schema_lib
+from exporters.schema.round_trip import UnequalImages
 from exporters.schema.schema import Schema
 from exporters.staging import space as room
 from exporters.staging.contents import ASIDE
@@ -271,12 +272,14 @@ class Job:
     def _encode(self, raws: Iterator[tuple[int, Any]], split: str, observer: Observer) -> Iterator[tuple[int, Columns]]:
         """Numbered raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
+        unequal = UnequalImages(self._schema.fields)
         for number, raw in raws:
             batch = batches_lib.to_batch(raw, split, number, self._lists)
             columns = self._schema.encode(batch, split)
             if batch.rows:
                 unlabelled.check(columns, self._columns, f"split {split!r}, batch {number}")
                 observer.add(columns, number)
+                unequal.look_at(batch, split)
                 yield number, columns
                 self._bar.add_batch(batch.rows, self._size(columns))
             del raw, batch, columns  # no batch is held while the next one is drained

@@ -1,22 +1,25 @@
 """What an encoder made of a first batch, decoded again and compared with what was given, before anything is written.
 
 Features without a fast path of ours go through TFDS's own encoders, or through those of a class of the user's own. What
-comes out of them is believed only once it has come back.
+comes out of them is believed only once it has come back. What TensorFlow alone cannot read is warned of (`UnequalImages`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from exporters import wording
 from exporters.batches.flatten import Batch
-from exporters.batches.rows import Rows
-from exporters.errors import SchemaError
+from exporters.batches.rows import Rows, iterate_rows
+from exporters.errors import ExportWarning, SchemaError
 from exporters.features.fields import AnyField, TreeField
+from exporters.features.leaves import Leaf, find_arrays, join, leaves_of
 from exporters.features.stored import is_file
 from exporters.tensors.arrays import Array
 from tfds_builder.contract.manifest import Column
@@ -207,3 +210,61 @@ def _is_same_array(given: Any, back: Any) -> bool:
 def _show(value: Any) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+class UnequalImages:
+    """Warns, once a feature, of an example whose images in a `Sequence(Image(shape=(None, None, C)))` differ in size.
+
+    TFDS 4.9.10 writes it and cannot read it with TensorFlow: `FeatureConnector.decode_batch_example`
+    (tensorflow_datasets/core/features/feature.py) decodes what is in a Sequence by `tf.map_fn`, which stacks the results, so
+    stock `tfds.load` raises `InvalidArgumentError` at that example, and so do we. Data sources and `as_torch` decode by
+    NumPy and give every image as it is. Of images that come as files, encoded already, nothing is known here.
+
+    >>> UnequalImages(schema.fields).look_at(batch, "train")                               # doctest: +SKIP
+    ExportWarning: split 'train', feature 'views': images of one example differ in size, ...
+
+    Args:
+      fields: of the schema.
+    """
+
+    def __init__(self, fields: Sequence[AnyField]) -> None:
+        self._pending = list(_find_sized(fields))
+
+    def look_at(self, batch: Batch, split: str) -> None:
+        """Looks at the rows of one more batch: arrays of shape (H, W, C) or (C, H, W) in lists, of any dtype."""
+        argument = wording.argument("features")
+        for entry in list(self._pending):
+            name, source, path, leaf = entry
+            column = batch.columns.get(source)
+            rows = iterate_rows(column) if column is not None else ()
+            if any(_differ_in_size(leaf, row.item() if _is_boxed(row) else row, path) for row in rows):
+                self._pending.remove(entry)
+                warnings.warn(
+                    f"split {split!r}, feature {name!r}: images of one example differ in size, and TensorFlow cannot read such "
+                    "an example, because TFDS stacks what is in a Sequence; data sources and as_torch can. To mend it, resize "
+                    f"them, give each image an example, or leave the feature out of {argument} (it becomes sequences of pixels)",
+                    ExportWarning,
+                    stacklevel=2,
+                )
+
+
+def _find_sized(fields: Sequence[AnyField]) -> Iterator[tuple[str, str, str, Leaf]]:
+    """(flat name, structural name, path below that, leaf) of images of any size in sequences."""
+    for field in fields:
+        if not isinstance(field, TreeField):
+            continue
+        for leaf in leaves_of(field.feature):
+            if not leaf.above or None not in leaf.shape or not isinstance(leaf.feature, _F.Image):
+                continue
+            for part, source in field.parts.items():
+                if not part or f"{leaf.path}/".startswith(f"{part}/"):
+                    yield join(field.name, leaf.path), source, leaf.path[len(part) + 1 if part else 0 :], leaf
+
+
+def _is_boxed(row: Any) -> bool:
+    return isinstance(row, np.ndarray) and row.dtype == object and not row.ndim
+
+
+def _differ_in_size(leaf: Leaf, row: Any, path: str) -> bool:
+    found = find_arrays(leaf, [row], 1, path)
+    return found is not None and None in found.shape[-len(leaf.shape) :]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+import exporters
 import tfds_builder
 from exporters.errors import ArgumentError, LayoutError, SchemaError
 
@@ -402,3 +403,36 @@ def test_tensors_of_several_unknown_sizes_in_a_sequence(refuses):
     """TFDS does not decode an empty list of them: that is an error of ours."""
     feature = {"x": F.Sequence(F.Tensor(shape=(None, None, 3), dtype=np.uint8, encoding="bytes"))}
     refuses(loader_of_rows([{"x": []}] * 2), SchemaError, "does not give back what it is given", features=feature)
+
+
+def sized(*sizes, wrap=lambda image: image):
+    return {"x": [wrap(torch.zeros(3, height, width, dtype=torch.uint8)) for height, width in sizes]}
+
+
+@pytest.mark.needs_tensorflow
+@pytest.mark.parametrize("case", ["x", "x/i"])
+def test_images_of_one_example_that_differ_in_size(case, publish, recwarn):
+    """TensorFlow cannot read them, stock TFDS neither, and PyTorch can: that is said once at export, and by which feature."""
+    wrap = (lambda image: image) if case == "x" else (lambda image: {"i": image})
+    image = F.Image(shape=(None, None, 3))
+    rows = [sized((5, 6), (5, 6), wrap=wrap)] + [sized((5, 6), (7, 8), wrap=wrap)] * 3
+    result = publish(loader_of_rows(rows, 2), features={"x": F.Sequence(image if case == "x" else {"i": image})}, **PLAIN)
+    told = [str(one.message) for one in recwarn if issubclass(one.category, exporters.ExportWarning)]
+    assert len(told) == 1
+    assert f"split 'train', feature {case!r}: images of one example differ in size" in told[0]
+    for builder in (tfds_builder.builder_from_directory(result.path), tfds.builder_from_directory(result.path)):
+        read = iter(builder.as_dataset(split="train"))
+        next(read)
+        with pytest.raises(Exception, match=r"(?i)shape|stack|TensorArray"):
+            next(read)
+    found = tfds_builder.as_torch(result.path, "train")[1]["x"]
+    images = [item["i"] for item in found] if isinstance(found, list) and isinstance(found[0], dict) else found
+    images = images["i"] if isinstance(images, dict) else images
+    assert [tuple(image.shape) for image in images] == [(3, 5, 6), (3, 7, 8)]
+
+
+def test_images_that_differ_between_examples_only(publish, recwarn):
+    """Nothing is said where the images of each example have one size."""
+    rows = [sized((5, 6), (5, 6)), sized((7, 8), (7, 8)), {"x": []}, sized((9, 9))]
+    publish(loader_of_rows(rows, 2), features={"x": F.Sequence(F.Image(shape=(None, None, 3)))}, **PLAIN)
+    assert not [one for one in recwarn if issubclass(one.category, exporters.ExportWarning)]
