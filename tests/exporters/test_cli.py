@@ -219,6 +219,7 @@ def test_what_user_code_raises(case, main, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.once
 def test_exit_codes_of_the_process(torch2tfds):
     """The installed command exits 2 with one line for a wrong argument, and 1 with a traceback where user code raises."""
     told = torch2tfds("export", "mine:made", "data", "--name", "ds", exit_code=2)
@@ -251,6 +252,7 @@ def test_bad_options(case, main, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
 def test_stopped(number, workers, torch2tfds, main, tree, tmp_path):
     """Ctrl-C (to the process and its workers) and SIGTERM end the command within seconds, with the usual exit code and one
@@ -466,6 +468,7 @@ def test_quiet(main):
     assert "2.00/2.00" in main("export", "mine:single", "data", "--name", "two", "--progress")[2]
 
 
+@pytest.mark.once
 def test_terminals_without_the_letters(main, tmp_path, monkeypatch):
     """Text that a terminal cannot show is escaped, by every command that prints some, and never ends it."""
     main("export", "mine:make", "data", "--name", "ds", "--description", "数据, ü", "--rename", "label=art_ü")

@@ -19,6 +19,8 @@ from exporters.loaders import order
 from tfds_builder.contract.manifest import File, Geometry
 from tfds_builder.contract.ragged import Ragged
 
+pytestmark = pytest.mark.once
+
 ROWS = 48
 
 

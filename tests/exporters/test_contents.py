@@ -26,6 +26,8 @@ from exporters.staging import contents
 from exporters.staging import stage as staging
 from exporters.staging.disk import hash_file
 
+pytestmark = pytest.mark.once
+
 ROWS = 40
 COMPARED = 12
 """Of what is finished three batches are asked for once more, and compared."""

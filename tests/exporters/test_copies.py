@@ -12,6 +12,8 @@ import torch
 
 from exporters.tensors.copies import copy_example
 
+pytestmark = pytest.mark.once
+
 Pair = collections.namedtuple("Pair", ["x", "y"])
 
 

@@ -145,6 +145,7 @@ def test_two_columns_of_one_name(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.once
 def test_bad_input_is_refused_without_assertions(run_python):
     """No check of input is an `assert`: with `python -O` the same errors come."""
     run_python(

@@ -24,7 +24,7 @@ import tfds_builder
 from exporters.staging import disk as disk_lib
 from tfds_builder.catalog.builder_module import generate
 
-pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:nothing is published under")]  # which is what is to be seen
 
 ROWS = 40
 

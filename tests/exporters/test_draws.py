@@ -12,6 +12,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, W
 import exporters
 from tfds_builder.table.table import Table
 
+pytestmark = pytest.mark.once
+
 ROWS = 12
 
 

@@ -231,6 +231,7 @@ EXPORT = """
 """
 
 
+@pytest.mark.once
 def test_the_same_plan_gives_the_same_bytes(format, run_python, tmp_path, tree):
     """Two processes, places and times give the same files byte for byte, and none of them holds where it was made.
 
@@ -270,6 +271,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.once
 def test_memory_does_not_grow_with_the_dataset(format, run_python, tmp_path):
     """An export of 140 MiB takes no more memory than one of 20 MiB, give or take 40 MiB."""
     small, large = map(int, run_python(MEMORY, tmp_path / "data", format).stdout.split())

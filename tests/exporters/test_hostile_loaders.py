@@ -22,6 +22,8 @@ import exporters
 import tfds_builder
 from exporters import LoaderError, ResumeError, SchemaError
 
+pytestmark = pytest.mark.once
+
 ROWS = 60
 
 

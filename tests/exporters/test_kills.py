@@ -26,7 +26,7 @@ import tfds_builder
 from tfds_builder.catalog.builder_module import generate
 from tfds_builder.table.table import Table
 
-pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:nothing is published under")]  # which is what is to be seen
 
 ROWS = 60
 KILLS = {"sample": 16, "whole": 500}

@@ -7,6 +7,8 @@ import exporters
 import tfds_builder
 from tfds_builder.table.table import Table
 
+pytestmark = pytest.mark.once
+
 SOURCE = """
     import resource
     import numpy as np, tensorflow_datasets as tfds, torch

@@ -15,6 +15,8 @@ import exporters
 from exporters import ExportError, SchemaError
 from exporters.loaders import lookahead
 
+pytestmark = pytest.mark.once
+
 ROWS = 12
 
 

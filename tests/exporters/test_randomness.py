@@ -13,6 +13,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 import exporters
 from exporters.loaders.random_state import fingerprint, random_state_kept
 
+pytestmark = pytest.mark.once
+
 ROWS = 20
 
 

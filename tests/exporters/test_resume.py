@@ -22,7 +22,7 @@ import tfds_builder
 from exporters import ResumeError
 from exporters.loaders import order
 
-pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:nothing is published under")]  # which is what is to be seen
 
 ROWS = 41
 

@@ -27,7 +27,7 @@ from exporters.staging import disk
 from exporters.staging import stage as staging
 from exporters.staging.staged_file import StagedFile
 
-pytestmark = pytest.mark.filterwarnings("ignore:nothing is published under")  # which is what is to be seen
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:nothing is published under")]  # which is what is to be seen
 
 X = torch.arange(40).reshape(8, 5)
 

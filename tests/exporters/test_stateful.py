@@ -14,7 +14,7 @@ from exporters.loaders import facts as loader_lib
 from tfds_builder.table.table import Table
 
 stateful_dataloader = pytest.importorskip("torchdata.stateful_dataloader")
-pytestmark = pytest.mark.filterwarnings("ignore:.*lambda function is not supported for pickle")
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:.*lambda function is not supported for pickle")]
 
 ROWS = 41
 

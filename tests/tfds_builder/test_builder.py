@@ -78,6 +78,7 @@ def test_pickle(name, builder_of):
     assert again.info.as_json == builder.info.as_json
 
 
+@pytest.mark.once
 def test_pickle_in_another_process(builder_of, run_python):
     """A pickled builder can be read in a process that registered nothing."""
     pickled = pickle.dumps(builder_of("pairs_hdf5")).hex()

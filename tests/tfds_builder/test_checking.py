@@ -21,6 +21,8 @@ from tfds_builder.table import checked_rows as checking
 from tfds_builder.table import mapped_files as mapping
 from tfds_builder.table.table import Table
 
+pytestmark = pytest.mark.once
+
 CHECKED = tfds_builder.ReadConfig(verify=True)
 
 

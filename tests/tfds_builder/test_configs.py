@@ -471,6 +471,7 @@ def test_exported(exported):
             assert tfds.builder(f"{format}{name}").info.full_name == f"{format}/{full}/1.10.0"
 
 
+@pytest.mark.once
 @pytest.mark.needs_torch
 def test_stock(exported, run_python):
     """Stock TFDS, with none of our code, reads every config and version of a TFRecord export, by name and by directory; HDF5

@@ -26,6 +26,8 @@ from tfds_builder.formats.tfrecord_records import Checker
 from tfds_builder.table.single_rows import RowReader, values_of
 from tfds_builder.table.table import Segment, Table
 
+pytestmark = pytest.mark.once
+
 SAMPLE, WHOLE = "sample", pytest.param("whole", marks=[pytest.mark.endurance, pytest.mark.timeout(7200)])
 amounts = pytest.mark.parametrize("amount", [SAMPLE, WHOLE])
 FLIPS = {"sample": 80, "whole": 1000}

@@ -22,6 +22,8 @@ from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, ManifestError
 from tfds_builder.registration import scan
 
+pytestmark = pytest.mark.once
+
 SECRET = "top secret, line one"
 HOSTILE_TEXTS = [
     '"""', "'''", "\\", '\\"""\nimport os', "\n", "\r\n", '""" + __import__("os").system("x") + """', "${name}", "{DATASET}",

@@ -10,6 +10,8 @@ from tfds_builder.table import ragged_columns as variable
 from tfds_builder.table import single_rows as rows
 from tfds_builder.table import table
 
+pytestmark = pytest.mark.once
+
 tf = pytest.importorskip("tensorflow")
 
 

@@ -23,6 +23,8 @@ from tfds_builder.table import memory as buffers_lib
 from tfds_builder.table.mapped_files import Files
 from tfds_builder.table.memory import ALIGNMENT, Buffers
 
+pytestmark = pytest.mark.once
+
 ROWS, WIDTH = 1024, 4096
 """A split of 4 MiB: large enough for memory that is used again."""
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tfds_builder.readers import row_order as order_lib
 from tfds_builder.readers.row_order import InOrder, Shuffled, permute
 
+pytestmark = pytest.mark.once
+
 SEED = np.array([3, -5])
 
 

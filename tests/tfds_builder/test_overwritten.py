@@ -15,7 +15,7 @@ from tfds_builder.table.table import Segment, Table
 
 torch = pytest.importorskip("torch")
 exporters = pytest.importorskip("exporters")
-pytestmark = pytest.mark.needs_torch
+pytestmark = [pytest.mark.once, pytest.mark.needs_torch]
 
 from torch.utils.data import DataLoader  # noqa: E402
 

@@ -13,6 +13,8 @@ import textwrap
 import consumer_kit as kit
 import pytest
 
+pytestmark = pytest.mark.once
+
 CLOSED = {
     "dataset": "closed", "version": "closed/1.0.0", "manifest": "closed/1.0.0/manifest.json",
     "metadata": "closed/1.0.0/dataset_info.json", "shard": "closed/1.0.0/closed-train-00000-of-00001.h5",

@@ -386,6 +386,7 @@ def classes_in_batches(ds, size=128):
     return np.mean([len(set(labels[start : start + size].tolist())) for start in range(0, len(labels) - size + 1, size)])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("rows", "classes", "width", "shard_bytes"),
     [
@@ -418,6 +419,7 @@ def mapped(directory):
         return sum(str(directory) in line for line in maps)
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="no /proc")
 def test_dropped_datasets_leave_no_file_open(large):
     """A dataset keeps its files while it or an iterator of it is there, and none when they are gone, so that reading anew for

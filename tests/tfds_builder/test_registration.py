@@ -197,6 +197,7 @@ def test_namespace_of_an_unknown_name(data_dir):
             use("torch2tfds:gamma")
 
 
+@pytest.mark.once
 def test_where_tfds_looks_by_itself(tmp_path, run_python, monkeypatch):
     """In TFDS_DATA_DIR stock TFDS reads a TFRecord version that is named: `register` says so, and its line is read by us."""
     kit.copy_golden("pairs_tfrecord", tmp_path / "data")
@@ -228,6 +229,7 @@ class Payload:
         return open, (self.path, "w")
 
 
+@pytest.mark.once
 def test_nothing_found_is_executed(tmp_path, run_python):
     """`register` and `tfds.load` neither import, execute nor unpickle anything that lies in the directory, nor write to it."""
     data_dir, evidence = tmp_path / "catalog", tmp_path / "evidence"

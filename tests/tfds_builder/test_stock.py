@@ -3,6 +3,8 @@
 import consumer_kit as kit
 import pytest
 
+pytestmark = pytest.mark.once
+
 BLOCKED = """
 import sys
 for package in ("tfds_builder", "exporters", "torch", "h5py"):
