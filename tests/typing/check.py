@@ -28,6 +28,7 @@ def mypy(python: str | None) -> dict[int, str]:
       python: the interpreter whose packages are looked at, or None for the stubs.
     """
     command = [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--follow-imports=silent", str(SCRIPT)]
+    command += [f"--cache-dir={ROOT / '.mypy_cache' / ('script' if python is None else 'script_installed')}"]
     # what is installed without types is as unknown to mypy as it is to any user of it
     command += [] if python is None else ["--python-executable", python, "--ignore-missing-imports"]
     path = os.pathsep.join(map(str, [HERE / "stubs", ROOT] if python is None else [ROOT]))
