@@ -11,11 +11,12 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
 from exporters import wording
+from exporters.command import blame
 from exporters.errors import ArgumentError, BrokenInstallError, ExportError
 from exporters.version import __version__
 from tfds_builder.errors import DatasetError
@@ -29,6 +30,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _to_path(text: str | pathlib.Path) -> pathlib.Path:
+    """A path, as it was typed or by default. One without letters, of a variable that is not set, would be this directory."""
+    if text == "":
+        raise typer.BadParameter("a path is needed, and none was given (an empty text); for this directory give .")
+    return pathlib.Path(text)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ShowProgress = Annotated[
     bool | None,
@@ -41,7 +50,7 @@ ShowProgress = Annotated[
 ]
 VersionDir = Annotated[
     pathlib.Path,
-    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config.", readable=False),
+    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config.", parser=_to_path),
 ]
 
 
@@ -88,12 +97,14 @@ def export(
             help="A callable without arguments that returns a DataLoader, or a mapping of split name to DataLoader.",
         ),
     ],
-    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.")],
+    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=_to_path)],
     name: Annotated[str, typer.Option(help="Dataset name, lower_snake_case.")],
     version: Annotated[str, typer.Option(help="Version, x.y.z.")] = "1.0.0",
     format: Annotated[str, typer.Option(help="tfrecord or hdf5.")] = "tfrecord",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the version if it is published already.")] = False,
-    app_dir: Annotated[pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.")] = pathlib.Path(),
+    app_dir: Annotated[
+        pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.", parser=_to_path, metavar="PATH")
+    ] = pathlib.Path(),
     layout: Annotated[
         list[str] | None,
         _of_features(metavar="FEATURE=LAYOUT", help="How the loader gives it, such as image=NCHW; repeatable."),
@@ -112,7 +123,7 @@ def export(
     ] = None,
     features: Annotated[
         pathlib.Path | None,
-        _of_features(metavar="FILE.json", help="Features that replace inferred ones: a features.json of TFDS."),
+        _of_features(metavar="FILE.json", parser=_to_path, help="Features that replace inferred ones: a features.json of TFDS."),
     ] = None,
     unpad: Annotated[
         list[str] | None,
@@ -164,7 +175,9 @@ def export(
             unpad=options.pairs(unpad, "--unpad"),
             shard_bytes=options.shard_bytes(shard_mib),
             overwrite=overwrite,
-            on_hazard=cast(Any, options.pairs([t if "=" in t else f"default={t}" for t in on_hazard or ()], "--on-hazard")),
+            on_hazard=cast(
+                Any, options.pairs([t if "=" in t or not t else f"default={t}" for t in on_hazard or ()], "--on-hazard")
+            ),
             card=Card(description=description, homepage=homepage, citation=citation, license=license),
             progress=progress,
         )
@@ -190,7 +203,7 @@ def verify(
 
 @app.command(name="list")
 def list_datasets(
-    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", readable=False)],
+    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=_to_path)],
     as_json: Json = False,
 ) -> None:
     """List every dataset, config and version published under DATA_DIR."""
@@ -210,7 +223,10 @@ def info(path: VersionDir, as_json: Json = False) -> None:
 @app.command()
 def generate(
     path: VersionDir,
-    output: Annotated[pathlib.Path | None, typer.Option(help="Where to write it; beside the version by default.")] = None,
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Where to write it; beside the version by default.", parser=_to_path, metavar="FILE"),
+    ] = None,
 ) -> None:
     """Write the builder module of a published version again."""
     from tfds_builder.catalog.builder_module import generate as run
@@ -225,7 +241,7 @@ def generate(
 
 @app.command()
 def demo(
-    out: Annotated[pathlib.Path, typer.Option(help="Where to publish.")] = pathlib.Path("demo"),
+    out: Annotated[pathlib.Path, typer.Option(help="Where to publish.", parser=_to_path, metavar="PATH")] = pathlib.Path("demo"),
 ) -> None:
     """Export scikit-learn's digits to both formats, load them back, train a Keras model on each."""
     from exporters.demo import run
@@ -276,7 +292,8 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def main() -> None:
-    """Entry point: our own errors become one line on stderr and exit code 2; what a terminal has no letters for is escaped.
+    """Entry point: our own errors, and those of the disk about our own files, become one line on stderr and exit code 2; what
+    the user's own code raises passes through. What a terminal has no letters for is escaped.
 
     Nothing here prints by `typer.echo`, which writes UTF-8 to a terminal that says it has ASCII only.
     """
@@ -286,11 +303,19 @@ def main() -> None:
     try:
         app()
     except (ExportError, DatasetError) as error:
-        from tfds_builder.contract.untrusted import printable
+        _tell(str(error), error)
+    except OSError as error:
+        if not blame.is_ours(error):
+            raise
+        _tell(blame.explain(error), error)
 
-        lines = [*str(error).split("\n"), *_notes(error)]
-        print("torch2tfds: " + "\n".join(map(printable, lines)), file=sys.stderr)
-        sys.exit(2)
+
+def _tell(text: str, error: BaseException) -> NoReturn:
+    """Prints what is wrong, and how to go on after it; ends the process with exit code 2."""
+    from tfds_builder.contract.untrusted import printable
+
+    print("torch2tfds: " + "\n".join(map(printable, [*text.split("\n"), *_notes(error)])), file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

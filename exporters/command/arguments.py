@@ -15,21 +15,31 @@ from tfds_builder.errors import DatasetError
 _FEATURES_BYTES, _FEATURES_VALUES = 16 * 1024 * 1024, 1_000_000
 _NAMES_BYTES = 64 * 1024 * 1024
 """Larger files than these are none of features, or of class names."""
+_CLASSES_DIGITS = 18
+"""A number of more digits is not one of classes: it may not fit in 64 bits."""
+_CLASS_NAMES = "names separated by commas, a number of classes, or a file with a name a line"
 
 
 def pairs(texts: Iterable[str] | None, option: str) -> dict[str, str]:
     """`NAME=VALUE` texts as a mapping.
 
     Raises:
-      ArgumentError: a text is not of that form.
+      ArgumentError: a text is not of that form, or two are of the same name.
     """
-    found = {}
+    found: dict[str, str] = {}
     for text in texts or ():
         left, equals, right = text.partition("=")
         if not left or not equals or not right:
             raise ArgumentError(f"{option} takes NAME=VALUE (got {text!r})")
-        found[left] = right
+        _put(found, left, right, option)
     return found
+
+
+def _put(found: dict[str, Any], name: str, value: str, option: str) -> None:
+    """Raises ArgumentError if another value was given for that name."""
+    if name in found:
+        raise ArgumentError(f"{option} is given twice for {name!r}: {found[name]!r:.80} and {value!r:.80}; leave one out")
+    found[name] = value
 
 
 def shard_bytes(mebibytes: float) -> int:
@@ -53,12 +63,17 @@ def features(path: pathlib.Path | None, classes: Iterable[str] | None) -> dict[s
     Raises:
       ArgumentError: a file cannot be read, or does not hold what it should.
     """
-    found = {} if path is None else dict(_read_features(path))
+    texts: dict[str, str] = {}
     for text in classes or ():
-        name, equals, names = text.partition("=")
-        if not equals:
-            name, names = "label", text
-        found[name] = class_label(names, f"--classes {text}")
+        name = text.partition("=")[0] if "=" in text else "label"
+        if not name:
+            raise ArgumentError(f"--classes takes [FEATURE=]NAMES (got {text!r:.80})")
+        _put(texts, name, text, "--classes")
+    found = {} if path is None else dict(_read_features(path))
+    found |= {
+        name: class_label(text.partition("=")[2] if "=" in text else text, f"--classes {text:.80}")
+        for name, text in texts.items()
+    }
     return found or None
 
 
@@ -75,9 +90,17 @@ def class_label(names: str, where: str) -> Any:
 
     try:
         if names.isascii() and names.isdecimal():
-            return tfds.features.ClassLabel(num_classes=int(names))
+            digits = names.lstrip("0")
+            if not 0 < len(digits) <= _CLASSES_DIGITS:
+                raise ArgumentError(f"{where}: a number of classes is at least 1, and has at most {_CLASSES_DIGITS} digits")
+            return tfds.features.ClassLabel(num_classes=int(digits))
+        if not names:
+            raise ArgumentError(f"{where}: expected {_CLASS_NAMES} (got nothing)")
         listed = names.split(",") if "," in names else _read_names(pathlib.Path(names), where)
-        return tfds.features.ClassLabel(names=[name.strip() for name in listed if name.strip()])
+        stripped = [name.strip() for name in listed if name.strip()]
+        if not stripped:
+            raise ArgumentError(f"{where}: there is no name of a class in it; expected {_CLASS_NAMES}")
+        return tfds.features.ClassLabel(names=stripped)
     except ValueError as error:
         if isinstance(error, ArgumentError):
             raise
@@ -90,9 +113,7 @@ def _read_names(path: pathlib.Path, where: str) -> list[str]:
     try:
         return read_limited(path, _NAMES_BYTES).decode().splitlines()
     except (DatasetError, UnicodeDecodeError) as error:
-        raise ArgumentError(
-            f"{where}: expected names separated by commas, a number of classes, or a file with a name a line ({error})"
-        ) from error
+        raise ArgumentError(f"{where}: expected {_CLASS_NAMES} ({error})") from error
 
 
 def _read_features(path: pathlib.Path) -> Mapping[str, Any]:
@@ -113,5 +134,12 @@ def _read_features(path: pathlib.Path) -> Mapping[str, Any]:
 
 
 def keys(text: str | None) -> tuple[str, ...] | None:
-    """`IN,TARGET` as supervised keys."""
-    return None if text is None else tuple(name.strip() for name in text.split(","))
+    """`IN,TARGET` as supervised keys.
+
+    Raises:
+      ArgumentError: there is no name before or after a comma.
+    """
+    names = None if text is None else tuple(name.strip() for name in text.split(","))
+    if names is not None and not all(names):
+        raise ArgumentError(f"--supervised takes IN,TARGET (got {text!r:.80})")
+    return names

@@ -24,6 +24,7 @@ from exporters.features.stored import is_file
 from exporters.tensors.arrays import Array
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
+from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.features import metadata
 from tfds_builder.readers.data_source import Value
 from tfds_builder.table.single_rows import values_of
@@ -70,10 +71,10 @@ def _check_field(field: AnyField, batch: Batch, where: str) -> Iterator[str]:
     for number, parts in enumerate(zip(*rows, strict=True)):
         try:
             back = value.decode(list(parts))
-        except ImportError:
-            return  # Pillow or OpenCV, which the machine that reads will have
+        except UnsupportedReadError:
+            return  # it lacks Pillow or OpenCV, which the machine that reads will have
         except Exception as error:  # decoders raise whatever they meet
-            if _is_of_the_user(field.feature) or _needs_opencv(field.feature):
+            if _is_of_the_user(field.feature):
                 return  # it may be decoded in TensorFlow only
             raise SchemaError(
                 f"{where}, feature {field.name!r}, row {number}: what {type(field.feature).__name__} stores cannot be decoded "
@@ -126,15 +127,6 @@ def _is_of_the_user(feature: Any) -> bool:
         return True
     methods = (getattr(type(feature), name, None) for name in ("encode_example", "decode_example", "decode_example_np"))
     return any(not str(getattr(method, "__module__", "")).startswith("tensorflow_datasets.") for method in methods)
-
-
-def _needs_opencv(feature: Any) -> bool:
-    """Whether a feature has images that TFDS decodes with OpenCV only, which is not asked of the machine that exports."""
-    if isinstance(feature, _F.FeaturesDict):
-        return any(map(_needs_opencv, feature.values()))
-    if isinstance(feature, _F.Sequence):
-        return _needs_opencv(feature.feature)
-    return isinstance(feature, _F.Image) and np.dtype(feature.np_dtype) != np.uint8
 
 
 def is_same(feature: Any, given: Any, back: Any) -> bool:

@@ -125,7 +125,7 @@ def _is_wider(field: Field, batch: Batch) -> bool:
     column = batch.columns.get(field.source)
     if not isinstance(column, np.ndarray) or field.layout is not None or not metadata.is_direct(field.feature):
         return False
-    return column.ndim > 1 and column.shape[1] != field.shape[0] and column.shape[2:] == field.shape[1:] and bool(field.shape)
+    return bool(field.shape) and column.ndim > 1 and column.shape[1] != field.shape[0] and column.shape[2:] == field.shape[1:]
 
 
 def add_lengths(padded: Sequence[str], names: Sequence[str], said: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import json
@@ -11,11 +12,13 @@ import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
 
 from exporters import cli
+from exporters.command import blame
 
 SCRIPT = pathlib.Path(sys.executable).with_name("torch2tfds")
 
@@ -219,6 +222,55 @@ def test_what_user_code_raises(case, main, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("command", ["list", "verify", "info", "generate"])
+def test_a_path_without_letters(command, main):
+    """An empty path, as a variable of the shell that is not set, is refused: it is not this directory."""
+    code, out, err = main(command, "")
+    assert (code, out) == (2, "")
+    assert "none was given" in err
+
+
+LOADING = {
+    "a factory": "def make(): open(NOWHERE)",
+    "a dataset": """
+        class Files(list):
+            def __getitem__(self, index): return open(NOWHERE)
+        def make(): return DataLoader(Files([1, 2]))""",
+    "a worker's dataset": """
+        class Files(list):
+            def __getitem__(self, index): return open(NOWHERE)
+        def make(): return DataLoader(Files([1, 2]), num_workers=1)""",
+    "a sampler": """
+        def draw():
+            yield 0
+            open(NOWHERE)
+        def make(): return DataLoader([1, 2], sampler=draw())""",
+    "a built-in function": "def make(): return DataLoader([NOWHERE], batch_size=None, collate_fn=open)",
+    "a module that is called like one of Python's": "import this\ndef make(): this.read()",
+}
+
+
+@pytest.mark.parametrize("case", LOADING)
+def test_an_error_of_the_users_files(case, main, tmp_path, monkeypatch):
+    """What the user's own files raise keeps its traceback, by whatever it is called."""
+    code = f"from torch.utils.data import DataLoader\nNOWHERE = {str(tmp_path / 'nowhere')!r}\n"
+    (tmp_path / "other.py").write_text(code + textwrap.dedent(LOADING[case]))
+    (tmp_path / "this.py").write_text(f"def read(): open({str(tmp_path / 'nowhere')!r})")
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        main("export", "other:make", "data", "--name", "ds")
+    sys.modules.pop("this", None)
+
+
+def test_an_error_of_our_own_files(main):
+    """Where the disk fails while our own files are written or read, that is told in a line: which file, and what to do."""
+    code, out, err = main("verify", "x" * 300)
+    assert (code, out, err) == (2, "", f"torch2tfds: {'x' * 300}: File name too long; give a shorter one\n")
+    told = blame.explain(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a", None, pathlib.Path("b")))
+    assert told == "a and b: No space left on device; make room"
+    assert blame.explain(OSError(errno.EIO, os.strerror(errno.EIO))) == "Input/output error"
+
+
 @pytest.mark.once
 def test_exit_codes_of_the_process(torch2tfds):
     """The installed command exits 2 with one line for a wrong argument, and 1 with a traceback where user code raises."""
@@ -237,6 +289,19 @@ BAD_OPTIONS = {
     "layout": (("--name", "ds", "--layout", "image"), "--layout"),
     "layout of nothing": (("--name", "ds", "--layout", "x=NCHW"), "'x'"),
     "rename": (("--name", "ds", "--rename", "a="), "--rename"),
+    "rename twice": (
+        ("--name", "ds", "--rename", "a=b", "--rename", "a=c"),
+        "--rename is given twice for 'a': 'b' and 'c'; leave one",
+    ),
+    "layout twice": (("--name", "ds", "--layout", "a=NC", "--layout", "a=NX"), "--layout is given twice for 'a': 'NC' and 'NX'"),
+    "hazards twice": (
+        ("--name", "ds", "--on-hazard", "warn", "--on-hazard", "error"),
+        "--on-hazard is given twice for 'default'",
+    ),
+    "classes twice": (("--name", "ds", "--classes", "3", "--classes", "label=a,b"), "twice for 'label': '3' and 'label=a,b'"),
+    "hazard of no letters": (("--name", "ds", "--on-hazard", ""), "--on-hazard takes NAME=VALUE (got '')"),
+    "supervised of no letters": (("--name", "ds", "--supervised", ","), "--supervised takes IN,TARGET (got ',')"),
+    "directory of no letters": (("--name", "ds", "--app-dir", ""), "none was given"),
     "shard size": (("--name", "ds", "--shard-mib", "nan"), "shard"),
     "an option there is not": (("--name", "ds", "--shards", "3"), "--shards"),
 }
@@ -382,6 +447,11 @@ BAD_CLASSES = {
     "no such file": ("nowhere.txt", "expected names separated by commas, a number of classes, or a file with a name a line"),
     "a name twice": ("a,b,a", "--classes a,b,a"),
     "too few": ("a,b", "label"),
+    "none": ("0", "--classes 0: a number of classes is at least 1"),
+    "more than fit": ("9" * 5000, "at most 18 digits"),
+    "no letters": ("", "(got nothing)"),
+    "no names": (",", "--classes ,: there is no name of a class in it"),
+    "no feature": ("=a,b,c", "--classes takes [FEATURE=]NAMES (got '=a,b,c')"),
     "of no feature": ("kind=a,b,c", "features: ['features', 'label']"),
     "a file that is no text": ("mine.pyc", "mine.pyc"),
 }

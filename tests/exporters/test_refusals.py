@@ -115,3 +115,55 @@ def test_samples_for_a_feature_that_stores_files(format, tmp_path):
     with pytest.raises(SchemaError, match=r"feature 'x': with lazy_decode=True.*leave lazy_decode out"):
         export(rows, tmp_path / "refused", format, features={"x": F.Audio(file_format="wav", lazy_decode=True)})
     export(rows, tmp_path / "data", format, features={"x": F.Audio()})
+
+
+def test_without_assertions(run_python, monkeypatch, tmp_path):
+    """Under `python -O`, which leaves out every `assert`, wrong input is refused as ever."""
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    code = """
+        import json, operator, pathlib, sys
+        import numpy as np, tensorflow_datasets as tfds, torch
+        from torch.utils.data import DataLoader
+        import exporters, tfds_builder
+
+        assert False, "never run"
+        F = tfds.features
+
+        def export(*batches, **options):
+            loader = DataLoader(list(batches), collate_fn=operator.itemgetter(0))
+            return exporters.export(loader, sys.argv[1], **{"name": "ds", "progress": False, **options})
+
+        def without_index():
+            path = pathlib.Path(export({"text": ["a", "bc"]}, name="text").path)
+            manifest = json.loads((path / "manifest.json").read_text())
+            del manifest["splits"][0]["shards"][0]["index"]
+            (path / "manifest.json").write_text(json.dumps(manifest))
+            tfds_builder.as_torch(path)[0]
+
+        x = torch.zeros(2, 3)
+        cases = [
+            lambda: exporters.export([1, 2], sys.argv[1], name="ds"),
+            lambda: export({"x": x}, {"x": x.double()}),
+            lambda: export({"x": x}, {"x": x[:, :2]}),
+            lambda: export({"x": x}, {"y": x}),
+            lambda: export({"x": [torch.zeros(1), torch.zeros(2)]}, features={"x": F.Tensor(shape=(2,), dtype=np.float32)}),
+            lambda: export({"x": [[1, 2], [3]]}, features={"x": F.ClassLabel(num_classes=4)}),
+            lambda: export({"x": x}, features={"x": F.ClassLabel(num_classes=4)}),
+            lambda: export({"x": x}, {"x": ["a", "b"]}),
+            lambda: export({"x": ["a", "b"]}, {"x": x}),
+            lambda: export({"x": x}, features={"x": F.Sequence(F.Text())}),
+            lambda: export({"x": x}, shard_bytes="1"),
+            lambda: export({"x": x}, on_hazard="warm"),
+            without_index,
+        ]
+        for case in cases:
+            try:
+                case()
+                print("taken")
+            except (exporters.ExportError, tfds_builder.DatasetError) as error:
+                print(type(error).__name__)
+                print(error, file=sys.stderr)
+    """
+    done = run_python(code, tmp_path / "data")
+    told = done.stdout.split()
+    assert told == ["LoaderError", *["SchemaError"] * 9, "ArgumentError", "ArgumentError", "ManifestError"], done.stderr

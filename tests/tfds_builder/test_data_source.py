@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.data_sources.base import DataSource
+from tensorflow_datasets.core.features import image_feature
 
 import tfds_builder
 from tfds_builder.contract.manifest import VARINT, Column, File, Shard
@@ -386,3 +387,25 @@ def test_grain(format, golden):
     rows_read = np.concatenate(list(order))
     assert np.array_equal(np.concatenate([batch["image"] for batch in batches]), truth["image"][rows_read])
     assert np.array_equal(np.concatenate([batch["label"] for batch in batches]), truth["label"][rows_read])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "package", "words"),
+    [
+        (np.uint16, "cv2", "images of uint16 need OpenCV: pip install opencv-python-headless"),
+        (np.uint8, "PIL_Image", 'images need Pillow: in a clone of torch2tfds, pip install ".[image]"'),
+        (np.float32, "PIL_Image", "images need Pillow: "),
+    ],
+)
+def test_images_without_their_package(dtype, package, words, monkeypatch):
+    """Images that only a package decodes which is not installed, alone or in other features, are an error that names it."""
+    monkeypatch.setattr(image_feature, "cv2", None)
+    monkeypatch.setattr(image_feature, package, None)
+    image = tfds.features.Image(shape=(4, 5, 1), dtype=dtype)
+    for feature in (image, tfds.features.Sequence(image), tfds.features.Sequence({"a": np.int64, "b": image})):
+        value = data_source_lib.Value("image", feature)
+        with pytest.raises(UnsupportedReadError) as caught:
+            value.decode([np.array([b""], object) for _ in value.specs])
+        assert str(caught.value).startswith(f"feature 'image': {words}")
+    skipped = data_source_lib.Value("image", image, tfds.decode.SkipDecoding())
+    assert skipped.decode([b"as it is"]) == b"as it is"

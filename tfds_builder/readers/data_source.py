@@ -20,11 +20,13 @@ from typing import Any, SupportsIndex
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_parser, file_adapters
+from tensorflow_datasets.core.features import image_feature
 
 from tfds_builder.catalog.read import read_manifest, refuse_another
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.features import metadata
+from tfds_builder.install import how_to_install
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, read_record, values_of
 from tfds_builder.table.table import Array, Table
 
@@ -105,9 +107,18 @@ class Value:
         """What TFDS's `decode_example_np` is told of the feature: the given decoder, or what TFDS lacks for its parts."""
         return self.decoder if self.decoder is not None else _missing_decoders(self.feature)
 
+    @functools.cached_property
+    def _lacks(self) -> str:
+        """What TFDS's decoding in NumPy needs and is not installed, and how it is; "" if nothing."""
+        return _lacking(self.feature) if self.decoder is None else ""
+
     def decode(self, stored: Sequence[Any]) -> Any:
         """The value, of one stored value of each of its columns as `RowReader` gives it; None of an optional feature that has
-        none."""
+        none.
+
+        Raises:
+          UnsupportedReadError: it is decoded by a package that is not installed.
+        """
         if self.presence:
             if not stored[0]:
                 return None
@@ -116,6 +127,8 @@ class Value:
             return list(stored[0]) if self.is_list else stored[0]
         if self._is_shape_and_values:
             return stored[1].reshape(stored[0])
+        if self._lacks:
+            raise UnsupportedReadError(f"feature {self.name!r}: {self._lacks}; or tfds.load, which decodes it with TensorFlow")
         columns = {
             name: value.tobytes() if _is_bytes(spec) and isinstance(value, np.ndarray) and value.dtype != object else value
             for (name, spec), value in zip(self._value_specs.items(), stored, strict=True)
@@ -133,6 +146,20 @@ class Value:
             return self.feature.decode_example_np(example)
         self.decoder.setup(feature=self.feature)
         return self.decoder.decode_example_np(example)
+
+
+def _lacking(feature: Any) -> str:
+    """Of `Value._lacks`: of the first image in a feature that needs a package which is not there."""
+    if isinstance(feature, tfds.features.Sequence):
+        return _lacking(feature.feature)
+    if isinstance(feature, tfds.features.FeaturesDict):
+        return next(filter(None, map(_lacking, feature.values())), "")
+    has_own_decoder = getattr(type(feature), "decode_example_np", None) is not tfds.features.Image.decode_example_np
+    if has_own_decoder or image_feature.cv2 is not None:
+        return ""
+    if feature.np_dtype not in (np.uint8, np.float32):
+        return f"images of {np.dtype(feature.np_dtype)} need OpenCV: pip install opencv-python-headless"
+    return "" if image_feature.PIL_Image is not None else f"images need Pillow: {how_to_install('image')}"
 
 
 def _is_bytes(spec: Any) -> bool:
