@@ -4,6 +4,7 @@ of its own, and the table of docs/reliability.md, which a run with `--endurance`
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import pathlib
 import signal
@@ -11,8 +12,13 @@ import subprocess
 import sys
 import textwrap
 
-import hypothesis
 import pytest
+
+if missing := [module for module in ("hypothesis", "pytest_timeout") if importlib.util.find_spec(module) is None]:
+    told = 'in a clone of torch2tfds, pip install ".[test]"'
+    pytest.exit(f"the tests need {', '.join(missing)}, not installed here: {told}", returncode=4)
+
+import hypothesis
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

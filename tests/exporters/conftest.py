@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import operator
 import os
 import pathlib
@@ -9,6 +10,13 @@ import shutil
 
 import numpy as np
 import pytest
+
+from tfds_builder.install import how_to_install
+
+if missing := [module for module in ("torch", "h5py") if importlib.util.find_spec(module) is None]:
+    told = how_to_install("test", "torch", "hdf5")
+    pytest.exit(f"the tests of exporters need {', '.join(missing)}, not installed here: {told}", returncode=4)
+
 import torch
 from torch.utils.data import DataLoader
 
