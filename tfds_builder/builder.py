@@ -18,7 +18,9 @@ from tfds_builder.catalog.listing import list_configs, list_versions
 from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
-from tfds_builder.features import metadata
+from tfds_builder.features.feature_json import features_of
+from tfds_builder.features.info import dataset_info
+from tfds_builder.table.segments import segments_of
 from tfds_builder.table.table import Table
 
 
@@ -161,7 +163,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             raise ValueError(f"Requested file format {asked} is not available: {self.name} is {self.manifest.format}")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return metadata.dataset_info(self, self.manifest, metadata.features_of(self.manifest))
+        return dataset_info(self, self.manifest, features_of(self.manifest))
 
     def download_and_prepare(self, **_: Any) -> None:
         """There is nothing to prepare: the data is there, or it must be exported again.
@@ -241,7 +243,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         features, decoders = _select(self.info.features, decoders)
 
         def make(one: Any) -> Any:
-            segments = metadata.segments_of(self.manifest, self.info.splits[one].file_instructions)
+            segments = segments_of(self.manifest, self.info.splits[one].file_instructions)
             request = data_source.Request(one, features, decoders, deserialize_method)
             table = Table(self.data_path, self.manifest, segments, verify=verify or self._verify)
             return data_source.ExportedDataSource(table, self.manifest, request)
@@ -275,7 +277,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         if not instructions:
             raise ValueError(f"Instruction {split!r} corresponds to no data!")
         verify = self._verify or getattr(read_config, "verify", False)
-        table = Table(self.data_path, self.manifest, metadata.segments_of(self.manifest, instructions), verify=verify)
+        table = Table(self.data_path, self.manifest, segments_of(self.manifest, instructions), verify=verify)
         request = reading.Request(features, decoders, batch_size, shuffle, supervised_keys, read_config)
         return reading.make_dataset(table, self.manifest, request)
 

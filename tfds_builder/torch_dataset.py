@@ -29,11 +29,15 @@ from tfds_builder.contract.manifest import DTYPE_BYTES, FILENAME, STRINGS, Colum
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import ManifestError, MissingFileError
-from tfds_builder.features import metadata
+from tfds_builder.features.feature_json import labels_of
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import nest
+from tfds_builder.features.specs import flatten_features
 from tfds_builder.install import how_to_install
 from tfds_builder.readers import source_values as given
 from tfds_builder.readers.data_source import Value
 from tfds_builder.table.mapped_files import LARGE_BYTES
+from tfds_builder.table.segments import segments_of
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, values_of
 from tfds_builder.table.table import Array, Table, to_numpy_dtype
 
@@ -73,11 +77,11 @@ def as_torch(
         raise ValueError(f"as_supervised=True, and {manifest.name} has no supervised keys; leave it out")
     if split is None or isinstance(split, list | tuple | dict):
         raise ValueError(f"split must be one split, such as 'train' or 'train[:80%]' (got {split!r:.80})")
-    segments = metadata.segments_of(manifest, builder.info.splits[split].file_instructions)
+    segments = segments_of(manifest, builder.info.splits[split].file_instructions)
     keys = manifest.supervised_keys
     if as_supervised is False or (as_supervised is None and set(keys or ()) != set(builder.info.features)):
         keys = None
-    leaves = dict(metadata.flatten_features(builder.info.features))
+    leaves = dict(flatten_features(builder.info.features))
     columns = {column.name: column for column in manifest.columns}
     ways = tuple(_Way.of(Value.of(name, feature, columns.keys() - leaves.keys()), columns) for name, feature in leaves.items())
     return _make(Table(builder.data_path, manifest, segments, verify=verify), ways, tuple(keys) if keys else None)
@@ -156,7 +160,7 @@ class _Way:
     @functools.cached_property
     def _dtype(self) -> np.dtype[Any] | None:
         """The dtype that rows are given back in; None as they are stored, which boxes are until they are pixels again."""
-        is_known = self.column.source_dtype and not list(metadata.box_paths(self.value.feature))
+        is_known = self.column.source_dtype and not list(kind_of(self.value.feature).box_paths())
         return to_numpy_dtype(self.column.source_dtype) if is_known else None
 
     @functools.cached_property
@@ -188,7 +192,7 @@ class _Way:
             if joined is None:
                 return [self._restore_value(item, feature, path, depth - 1) for item in value]
             value = joined
-        dtype = "" if list(metadata.box_paths(feature)) else self.source_dtype(path)  # boxes become pixels first
+        dtype = "" if list(kind_of(feature).box_paths()) else self.source_dtype(path)  # boxes become pixels first
         if isinstance(value, np.ndarray) and value.dtype != object:
             own = value if value.flags.writeable else value.copy()
             layout = self.source_layout(path)
@@ -287,7 +291,7 @@ class _Rows:
         self._is_nested = any("/" in way.value.name for way in ways)
         self._reader = RowReader(table, self._names, [way.value.name for way in ways if way.is_label])
         self._length, self._is_large = len(table), table.row_bytes(self._names) >= LARGE_BYTES
-        boxes = any(True for way in ways for _ in metadata.box_paths(way.value.feature))
+        boxes = any(True for way in ways for _ in kind_of(way.value.feature).box_paths())
         self._has_boxes = boxes and sum(way.is_image for way in ways) == 1
         self.classes = _class_names(ways, keys)
         table.check_files()
@@ -301,7 +305,7 @@ class _Rows:
         shape, axes = flat[image.value.name].shape, image.column.source_layout[1:]
         size = _torch().tensor([shape[axes.index(axis)] for axis in "WHWH"], dtype=_torch().float64)
         for way in self._ways:
-            for path in metadata.box_paths(way.value.feature):
+            for path in kind_of(way.value.feature).box_paths():
                 owner, key = flat, way.value.name
                 for part in path.split("/") if path else ():
                     owner, key = owner[key], part
@@ -327,7 +331,7 @@ class _Rows:
         flat = {way.value.name: value for way, value in zip(self._ways, values, strict=True)}
         if self._has_boxes:
             self._to_pixels(flat)
-        example = metadata.nest(flat) if self._is_nested else flat
+        example = nest(flat) if self._is_nested else flat
         return example if self._keys is None else tuple(example[key] for key in self._keys)
 
 
@@ -335,7 +339,7 @@ def _class_names(ways: Sequence[_Way], keys: Sequence[str] | None) -> list[str] 
     """Names of the target's classes; without a target, of the only feature that has any."""
     target = keys[1] if keys else None
     features = tfds.features.FeaturesDict({way.value.name: way.value.feature for way in ways if target in (None, way.value.name)})
-    found = list(metadata.labels_of(features).values())
+    found = list(labels_of(features).values())
     return found[0] if len(found) == 1 else None
 
 

@@ -120,15 +120,16 @@ def _read_features(path: pathlib.Path) -> Mapping[str, Any]:
     """The features of a file of TFDS's, with the class names that TFDS keeps beside it. No class they name is imported."""
     from tfds_builder.contract.files import read_limited
     from tfds_builder.contract.untrusted import parse_json
-    from tfds_builder.features import metadata
+    from tfds_builder.features.feature_json import parse_features
+    from tfds_builder.features.kinds import kind_of
 
     where = f"--features {path}"
     try:
         content = parse_json(read_limited(path, _FEATURES_BYTES), _FEATURES_VALUES, os.fspath(path))
-        found = metadata.parse_features(content, {}, os.fspath(path))
-        beside = {name: path.parent / f"{name.replace('/', '-')}.labels.txt" for name, _ in metadata.class_labels(found)}
+        found = parse_features(content, {}, os.fspath(path))
+        beside = {name: path.parent / f"{name.replace('/', '-')}.labels.txt" for name, _ in kind_of(found).labels()}
         labels = {name: _read_names(file, where) for name, file in beside.items() if file.exists()}
-        return dict(metadata.parse_features(content, labels, os.fspath(path)).items())
+        return dict(parse_features(content, labels, os.fspath(path)).items())
     except DatasetError as error:
         raise ArgumentError(f"{where}: {' '.join(str(error).split())}; give a features.json as TFDS writes it") from error
 

@@ -22,7 +22,8 @@ from exporters.features.stored import check_exact
 from exporters.tensors.arrays import Array
 from exporters.wording import argument
 from tfds_builder.contract.manifest import STRINGS, Column
-from tfds_builder.features import metadata
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.specs import flat_info
 from tfds_builder.install import how_to_install
 
 _IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
@@ -35,7 +36,7 @@ def encode_rows(feature: Any, column: Column, values: Iterable[Any], where: str)
     """A batch through the feature's encoder, row by row.
 
     Args:
-      feature: a feature that is not direct (`metadata.is_direct`).
+      feature: a feature that is not direct (`Kind.is_direct`).
       column: what is stored of it.
       values: rows in the stored layout, of the feature's dtype and shape; images may be encoded already.
       where: split and batch, for errors.
@@ -151,7 +152,7 @@ def _find_fault(file: bytes, shape: tuple[int | None, ...]) -> str:
 
 
 def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> dict[str, Any]:
-    """One value as what TFDS puts into an Example, by flat name (`metadata.serialized_specs` has the same names).
+    """One value as what TFDS puts into an Example, by flat name (`specs.serialized_specs` has the same names).
 
     Raises:
       SchemaError: as `encode_value`.
@@ -160,7 +161,7 @@ def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> d
     encoded = encode_value(feature, value, name, where, number)
     flat = example_serializer.utils.flatten_nest_dict({name: encoded})
     found: dict[str, Any] = {}
-    for key, info in metadata.flat_info(name, feature).items():
+    for key, info in flat_info(name, feature).items():
         item = info.default_value if flat[key] is None and info.optional else flat[key]
         if not info.sequence_rank:
             found[key] = item
@@ -187,7 +188,7 @@ def runs_in_worker(feature: Any) -> bool:
 
     Of TFDS's own encoders only that of `Tensor` is known to need none; one that is not known stays in the main process.
     """
-    if metadata.is_direct(feature):
+    if kind_of(feature).is_direct:
         return False
     return _pillow_encoder(feature) is not None or type(feature).encode_example is tfds.features.Tensor.encode_example
 

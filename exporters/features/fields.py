@@ -29,7 +29,9 @@ from exporters.tensors.layout import Layout
 from exporters.wording import Code, argument
 from tfds_builder.contract.manifest import RAW, STRINGS, VARINT, Column
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.features import metadata
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import nest, presence_name
+from tfds_builder.features.specs import serialized_specs
 
 
 class AnyField(Protocol):
@@ -67,7 +69,7 @@ class AnyField(Protocol):
 
 def lists_of(field: AnyField) -> dict[str, str]:
     """Which list of a `tf.train.Feature` TFDS expects each column of a field in, by the column's name."""
-    specs = metadata.serialized_specs(field.name, field.feature)
+    specs = serialized_specs(field.name, field.feature)
     floats = {name for name, spec in specs.items() if spec.np_dtype == np.float32}
     return {
         column.name: "int64_list" if column.encoding == VARINT else "float_list" if column.name in floats else "bytes_list"
@@ -115,7 +117,7 @@ class Field:
     def encode_array(self, array: Array | Rows, where: str) -> Array:
         """A column in its stored form: a view, channels-last, wherever it can be one."""
         self._check(array, where)
-        if not metadata.is_direct(self.feature):
+        if not kind_of(self.feature).is_direct:
             return encoding.encode_rows(self.feature, self.column, to_stored_rows(array, self.layout), where)
         assert isinstance(array, np.ndarray)
         if self.column.encoding == STRINGS:
@@ -152,7 +154,7 @@ class Field:
                 f"{where}, feature {self.name!r}: expected dtype {self.dtype}, got {array.dtype}; "
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
-        if array.shape[1:] != self.shape and (metadata.is_direct(self.feature) or not fits(array.shape[1:], self.shape)):
+        if array.shape[1:] != self.shape and (kind_of(self.feature).is_direct or not fits(array.shape[1:], self.shape)):
             raise SchemaError(self.wrong_shape(array, where))
 
     def wrong_shape(self, array: Array | Rows | Encoded, where: str, advice: str = "") -> str:
@@ -305,7 +307,7 @@ class TreeField:
 
     def encode(self, batch: Batch, where: str) -> Columns:
         """What the feature's own encoder makes of each row; see `AnyField`."""
-        specs = metadata.serialized_specs(self.name, self.feature)
+        specs = serialized_specs(self.name, self.feature)
         found: dict[str, list[Any]] = {name: [] for name in specs}
         given = self.given_rows(batch, where)
         check_texts(self.name, self.feature, self.columns, given, where)
@@ -313,8 +315,8 @@ class TreeField:
             for key, value in encoding.serialize(self.name, self.feature, example, where, number).items():
                 found[key].append(value)
         there: Columns = {}
-        if metadata.is_optional(self.feature):
-            there = {metadata.presence_name(self.name): np.array([value is not None for value in given], bool)}
+        if kind_of(self.feature).is_optional:
+            there = {presence_name(self.name): np.array([value is not None for value in given], bool)}
         columns = [column for column in self.columns if column.name not in there]
         return there | {column.name: _gather(column, specs[column.name], found[column.name], where) for column in columns}
 
@@ -324,7 +326,7 @@ class TreeField:
             rows = self.boxes.normalise(rows, batch, where)
         given = rows.get("")
         if given is None:
-            given = [metadata.nest({path: values[number] for path, values in rows.items()}) for number in range(batch.rows)]
+            given = [nest({path: values[number] for path, values in rows.items()}) for number in range(batch.rows)]
         check_arrays(self.name, self.feature, self.layouts, given, where)
         return [self._to_stored(row, f"{where}, row {number}") for number, row in enumerate(given)] if self.layouts else given
 
@@ -369,7 +371,7 @@ def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout
     Raises:
       SchemaError: TFDS cannot decode it.
     """
-    shape, specs = tuple(feature.shape), metadata.serialized_specs(name, feature)
+    shape, specs = tuple(feature.shape), serialized_specs(name, feature)
     known = "str" if type(getattr(feature, "feature", feature)) is tfds.features.Text else ""
     if not isinstance(source, Rows) or not source.is_unknown:
         known = source_dtype(source)

@@ -19,6 +19,7 @@ from exporters.tensors import layout as layout_lib
 from exporters.tensors.layout import Layout
 from exporters.wording import argument
 from tfds_builder.contract.manifest import Column
+from tfds_builder.features.names import join
 
 _F = tfds.features
 _SEQUENCES = (_F.Sequence, _F.Dataset, _F.Video)
@@ -51,11 +52,6 @@ class Leaf:
         """Of the stored array; empty where the feature is of several."""
         shape = getattr(self.feature, "shape", ())
         return tuple(shape) if isinstance(shape, tuple | list) else ()
-
-
-def join(*parts: str) -> str:
-    """A flat name of its parts, of which any may be empty."""
-    return "/".join(filter(None, parts))
 
 
 def leaves_of(feature: Any, path: str = "", sizes: tuple[int | None, ...] = ()) -> Iterator[Leaf]:

@@ -19,7 +19,7 @@ from exporters.batches.rows import EMPTY, Rows, iterate_rows, stack
 from exporters.errors import SchemaError
 from exporters.features.stored import check_exact
 from exporters.tensors.arrays import Array
-from tfds_builder.features import metadata
+from tfds_builder.features.kinds import kind_of
 
 _F = tfds.features
 
@@ -38,7 +38,7 @@ def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: st
     columns = dict(batch.columns)
     for source, (name, feature) in features.items():
         column = batch.columns.get(source)
-        if column is not None and source in batch.numbers and metadata.is_direct(feature):
+        if column is not None and source in batch.numbers and kind_of(feature).is_direct:
             columns[source] = _numbers(column, feature, name, where)
         if column is None or column.dtype != object:
             continue

@@ -48,7 +48,8 @@ from exporters.tensors.layout import Layout
 from exporters.version import PRODUCER
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import Column, Geometry, Manifest
-from tfds_builder.features import metadata
+from tfds_builder.features.feature_json import features_to_json, labels_of
+from tfds_builder.features.info import write_metadata
 from tfds_builder.table.table import Segment, Table
 
 
@@ -251,9 +252,9 @@ class Job:
         if not any(column.is_variable for column in self._columns):
             self._row_bytes = sum(column.width for column in self._columns)
         self._ledger.settle(
-            features=metadata.features_to_json(self._schema.features),
+            features=features_to_json(self._schema.features),
             columns=tuple(column.to_json() for column in self._columns),
-            labels=metadata.labels_of(self._schema.features),
+            labels=labels_of(self._schema.features),
             supervised_keys=self._schema.supervised_keys,
             decisions=decisions,
             row_lists=tuple(sorted(self._lists.rows)),
@@ -379,7 +380,7 @@ class Job:
         manifest = assembly.assemble(plan, self._columns, splits, geometries)
         self._stage.keep_only(file.file for file in manifest.files)
         with naming(self._stage.path):
-            names = metadata.write(manifest, self._stage.path)
+            names = write_metadata(manifest, self._stage.path)
         files = tuple(self._stage.describe(name) for name in names)
         manifest = dataclasses.replace(manifest, metadata=files)
         self._stage.write(manifest_lib.FILENAME, manifest.to_json())

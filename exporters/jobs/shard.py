@@ -12,7 +12,7 @@ from exporters.staging.staged_file import StagedFile
 from exporters.tensors.arrays import Columns
 from tfds_builder.contract.manifest import STRINGS, Column, File, Geometry
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.features import metadata
+from tfds_builder.features.info import shard_file_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ShardResult:
     def files(self, format: str, name: str, split: str, number: int, count: int) -> list[tuple[File, str]]:
         """Its files, data before index, each with its published name as shard `number` of `count`."""
         kinds = ((self.data, format), (self.index, "index"))
-        return [(file, metadata.shard_file_name(kind, name, split, number, count)) for file, kind in kinds if file is not None]
+        return [(file, shard_file_name(kind, name, split, number, count)) for file, kind in kinds if file is not None]
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

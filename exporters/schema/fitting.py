@@ -13,14 +13,16 @@ from exporters.batches.flatten import Batch
 from exporters.batches.rows import Rows, iterate_rows
 from exporters.errors import SchemaError
 from exporters.features.fields import AnyField, Field, RaggedField, TreeField, ragged_columns
-from exporters.features.leaves import Found, check_shape, find_arrays, find_kinds, join, leaves_of, settle, value_columns
+from exporters.features.leaves import Found, check_shape, find_arrays, find_kinds, leaves_of, settle, value_columns
 from exporters.features.stored import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from exporters.schema.read_back import check_json
 from exporters.tensors.arrays import Array
 from exporters.tensors.layout import Layout, decide
 from exporters.wording import Code, argument
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, VARINT, Column
-from tfds_builder.features import metadata
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import join, presence_name
+from tfds_builder.features.specs import serialized_specs
 
 _F = tfds.features
 
@@ -137,14 +139,14 @@ def make_field(
         columns = ragged_columns(name, feature, column, layouts.get(""))
         dtype, known = _dtype_of(feature, column), _to_source(feature.shape, layout)
         return RaggedField(name, sources[""], feature, columns, layout, dtype, known)
-    known = tuple(column.shape[1:]) if metadata.is_direct(feature) else _to_source(merge_shapes(feature.shape, shape), layout)
+    known = tuple(column.shape[1:]) if kind_of(feature).is_direct else _to_source(merge_shapes(feature.shape, shape), layout)
     return Field(sources[""], feature, _column(name, feature, column, layouts.get("")), layout, column.dtype, known)
 
 
 def _is_array_like(feature: Any) -> bool:
     """Whether each row of a feature is one array (or string) that is stored as one column, or as one and its shape."""
     if type(feature) is _F.Sequence:
-        return metadata.is_direct(feature) and (feature._length is None or type(feature.feature) is not _F.ClassLabel)
+        return kind_of(feature).is_direct and (feature._length is None or type(feature.feature) is not _F.ClassLabel)
     if getattr(feature, "_optional", False) or not isinstance(feature.get_tensor_info(), _F.TensorInfo):
         return False
     if type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel):
@@ -229,7 +231,7 @@ def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None)
         given = ""  # files, which an encoder has read
     facts = {"source_dtype": given, "source_layout": layout.source if layout is not None else ""}
     info = feature.get_serialized_info()
-    if metadata.is_direct(feature) and info.np_dtype == np.object_ and feature.np_dtype != np.object_:
+    if kind_of(feature).is_direct and info.np_dtype == np.object_ and feature.np_dtype != np.object_:
         dtype, shape = np.dtype(feature.np_dtype).name, tuple(feature.shape)
         width = int(np.prod(shape, dtype=np.int64)) * DTYPE_BYTES[dtype]
         return Column(name=name, dtype=dtype, shape=shape, encoding=RAW, width=width, **facts)
@@ -241,14 +243,14 @@ def _tree_columns(
     name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layouts: Mapping[str, Layout]
 ) -> tuple[Column, ...]:
     """What is stored of a feature with an encoder of its own, each column with the dtype and layout that the loader gave."""
-    specs = metadata.serialized_specs(name, feature)
-    labels = dict(metadata.class_labels(feature, name))
+    specs = serialized_specs(name, feature)
+    labels = dict(kind_of(feature).labels(name))
     given = {f"{name}/{path}" if path else name: batch.columns[source] for path, source in sources.items()}
     known = {key: source_dtype(part) for key, part in given.items() if part.dtype != object and not _is_unknown(part)}
     leaves = _leaf_kinds(name, feature, sources, batch)
     columns = []
-    if metadata.is_optional(feature):
-        columns = [Column(name=metadata.presence_name(name), dtype="bool", shape=(), encoding=VARINT, width=1)]
+    if kind_of(feature).is_optional:
+        columns = [Column(name=presence_name(name), dtype="bool", shape=(), encoding=VARINT, width=1)]
     for key, spec in sorted(specs.items()):
         source = next((dtype for part, dtype in known.items() if f"{key}/".startswith(f"{part}/")), "")
         layout = next((layout.source for path, layout in layouts.items() if key in value_columns(join(name, path))), "")
@@ -284,7 +286,7 @@ def _pixel_boxes(name: str, feature: Any, layouts: Mapping[str, Layout], images:
     Raises:
       SchemaError: there is no image, or several.
     """
-    paths = list(metadata.box_paths(feature))
+    paths = list(kind_of(feature).box_paths())
     if not paths:
         return None
     for leaf in leaves_of(feature):

@@ -8,8 +8,9 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from exporters.errors import SchemaError
-from exporters.features.leaves import join, leaves_of
-from tfds_builder.features import metadata
+from exporters.features.leaves import leaves_of
+from tfds_builder.features.feature_json import features_to_json
+from tfds_builder.features.names import join
 
 
 def check_json(name: str, feature: Any) -> None:
@@ -43,7 +44,7 @@ def _unreadable(name: str, kind: str, told: str) -> SchemaError:
 def _differs(feature: Any) -> str:
     """What is wrong with the feature that is made of the JSON of another; empty if nothing is."""
     try:
-        content = metadata.features_to_json(feature)
+        content = features_to_json(feature)
     except Exception as error:  # a class of the caller's raises what it will
         return f"it gives no JSON ({type(error).__name__}: {error!s:.200})"
     try:
@@ -70,6 +71,6 @@ def _show(info: Any) -> str:
 _FACTS = {
     "shape or dtype": lambda feature: feature.get_tensor_info(),
     "stored form": lambda feature: feature.get_serialized_info(),
-    "JSON": metadata.features_to_json,
+    "JSON": features_to_json,
 }
 """What must be the same of a feature and of what its JSON makes."""

@@ -19,13 +19,14 @@ from exporters.batches.flatten import Batch
 from exporters.batches.rows import Rows, iterate_rows
 from exporters.errors import ExportWarning, SchemaError
 from exporters.features.fields import AnyField, TreeField
-from exporters.features.leaves import Leaf, find_arrays, join, leaves_of
+from exporters.features.leaves import Leaf, find_arrays, leaves_of
 from exporters.features.stored import is_file
 from exporters.tensors.arrays import Array
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import UnsupportedReadError
-from tfds_builder.features import metadata
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import join
 from tfds_builder.readers.data_source import Value
 from tfds_builder.table.single_rows import values_of
 from tfds_builder.table.table import to_numpy_dtype
@@ -55,7 +56,7 @@ def check_round_trip(fields: tuple[AnyField, ...], batch: Batch, split: str) -> 
 
 
 def _has_encoder(field: AnyField) -> bool:
-    return isinstance(field, TreeField) or not metadata.is_direct(field.feature)
+    return isinstance(field, TreeField) or not kind_of(field.feature).is_direct
 
 
 def _check_field(field: AnyField, batch: Batch, where: str) -> Iterator[str]:
@@ -132,7 +133,7 @@ def _is_of_the_user(feature: Any) -> bool:
 def is_same(feature: Any, given: Any, back: Any) -> bool:
     """Whether a decoded value is the one that was given, as far as its feature promises to give it back."""
     if given is None:
-        return back is None or not metadata.is_optional(feature)
+        return back is None or not kind_of(feature).is_optional
     if _is_changed_by_design(feature, given):
         return True
     if isinstance(feature, _F.FeaturesDict):

@@ -19,7 +19,7 @@ from exporters.batches.unpad import find_padded, unpad_batch, with_masks
 from exporters.errors import ArgumentError, LayoutError, LoaderError, SchemaError
 from exporters.features import encoders as encoding
 from exporters.features.fields import AnyField, Field, RaggedField, TreeField, lists_of
-from exporters.features.leaves import join, leaves_of, source_layouts
+from exporters.features.leaves import leaves_of, source_layouts
 from exporters.features.python_values import as_declared
 from exporters.features.stored import WIDEST, merge_shapes, stored_shape
 from exporters.options.features import Options
@@ -35,7 +35,9 @@ from exporters.tensors.arrays import Columns
 from exporters.tensors.layout import Layout
 from exporters.wording import Code, argument
 from tfds_builder.contract.manifest import Column
-from tfds_builder.features import metadata
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import join, nest
+from tfds_builder.features.specs import flatten_features
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +239,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, optio
         fields.append(_adopt(make_field(name, feature, groups[name], batch, layouts, images), batch, options.source_dtypes))
     _check_label_files(fields)
     _check_columns(fields)
-    features = tfds.features.FeaturesDict(metadata.nest({field.name: field.feature for field in fields}))
+    features = tfds.features.FeaturesDict(nest({field.name: field.feature for field in fields}))
     decisions = (*(_describe(field, batch, names) for field in fields), *unused)
     return Schema(features, tuple(fields), pick_supervised_keys(names, positions, options), decisions, names, unpad)
 
@@ -284,7 +286,7 @@ def as_before(options: Options, features: Mapping[str, Any], columns: Sequence[M
     showed to be of unknown size need not show in another one. What the caller says comes first.
     """
     given, layouts = flatten_overrides(options.features), dict(options.source_layouts)
-    for name, feature in metadata.flatten_features(tfds.features.FeaturesDict.from_json(features)):
+    for name, feature in flatten_features(tfds.features.FeaturesDict.from_json(features)):
         is_unknown = type(feature) is tfds.features.Tensor and None in feature.shape
         is_told = is_unknown or type(feature) is tfds.features.Sequence or name in (options.unpad or {}).values()
         if name not in given and is_told:
@@ -337,7 +339,7 @@ def _check_label_files(fields: Sequence[AnyField]) -> None:
     """Raises SchemaError where TFDS would keep the class names of two features in one file."""
     files: dict[str, str] = {}
     for field in fields:
-        for name, _ in metadata.class_labels(field.feature, field.name):
+        for name, _ in kind_of(field.feature).labels(field.name):
             other = files.setdefault(name.replace("/", "-"), name)
             if other != name:
                 raise SchemaError(
@@ -369,7 +371,7 @@ def _describe(field: AnyField, batch: Batch, names: Mapping[str, str]) -> str:
         shape = merge_shapes(feature.shape, shape)
     if isinstance(feature, tfds.features.ClassLabel):
         what = f"ClassLabel of {feature.num_classes} classes"
-    elif metadata.is_direct(feature) or isinstance(field, RaggedField):
+    elif kind_of(feature).is_direct or isinstance(field, RaggedField):
         shape = tuple(feature.shape) if isinstance(field, RaggedField) else shape
         what = f"{type(feature).__name__} {column.dtype}" + (f" {shape}" if shape and not field.layout else "")
     else:

@@ -12,7 +12,7 @@ from exporters.errors import SchemaError
 from exporters.features.fields import AnyField, Field, RaggedField
 from exporters.tensors.arrays import Array
 from exporters.wording import argument
-from tfds_builder.features import metadata
+from tfds_builder.features.kinds import kind_of
 
 
 def find_unpad(
@@ -123,7 +123,7 @@ def check_widths(
 def _is_wider(field: Field, batch: Batch) -> bool:
     """Whether the rows of a batch have another length than the schema says, and differ from it in nothing else."""
     column = batch.columns.get(field.source)
-    if not isinstance(column, np.ndarray) or field.layout is not None or not metadata.is_direct(field.feature):
+    if not isinstance(column, np.ndarray) or field.layout is not None or not kind_of(field.feature).is_direct:
         return False
     return bool(field.shape) and column.ndim > 1 and column.shape[1] != field.shape[0] and column.shape[2:] == field.shape[1:]
 

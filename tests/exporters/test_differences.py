@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exporters import wording
 from exporters.jobs.plan import Plan
 from exporters.jobs.plan_differences import differences
-from tfds_builder.features.metadata import features_to_json
+from tfds_builder.features.feature_json import features_to_json
 
 _F = tfds.features
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import exporters
 import tfds_builder
 from exporters import SchemaError
-from tfds_builder.features.metadata import nest
+from tfds_builder.features.names import nest
 
 FORMATS = ("tfrecord", "hdf5")
 PACKAGES = pathlib.Path(exporters.__file__).parent.parent

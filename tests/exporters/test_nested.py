@@ -13,7 +13,7 @@ import exporters
 import tfds_builder
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.checks import values as deep
-from tfds_builder.features import metadata
+from tfds_builder.features.feature_json import features_of
 
 F = tfds.features
 
@@ -298,12 +298,12 @@ def test_labels_in_sequences_are_checked_by_the_deep_check(label, nested, publis
     path = pathlib.Path(publish(loader_of_rows(rows), "hdf5", features=features, on_hazard="ignore").path)
     manifest = read_lib.read_manifest(path)
     shard = manifest.splits["train"].shards[0]
-    checker = deep._ShardChecker(path, manifest, shard, metadata.features_of(manifest))
+    checker = deep._ShardChecker(path, manifest, shard, features_of(manifest))
     checker.check()
     with h5py.File(path / shard.data.file, "r+") as file:
         file["x/ragged_flat_values/values" if nested else "x/values"][1] = label
     with pytest.raises(tfds_builder.DatasetError, match=r"record 0: .*not one of its 3 classes"):
-        deep._ShardChecker(path, manifest, shard, metadata.features_of(manifest)).check()
+        deep._ShardChecker(path, manifest, shard, features_of(manifest)).check()
 
 
 MISREAD = {

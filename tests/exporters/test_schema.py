@@ -63,7 +63,7 @@ INFERRED = {
 @pytest.mark.parametrize("case", INFERRED)
 def test_inferred_features(case, publish, loader_of, manifest_of):
     """The inferred feature is the one of the dtype table."""
-    from tfds_builder.features.metadata import features_to_json
+    from tfds_builder.features.feature_json import features_to_json
 
     batch, feature = INFERRED[case]
     assert manifest_of(publish(loader_of({"x": batch}))).features == features_to_json(F.FeaturesDict({"x": feature}))

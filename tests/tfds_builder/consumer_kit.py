@@ -39,7 +39,8 @@ def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000,
     import tensorflow_datasets as tfds
 
     from tfds_builder.catalog.builder_module import generate
-    from tfds_builder.features import metadata
+    from tfds_builder.features.feature_json import features_to_json
+    from tfds_builder.features.info import shard_file_name, write_metadata
 
     directory = data_dir / name / manifest_fields.get("config_name", "") / version
     directory.mkdir(parents=True)
@@ -56,20 +57,20 @@ def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000,
             geometry = Geometry(offsets=(0, *ends[:-1]), strides=widths, row_splits=(0,) * len(parts))
             if geometry not in geometries:
                 geometries.append(geometry)
-            file = metadata.shard_file_name("hdf5", name, split, number, count)
+            file = shard_file_name("hdf5", name, split, number, count)
             data = b"".join(part.tobytes() for part in parts)
             (directory / file).write_bytes(data)
             shards.append(Shard(data=describe(directory, file), rows=len(parts[0]), geometry=geometries.index(geometry)))
         written[split] = Split(shards=tuple(shards))
     manifest = Manifest(
         name=name, version=version, format="hdf5", labels={}, decisions=(), producer="test",
-        features=metadata.features_to_json(tfds.features.FeaturesDict(features)),
+        features=features_to_json(tfds.features.FeaturesDict(features)),
         columns=tuple(
             Column(name=k, dtype=v.dtype.name, shape=v.shape[1:], encoding=RAW, width=v[0].nbytes) for k, v in columns.items()
         ),
         geometries=tuple(geometries), splits=written, **{"supervised_keys": None, "card": {}, **manifest_fields},
     )  # fmt: skip
-    files = tuple(describe(directory, file) for file in metadata.write(manifest, directory))
+    files = tuple(describe(directory, file) for file in write_metadata(manifest, directory))
     (directory / manifest_lib.FILENAME).write_bytes(dataclasses.replace(manifest, metadata=files).to_json())
     generate(directory)
     return directory
@@ -133,7 +134,7 @@ def bits(value):
 
 def nested(columns):
     """Flat columns (`{"a/b": ...}`) as the nested dict TFDS yields."""
-    from tfds_builder.features.metadata import nest
+    from tfds_builder.features.names import nest
 
     return nest(columns)
 

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.describe import describe
-from tfds_builder.features import metadata
+from tfds_builder.features.feature_json import features_to_json
 
 F = tfds.features
 FEATURES = {
@@ -46,7 +46,7 @@ def test_says_what_tfds_says(name):
     """Shape and dtype are those that TFDS loads, for every kind of feature; the note says how it is stored, if that differs."""
     feature, note = FEATURES[name]
     features = F.FeaturesDict({name: feature})
-    content = types.SimpleNamespace(features=metadata.features_to_json(features), columns=())
+    content = types.SimpleNamespace(features=features_to_json(features), columns=())
     found = describe(content)
     expected = flatten(name, features[name].get_tensor_info())
     assert {one.name: (one.shape, one.dtype) for one in found} == expected

@@ -20,7 +20,7 @@ import pytest
 import tfds_builder
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.errors import DatasetError
-from tfds_builder.features import metadata
+from tfds_builder.features.feature_json import features_of
 from tfds_builder.formats import tfrecord_example as example
 from tfds_builder.formats.tfrecord_records import Checker
 from tfds_builder.table.single_rows import RowReader, values_of
@@ -295,7 +295,7 @@ def test_fuzz_manifest(amount, golden, endurance):
 
         def read():
             manifest = read_lib.parse_manifest(text)
-            metadata.features_of(manifest)
+            features_of(manifest)
             read_tables(golden / name / "1.0.0", manifest)
             return "read"
 

@@ -361,15 +361,17 @@ def test_features_import_nothing(tmp_path, run_python):
     code = """
         import os, sys
         sys.path.insert(0, os.getcwd())
-        from tfds_builder import manifest, metadata, ManifestError
+        from tfds_builder import ManifestError
+        from tfds_builder.catalog.read import read_manifest
+        from tfds_builder.features.feature_json import features_of
         for directory in sys.argv[1:]:
             try:
-                metadata.features_of(manifest.read(directory))
+                features_of(read_manifest(directory))
             except ManifestError as error:
                 print("refused", str(error).count("evil_module"))
         import tensorflow_datasets as tfds
         print(os.path.exists("evidence"), "evil_module" in sys.modules)
-        features = manifest.read(sys.argv[1]).features["featuresDict"]["features"]["image"]
+        features = read_manifest(sys.argv[1]).features["featuresDict"]["features"]["image"]
         try:
             tfds.features.FeatureConnector.from_json(features)
         finally:

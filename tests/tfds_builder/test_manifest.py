@@ -247,7 +247,7 @@ def still_safe(manifest):
 @hypothesis.given(st.data(), st.sampled_from(["pairs_tfrecord", "text_tfrecord", "text_hdf5"]))
 def test_mutated_json(data, name):
     """A manifest with any of its values replaced, doubled or dropped is read as a safe one or is a ManifestError."""
-    from tfds_builder.features import metadata
+    from tfds_builder.features.feature_json import features_of
 
     content = golden_json(name)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -264,7 +264,7 @@ def test_mutated_json(data, name):
             container.append(copy.deepcopy(container[key]))
     try:
         manifest = parse(content)
-        metadata.features_of(manifest)
+        features_of(manifest)
     except ManifestError:
         return
     assert still_safe(manifest)

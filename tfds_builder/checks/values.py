@@ -15,7 +15,10 @@ from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Manifest, Shard
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import DamagedFileError, DatasetError
-from tfds_builder.features import metadata
+from tfds_builder.features.feature_json import features_of
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import nest
+from tfds_builder.features.specs import flatten_features
 from tfds_builder.formats import tfrecord_example as example
 from tfds_builder.formats.tfrecord_records import FOOTER, HEADER
 from tfds_builder.table.mapped_files import Files
@@ -36,10 +39,10 @@ def check(directory: pathlib.Path, manifest: Manifest) -> tuple[list[Problem], l
       What is wrong; and flat names of features that were not decoded because TensorFlow is not installed.
     """
     try:
-        features = metadata.features_of(manifest)
+        features = features_of(manifest)
     except DatasetError as error:
         return [Problem("manifest.json", str(error))], []
-    encoded = [name for name, feature in metadata.flatten_features(features) if not metadata.is_direct(feature)]
+    encoded = [name for name, feature in flatten_features(features) if not kind_of(feature).is_direct]
     has_tensorflow = importlib.util.find_spec("tensorflow") is not None
     problems = []
     for split in manifest.splits.values():
@@ -61,7 +64,7 @@ def _decode(directory: pathlib.Path, manifest: Manifest, shard: Shard, features:
     """
     from tfds_builder.readers import tf_data as reading
 
-    wanted = tfds.decode.PartialDecoding(metadata.nest(dict.fromkeys(names, True)))
+    wanted = tfds.decode.PartialDecoding(nest(dict.fromkeys(names, True)))
     request = reading.Request(wanted.extract_features(features), None, None, False, None, tfds.ReadConfig())
     table = Table(directory, manifest, [Segment(shard, 0, shard.rows)])
     row = 0
@@ -87,7 +90,7 @@ class _ShardChecker:
         self._manifest, self._shard = manifest, shard
         self._geometry = manifest.geometries[shard.geometry]
         self._table, self._files = Table(directory, manifest, [Segment(shard, 0, shard.rows)]), Files(directory)
-        self._classes = {name: feature.num_classes for name, feature in metadata.class_labels(features) if feature.num_classes}
+        self._classes = {name: feature.num_classes for name, feature in kind_of(features).labels() if feature.num_classes}
         self._first: Array | None = None
 
     def check(self) -> None:

@@ -25,7 +25,11 @@ from tensorflow_datasets.core.features import image_feature
 from tfds_builder.catalog.read import read_manifest, refuse_another
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import UnsupportedReadError
-from tfds_builder.features import metadata
+from tfds_builder.features.decoders import flatten_decoders
+from tfds_builder.features.info import read_dataset_info
+from tfds_builder.features.kinds import Kind, kind_of
+from tfds_builder.features.names import flatten_nested, nest, presence_name
+from tfds_builder.features.specs import flatten_features, is_item, put_together, read_specs
 from tfds_builder.install import how_to_install
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, read_record, values_of
 from tfds_builder.table.table import Array, Table
@@ -61,8 +65,13 @@ class Value:
     def of(cls, name: str, feature: Any, columns: Collection[str], decoder: Any = None) -> Value:
         """How a feature's value comes from a dataset's columns, of which `columns` are those that no feature is called like:
         a class may forget, in its JSON, that it was optional."""
-        presence = metadata.presence_name(name)
+        presence = presence_name(name)
         return cls(name, feature, decoder, presence if presence in columns else "")
+
+    @functools.cached_property
+    def kind(self) -> Kind:
+        """What kind of feature it is."""
+        return kind_of(self.feature)
 
     @functools.cached_property
     def is_direct(self) -> bool:
@@ -71,18 +80,17 @@ class Value:
 
     @functools.cached_property
     def _is_stored_as_it_is(self) -> bool:
-        return self.decoder is None and metadata.is_direct(self.feature)
+        return self.decoder is None and self.kind.is_direct
 
     @functools.cached_property
     def is_list(self) -> bool:
         """Whether TFDS gives the stored array as a list of its rows: a sequence."""
-        return self._is_stored_as_it_is and type(self.feature) is tfds.features.Sequence
+        return self._is_stored_as_it_is and self.kind.is_run
 
     @functools.cached_property
     def is_item(self) -> bool:
         """Whether TFDS gives the stored number as Python's own: one that it keeps without an encoding."""
-        info = self.feature.get_serialized_info()
-        return isinstance(info, tfds.features.TensorInfo) and info.shape == () and info.np_dtype != np.object_
+        return is_item(self.feature)
 
     @functools.cached_property
     def specs(self) -> dict[str, Any]:
@@ -92,15 +100,13 @@ class Value:
 
     @functools.cached_property
     def _value_specs(self) -> dict[str, Any]:
-        if self._is_stored_as_it_is:
-            return {self.name: self.feature.get_tensor_info()}
-        return metadata.serialized_specs(self.name, self.feature)
+        return read_specs(self.name, self.feature, as_it_is=self._is_stored_as_it_is)
 
     @functools.cached_property
     def _is_shape_and_values(self) -> bool:
         """Whether what is stored is the shape and the values: TFDS's own decoding in NumPy fails where there are none."""
-        is_tensor = type(self.feature) is tfds.features.Tensor and self.feature._encoding == tfds.features.Encoding.BYTES
-        return self.decoder is None and is_tensor and len(self._value_specs) == 2
+        is_bytes = self.kind.is_array and self.kind.encoding == tfds.features.Encoding.BYTES
+        return self.decoder is None and is_bytes and len(self._value_specs) == 2
 
     @functools.cached_property
     def _decoders(self) -> Any:
@@ -133,12 +139,8 @@ class Value:
             name: value.tobytes() if _is_bytes(spec) and isinstance(value, np.ndarray) and value.dtype != object else value
             for (name, spec), value in zip(self._value_specs.items(), stored, strict=True)
         }
-        parts = {
-            key[len(self.name) + 1 :]: _assemble(key, info, columns)
-            for key, info in metadata.flat_info(self.name, self.feature).items()
-        }
-        example = parts[""] if "" in parts else metadata.nest(parts)
-        if isinstance(self.feature, tfds.features.Sequence | tfds.features.FeaturesDict):
+        example = put_together(self.name, self.feature, lambda key, info: _assemble(key, info, columns))
+        if self.kind.is_tree:
             tree = tfds.features.FeaturesDict({"feature": self.feature})
             decoders = None if self._decoders is None else {"feature": self._decoders}
             return tree.decode_example_np({"feature": example}, decoders=decoders)["feature"]
@@ -150,13 +152,12 @@ class Value:
 
 def _lacking(feature: Any) -> str:
     """Of `Value._lacks`: of the first image in a feature that needs a package which is not there."""
-    if isinstance(feature, tfds.features.Sequence):
-        return _lacking(feature.feature)
-    if isinstance(feature, tfds.features.FeaturesDict):
-        return next(filter(None, map(_lacking, feature.values())), "")
-    has_own_decoder = getattr(type(feature), "decode_example_np", None) is not tfds.features.Image.decode_example_np
-    if has_own_decoder or image_feature.cv2 is not None:
+    kind, _ = kind_of(feature).innermost()
+    if kind.parts is not None:
+        return next(filter(None, map(_lacking, kind.parts.values())), "")
+    if not kind.has_image_decoder or image_feature.cv2 is not None:
         return ""
+    feature = kind.feature
     if feature.np_dtype not in (np.uint8, np.float32):
         return f"images of {np.dtype(feature.np_dtype)} need OpenCV: pip install opencv-python-headless"
     return "" if image_feature.PIL_Image is not None else f"images need Pillow: {how_to_install('image')}"
@@ -181,14 +182,18 @@ class _NestedTensorDecoder:
 
 
 def _missing_decoders(feature: Any, depth: int = 0) -> Any:
-    """A `_NestedTensorDecoder` wherever in a feature one is needed, nested as `decoders=` are; None if nowhere."""
-    while isinstance(feature, tfds.features.Sequence):
-        feature, depth = feature.feature, depth + 1
-    if isinstance(feature, tfds.features.FeaturesDict):
-        found = {key: _missing_decoders(item, depth) for key, item in feature.items()}
-        return {key: item for key, item in found.items() if item is not None} or None
-    is_encoded = type(feature) is tfds.features.Tensor and feature._encoding != tfds.features.Encoding.NONE
-    return _NestedTensorDecoder() if is_encoded and depth > 1 else None
+    """A `_NestedTensorDecoder` wherever in a feature one is needed, nested as `decoders=` are; None if nowhere.
+
+    Args:
+      feature: the feature.
+      depth: how many sequences it lies in.
+    """
+    kind, sequences = kind_of(feature).innermost()
+    depth += sequences
+    if kind.parts is not None:
+        found = {key: _missing_decoders(part, depth) for key, part in kind.parts.items()}
+        return {key: decoder for key, decoder in found.items() if decoder is not None} or None
+    return _NestedTensorDecoder() if kind.is_array and kind.is_encoded and depth > 1 else None
 
 
 def _assemble(key: str, info: Any, columns: Mapping[str, Any]) -> Any:
@@ -257,8 +262,8 @@ class ExportedDataSource(Sequence[Any]):
         self._block = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row_bytes))
 
     def _prepare(self) -> None:
-        decoders = metadata.flatten_decoders(self.features, self.decoders)
-        leaves = dict(metadata.flatten_features(self.features))
+        decoders = flatten_decoders(self.features, self.decoders)
+        leaves = dict(flatten_features(self.features))
         columns = {column.name for column in self._table.columns()} - leaves.keys()
         self._values = [Value.of(name, feature, columns, decoders.get(name)) for name, feature in leaves.items()]
         self._names = [name for value in self._values for name in value.specs]
@@ -278,7 +283,7 @@ class ExportedDataSource(Sequence[Any]):
         if self._info is None:
             manifest = read_manifest(self._directory)
             refuse_another(manifest, self._table.head, self._directory)
-            self._info = metadata.read_dataset_info(manifest, self._directory)
+            self._info = read_dataset_info(manifest, self._directory)
         return self._info
 
     def __len__(self) -> int:
@@ -316,7 +321,7 @@ class ExportedDataSource(Sequence[Any]):
             yield from self._read_block(slice(start, start + step)) if step > 1 else [self._read(start)]
 
     def __repr__(self) -> str:
-        decoders = {name: type(decoder) for name, decoder in metadata.flatten_nested(self.decoders or {})} or None
+        decoders = {name: type(decoder) for name, decoder in flatten_nested(self.decoders or {})} or None
         return f"{type(self).__name__}(name={self._name}, split={self.split!r}, decoders={decoders})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -348,4 +353,4 @@ class ExportedDataSource(Sequence[Any]):
             stop = place + len(value.specs)
             example[value.name] = value.decode(values[place:stop])
             place = stop
-        return metadata.nest(example) if self._is_nested else example
+        return nest(example) if self._is_nested else example

@@ -14,7 +14,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.features import metadata
+from tfds_builder.features.decoders import flatten_decoders
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import nest
+from tfds_builder.features.specs import flatten_features, put_together, read_specs
 from tfds_builder.table.table import Array
 
 
@@ -33,15 +36,14 @@ class FeatureDecoder:
     """
 
     def __init__(self, features: Any, decoders: Mapping[str, Any] | None = None) -> None:
-        self._features = dict(metadata.flatten_features(features))
-        self._decoders = metadata.flatten_decoders(features, decoders)
+        self._features = dict(flatten_features(features))
+        self._decoders = flatten_decoders(features, decoders)
         self._serialized = {
-            name for name, feature in self._features.items() if name in self._decoders or not metadata.is_direct(feature)
+            name for name, feature in self._features.items() if name in self._decoders or not kind_of(feature).is_direct
         }
         infos: dict[str, Any] = {}
         for name, feature in self._features.items():
-            is_serialized = name in self._serialized
-            infos |= metadata.serialized_specs(name, feature) if is_serialized else {name: feature.get_tensor_info()}
+            infos |= read_specs(name, feature, as_it_is=name not in self._serialized)
         self.names = list(infos)
         self.specs = {name: tf.TensorSpec(info.shape, info.tf_dtype) for name, info in infos.items()}
         self.ragged = {name for name, info in infos.items() if tuple(info.shape[:1]) == (None,)}
@@ -82,12 +84,12 @@ class FeatureDecoder:
         flat = {}
         for name, feature in self._features.items():
             flat[name] = self._decode(name, feature, columns) if name in self._serialized else columns[name]
-        return metadata.nest(flat)
+        return nest(flat)
 
     def _decode(self, name: str, feature: Any, columns: Mapping[str, Any]) -> Any:
-        parts = {key[len(name) + 1 :]: _assemble(key, info, columns) for key, info in metadata.flat_info(name, feature).items()}
-        example, decoder = parts[""] if "" in parts else metadata.nest(parts), self._decoders.get(name)
-        if isinstance(feature, tfds.features.Sequence | tfds.features.FeaturesDict):
+        example = put_together(name, feature, lambda key, info: _assemble(key, info, columns))
+        decoder = self._decoders.get(name)
+        if kind_of(feature).is_tree:
             tree = tfds.features.FeaturesDict({"feature": feature})
             return tree.decode_example({"feature": example}, decoders=None if decoder is None else {"feature": decoder})[
                 "feature"

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import tensorflow_datasets as tfds
 
 from tfds_builder.contract.manifest import Column
+from tfds_builder.features.kinds import kind_of
+from tfds_builder.features.names import join
 
 Array = npt.NDArray[Any]
 TEXTS = ("str", "bytes")
@@ -30,35 +32,29 @@ def kind_at(columns: Sequence[Column], path: str, kinds: Collection[str]) -> str
 
 def with_files(feature: Any, path: str, columns: Sequence[Column]) -> Any:
     """A feature in which images are byte strings, wherever they were given as the bytes of files and stored as they were."""
-    if isinstance(feature, tfds.features.Image):
+    kind = kind_of(feature)
+    if kind.is_image:
         is_file = kind_at(columns, path, TEXTS) == "bytes"
         return tfds.features.Tensor(shape=(), dtype=np.object_) if is_file else feature
-    if isinstance(feature, tfds.features.Sequence):
-        inner = with_files(feature.feature, path, columns)
-        kind = tfds.features.Dataset if isinstance(feature, tfds.features.Dataset) else tfds.features.Sequence
-        return feature if inner is feature.feature else kind(inner, length=feature._length)
-    if type(feature) is tfds.features.FeaturesDict:
-        parts = {key: with_files(part, f"{path}/{key}", columns) for key, part in feature.items()}
-        return feature if all(parts[key] is feature[key] for key in parts) else tfds.features.FeaturesDict(parts)
-    return feature
+    return kind.replace_parts(lambda key, part: with_files(part, join(path, key), columns))
 
 
 def plain(feature: Any, value: Any) -> Any:
     """A decoded value without the sources that TFDS makes of a `Dataset`, at any depth: what a `Sequence` would give."""
-    if isinstance(feature, tfds.features.Dataset):
-        return _by_key([plain(feature.feature, value[number]) for number in range(len(value))], feature.feature)
-    if isinstance(feature, tfds.features.FeaturesDict) and isinstance(value, Mapping):
-        return {key: plain(feature[key], item) for key, item in value.items()}
+    kind = kind_of(feature)
+    if kind.is_stream:
+        return _by_key([plain(kind.inner, value[number]) for number in range(len(value))], kind.inner)
+    if kind.parts is not None and isinstance(value, Mapping):
+        return {key: plain(kind.parts[key], item) for key, item in value.items()}
     return value
 
 
 def _by_key(items: list[Any], feature: Any) -> Any:
     """Examples of a feature as lists of their parts, which is what a sequence of dicts is; as they are if they have none."""
-    while isinstance(feature, tfds.features.Sequence):
-        feature = feature.feature
-    if not isinstance(feature, tfds.features.FeaturesDict):
+    kind, _ = kind_of(feature).innermost()
+    if kind.parts is None:
         return items
-    return {key: _by_key([item[key] for item in items], part) for key, part in feature.items()}
+    return {key: _by_key([item[key] for item in items], part) for key, part in kind.parts.items()}
 
 
 def join_items(items: list[Any], feature: Any, depth: int) -> Array | None:

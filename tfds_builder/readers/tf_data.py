@@ -19,7 +19,7 @@ from tensorflow_datasets.core.utils import shard_utils
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import UnsupportedReadError
-from tfds_builder.features import metadata
+from tfds_builder.features.names import nest
 from tfds_builder.readers.decode_graph import FeatureDecoder, unbatch
 from tfds_builder.readers.row_order import InOrder, Shuffled
 from tfds_builder.table.mapped_files import LARGE_BYTES
@@ -225,7 +225,7 @@ class _BlockReader:
         for value, spec in zip(values, flat, strict=True):
             value.set_shape(spec.shape)
         columns: dict[str, Any] = tf.nest.pack_sequence_as(self._specs, values)
-        return columns if self.by_example else metadata.nest(columns)
+        return columns if self.by_example else nest(columns)
 
     def decode(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """One row's flat columns to a nested example."""

@@ -1,0 +1,85 @@
+"""Features to TFDS's own JSON and back, with the names of their classes, which that leaves out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from tfds_builder.contract.manifest import Manifest
+from tfds_builder.contract.untrusted import show
+from tfds_builder.errors import ManifestError
+from tfds_builder.features.kinds import is_known_class, kind_of
+from tfds_builder.features.specs import flatten_features, serialized_specs
+
+
+def features_to_json(features: Any) -> dict[str, Any]:
+    """A FeaturesDict as the content of TFDS's `features.json`."""
+    from google.protobuf import json_format
+
+    content: dict[str, Any] = json_format.MessageToDict(features.to_proto())
+    return content
+
+
+def parse_features(content: Any, labels: Mapping[str, Sequence[str]], where: str) -> Any:
+    """The FeaturesDict of TFDS's JSON and of the names of its classes.
+
+    TFDS imports the module of any class that features name. What a directory holds must not choose
+    what is imported, so only classes this process already knows are taken: those of `tfds.features`,
+    and custom ones whose module the user has imported.
+
+    Raises:
+      ManifestError: TFDS cannot make sense of it, or it names a class nobody has imported; it begins with `where`.
+    """
+    try:
+        for name in _class_names(content):
+            if not is_known_class(name):
+                raise ManifestError(f"class {show(name)} is none of tfds.features; import the module that defines it first")
+        features = tfds.features.FeaturesDict.from_json(content)
+        found = dict(kind_of(features).labels())
+        for name, names in labels.items():
+            if name not in found:
+                raise ManifestError(f"labels of {show(name)}, which is no ClassLabel")
+            found[name].feature.names = list(names)
+    except Exception as error:  # TFDS raises whatever its parsers raise
+        raise ManifestError(f"{where} are not TFDS features: {error!s:.300}") from error
+    return features
+
+
+def features_of(manifest: Manifest) -> Any:
+    """The FeaturesDict of a manifest, class names included (`parse_features` says which classes are taken).
+
+    Raises:
+      ManifestError: TFDS cannot make sense of it, or it names a class nobody has imported.
+    """
+    features = parse_features(manifest.features, manifest.labels, f"{manifest.name}: the manifest's features")
+    stored = {column.name for column in manifest.columns}
+    missing = {key for name, feature in flatten_features(features) for key in serialized_specs(name, feature)} - stored
+    if missing:
+        raise ManifestError(f"{manifest.name}: features without a stored column: {sorted(missing)}")
+    return features
+
+
+def _class_names(content: Any) -> Iterator[str]:
+    """Every class that the JSON of features names, in any of the spellings TFDS reads, JSON inside of it included."""
+    if isinstance(content, list):
+        for item in content:
+            yield from _class_names(item)
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key in ("proto_cls", "protoCls"):
+            raise ManifestError(f"features name a class in {key}, which no export writes")
+        if key in ("pythonClassName", "python_class_name", "type") and isinstance(value, str):
+            yield value
+        elif key == "json" and isinstance(value, str):
+            yield from _class_names(json.loads(value))
+        else:
+            yield from _class_names(value)
+
+
+def labels_of(features: Any) -> dict[str, list[str]]:
+    """Class names by flat feature name, for every ClassLabel that was given names."""
+    return {name: label.class_names for name, label in kind_of(features).labels() if label.class_names is not None}
