@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters.errors import SchemaError
@@ -65,7 +66,7 @@ def _differs(feature: Any) -> str:
 
 def _show(info: Any) -> str:
     """The shape and dtype of a TensorInfo; whether it is optional is left out, which no JSON of TFDS's says of `Text`."""
-    return f"{tuple(info.shape)} {info.np_dtype}" if isinstance(info, tfds.features.TensorInfo) else repr(info)
+    return f"{tuple(info.shape)} {np.dtype(info.np_dtype)}" if isinstance(info, tfds.features.TensorInfo) else repr(info)
 
 
 _FACTS = {
