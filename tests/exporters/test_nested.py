@@ -359,7 +359,7 @@ def test_empty_lists_beside_arrays(publish, read_back):
 
 ASKED = """
     import os, sys, torch, exporters
-    from tfds_builder.table import Table
+    from tfds_builder import Table
 
     class Opens(torch.utils.data.Dataset):
         main = None

@@ -243,7 +243,7 @@ def test_split_larger_than_the_address_space_left(tmp_path):
     script = f"""
 import resource, sys
 import numpy as np
-from tfds_builder.table import Table
+from tfds_builder import Table
 table = Table.of_split({str(directory)!r}, "train")
 table.read(np.array([0, len(table) - 1]))  # NumPy loads parts of itself when they are first used
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
