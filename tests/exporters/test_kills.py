@@ -132,10 +132,10 @@ def end_orphans():
 
 LOOKER = """
     import json, os, sys, tensorflow_datasets as tfds, tfds_builder
-    from tfds_builder.catalog import provider
+    from tfds_builder.catalog.provider import catalog
     for line in sys.stdin:
         data_dir = line.strip()
-        provider._builders.clear()
+        catalog._builders.clear()
         names = tfds_builder.register(data_dir) if os.path.isdir(data_dir) else []
         try:
             data = tfds.load("ds", **({} if names else {"data_dir": data_dir}))
