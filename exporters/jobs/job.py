@@ -127,7 +127,9 @@ class Job:
         """The finished rows of a split where they are staged, some of them perhaps under their published names."""
         plan, geometries = self._ledger.plan, list[Geometry]()
         assert plan is not None
-        shards = assembly.place_shards(finished, geometries, lambda file, name: self._stage.find(file, name) or file, split, plan)
+        shards = assembly.place_shards(
+            finished, geometries, lambda file, name: self._stage.files.find(file, name) or file, split, plan
+        )
         manifest = assembly.assemble(plan, self._columns, {split: shards}, geometries)
         return Table(self._stage.path, manifest, [Segment(shard, 0, shard.rows) for shard in shards.shards])
 
@@ -317,7 +319,7 @@ class Job:
         rows = expected[number] if number < len(expected) else None
         context = dataclasses.replace(self._context(split, number), expected_rows=rows)
         if number < len(finished):  # a stream can but be run past
-            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self._stage.notes) as aside:
+            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self._stage.notes.directory) as aside:
                 again = write_shard(self._encoder, context, pathlib.Path(aside), stem, batches)
             observer.take_shard(again.rows)
             if again != finished[number]:
@@ -372,17 +374,17 @@ class Job:
     def publish(self) -> Manifest:
         """Final names, TFDS metadata, manifest, then the one rename."""
         geometries = list[Geometry]()
-        plan, rename = self._ledger.plan, self._stage.rename
+        plan, rename = self._ledger.plan, self._stage.files.rename
         assert plan is not None
         splits = {
             split: assembly.place_shards(results, geometries, rename, split, plan) for split, results in self._splits.items()
         }
         manifest = assembly.assemble(plan, self._columns, splits, geometries)
-        self._stage.keep_only(file.file for file in manifest.files)
+        self._stage.files.keep_only(file.file for file in manifest.files)
         with naming(self._stage.path):
             names = write_metadata(manifest, self._stage.path)
-        files = tuple(self._stage.describe(name) for name in names)
+        files = tuple(self._stage.files.describe(name) for name in names)
         manifest = dataclasses.replace(manifest, metadata=files)
-        self._stage.write(manifest_lib.FILENAME, manifest.to_json())
+        self._stage.files.write(manifest_lib.FILENAME, manifest.to_json())
         self._stage.publish()
         return manifest

@@ -59,7 +59,7 @@ class Ledger:
             return
         for split, loader in loaders.items():
             source = self.sources[split]
-            if source.kind == "indices" and not loader_lib.record_order(loader, stage.notes / _order_note(split)):
+            if source.kind == "indices" and not loader_lib.record_order(loader, stage.notes.directory / _order_note(split)):
                 self.sources[split] = dataclasses.replace(source, kind="stream")
 
     def _take_up(self) -> Plan | None:
@@ -68,7 +68,7 @@ class Ledger:
         Raises:
           ResumeError: only a part is there, or not as it was written.
         """
-        plan = Plan.from_json(self._stage.read_note(PLAN_NOTE))
+        plan = Plan.from_json(self._stage.notes.read(PLAN_NOTE))
         files = [
             file
             for split in plan.splits
@@ -76,10 +76,10 @@ class Ledger:
             for number, shard in enumerate(shards)
             for file in shard.files(plan.format, plan.name, split, number, len(shards))
         ]
-        if self._stage.is_empty():
+        if not self._stage.files.names():
             self._stage.begin_anew()
             return None
-        damage = list(filter(None, (self._stage.find_damage(*file) for file in files)))
+        damage = list(filter(None, (self._stage.files.find_damage(*file, reads=self._stage.was_moved) for file in files)))
         if damage:
             raise ResumeError(
                 f"what is finished of this version is not what was written: {'; '.join(damage[:5])}; put it back, or "
@@ -88,10 +88,10 @@ class Ledger:
         for split, source in plan.sources.items():
             for number, shard in enumerate(self.finished(split)):
                 name = _digests_note(split, number)
-                if self._stage.has_note(name) and len(self._stage.read_note(name)) != 8 * shard.rows:
+                if self._stage.notes.has(name) and len(self._stage.notes.read(name)) != 8 * shard.rows:
                     raise ValueError(f"{name} is not as long as its shard has rows")
             if source["kind"] == "indices":
-                Order.load(self._stage.notes / _order_note(split))
+                Order.load(self._stage.notes.directory / _order_note(split))
         if self._stage.was_moved:
             self._stage.settle_in()
         return plan
@@ -115,8 +115,8 @@ class Ledger:
             if isinstance(error, ResumeError):
                 raise
             raise ResumeError(
-                f"the notes of what is finished, in {self._stage.notes}, are cut short or changed ({type(error).__name__}: "
-                f"{error}); put them back as they were, or {wording.passing('overwrite', True)} to begin anew"
+                f"the notes of what is finished, in {self._stage.notes.directory}, are cut short or changed "
+                f"({type(error).__name__}: {error}); put them back as they were, or {wording.passing('overwrite', True)} to begin anew"
             ) from error
 
     def _facts(self) -> dict[str, Any]:
@@ -137,8 +137,8 @@ class Ledger:
         if self.plan is None:
             for split, source in self.sources.items():
                 if source.kind == "indices":
-                    self._stage.sync_note(_order_note(split))
-            self._stage.note(PLAN_NOTE, plan.to_json())
+                    self._stage.notes.sync(_order_note(split))
+            self._stage.notes.write(PLAN_NOTE, plan.to_json())
             self.plan = plan
         self._check(plan)
         return plan
@@ -154,20 +154,20 @@ class Ledger:
 
     def finished(self, split: str) -> list[ShardResult]:
         """The finished shards of a split, in order."""
-        return [ShardResult.from_json(json.loads(note)) for note in self._stage.finished_shards(split)]
+        return [ShardResult.from_json(json.loads(note)) for note in self._stage.notes.finished_shards(split)]
 
     def digests(self, split: str, shards: int) -> Array | None:
         """The digests of all examples of the first so many shards of a split, in order; None unless all were noted."""
         names = [_digests_note(split, number) for number in range(shards)]
-        if not all(map(self._stage.has_note, names)):
+        if not all(map(self._stage.notes.has, names)):
             return None
-        return np.frombuffer(b"".join(map(self._stage.read_note, names)), "<u8")
+        return np.frombuffer(b"".join(map(self._stage.notes.read, names)), "<u8")
 
     def order(self, split: str) -> Order | None:
         """The batches of a split, if they can be drawn by number."""
         source: Source = self.sources[split]
         if source.kind == "indices":
-            return Order.load(self._stage.notes / _order_note(split))
+            return Order.load(self._stage.notes.directory / _order_note(split))
         if source.kind == "range":
             return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
         return None
@@ -181,23 +181,23 @@ class Ledger:
         if self.order(split) is not None:
             return finished
         note = _state_note(split, finished - 2)
-        if self.sources[split].kind != "state" or not self._stage.has_note(note):
+        if self.sources[split].kind != "state" or not self._stage.notes.has(note):
             return 0
-        return finished - 1 if states.restore_state(loader, self._stage.read_note(note)) else 0
+        return finished - 1 if states.restore_state(loader, self._stage.notes.read(note)) else 0
 
     def finish_shard(
         self, split: str, number: int, shard: ShardResult, state: bytes | None = None, digests: Array | None = None
     ) -> None:
         """Notes a shard whose file is on disk, the loader's state after it, and the digests of its examples."""
         if state is not None:
-            self._stage.note(_state_note(split, number), state)
+            self._stage.notes.write(_state_note(split, number), state)
         if digests is not None:
-            self._stage.note(_digests_note(split, number), digests.astype("<u8", copy=False).tobytes())
-        self._stage.note_shard(split, number, json.dumps(shard.to_json()).encode())
+            self._stage.notes.write(_digests_note(split, number), digests.astype("<u8", copy=False).tobytes())
+        self._stage.notes.write_shard(split, number, json.dumps(shard.to_json()).encode())
 
     def finish_split(self, split: str) -> None:
         """Notes that a split has no more shards, and how many it has."""
-        self._stage.note(_split_note(split), str(len(self.finished(split))).encode())
+        self._stage.notes.write(_split_note(split), str(len(self.finished(split))).encode())
 
     def is_finished(self, split: str) -> bool:
         """Whether a split has no more shards.
@@ -205,10 +205,10 @@ class Ledger:
         Raises:
           ResumeError: it had more than there are notes of.
         """
-        if not self._stage.has_note(_split_note(split)):
+        if not self._stage.notes.has(_split_note(split)):
             return False
         with self._reading():
-            noted = int(self._stage.read_note(_split_note(split)))
+            noted = int(self._stage.notes.read(_split_note(split)))
             if noted != len(self.finished(split)):
                 raise ValueError(f"split {split!r} has {noted} shards, and there are notes of {len(self.finished(split))}")
         return True

@@ -20,6 +20,8 @@ from exporters.errors import DataDirError
 
 STAGE_NOTE, HOLDER_NOTE, PUBLISHING_NOTE, PLAN_NOTE = "stage", "holder", "publishing", "plan.json"
 SHARD_NOTE = ".shard.json"
+IsOurs = Callable[[str], bool]
+"""Tells by its name whether an export wrote a file."""
 ASIDE = "again-"
 """Directories among the notes in which a shard is written once more, to be compared, begin with this."""
 
@@ -48,7 +50,7 @@ _LITTER_KEPT = re.compile(
 are removed only if they are empty."""
 
 
-def is_of_version(dataset: str) -> Callable[[str], bool]:
+def is_of_version(dataset: str) -> IsOurs:
     """Tells names of what an export, or TFDS, writes into a stage or version of a dataset.
 
     >>> [is_of_version("ds")(name) for name in ("train-00000.data", "ds-train.tfrecord-00000-of-00001", "thesis.tex")]
@@ -81,12 +83,12 @@ def _mode(directory: int, name: str) -> int:
         return 0
 
 
-def find_foreign(directory: int, is_ours: Callable[[str], bool]) -> list[str]:
+def find_foreign(directory: int, is_ours: IsOurs) -> list[str]:
     """What lies in an open directory and is neither ours nor litter: names, in order. A link is never ours."""
     return sorted(name for name in os.listdir(directory) if _kind(directory, name, is_ours) == "foreign")
 
 
-def _kind(directory: int, name: str, is_ours: Callable[[str], bool]) -> str:
+def _kind(directory: int, name: str, is_ours: IsOurs) -> str:
     mode = _mode(directory, name)
     if not mode:
         return "gone"
@@ -117,7 +119,7 @@ def _entries(directory: int, name: str) -> list[str]:
         os.close(descriptor)
 
 
-def refuse_foreign(path: str | os.PathLike[str], directory: int, is_ours: Callable[[str], bool]) -> None:
+def refuse_foreign(path: str | os.PathLike[str], directory: int, is_ours: IsOurs) -> None:
     """Raises if something in a directory is not ours.
 
     Args:
@@ -142,7 +144,7 @@ def refuse_foreign(path: str | os.PathLike[str], directory: int, is_ours: Callab
     )
 
 
-def remove_ours(directory: int, is_ours: Callable[[str], bool], keep: Iterable[str] = (), last: Iterable[str] = ()) -> None:
+def remove_ours(directory: int, is_ours: IsOurs, keep: Iterable[str] = (), last: Iterable[str] = ()) -> None:
     """Removes from an open directory what is ours, and litter as far as it goes. Follows no link.
 
     Args:

@@ -24,67 +24,66 @@ class Notes:
     """The notes of one export.
 
     Attributes:
-      path: the stage they are about.
-      notes: their directory.
+      directory: where they are.
+      stage: the directory they are about.
     """
 
-    path: pathlib.Path
-    notes: pathlib.Path
+    def __init__(self, directory: pathlib.Path, stage: pathlib.Path) -> None:
+        self.directory, self.stage = directory, stage
 
-    def has_finished_shards(self) -> bool:
-        """Whether there is something to go on with."""
-        return bool(self._shard_notes())
+    def shard_names(self) -> list[str]:
+        """Names of the notes of finished shards: what there is to go on with."""
+        return [name for name in os.listdir(self.directory) if name.endswith(SHARD_NOTE)] if self.directory.is_dir() else []
 
-    def _shard_notes(self) -> list[str]:
-        return [name for name in os.listdir(self.notes) if name.endswith(SHARD_NOTE)] if self.notes.is_dir() else []
+    def has(self, name: str) -> bool:
+        """Whether a note is there."""
+        return (self.directory / name).is_file()
 
-    def has_note(self, name: str) -> bool:
-        return (self.notes / name).is_file()
+    def read(self, name: str) -> bytes:
+        """A note."""
+        return (self.directory / name).read_bytes()
 
-    def read_note(self, name: str) -> bytes:
-        return (self.notes / name).read_bytes()
-
-    def sync_note(self, name: str) -> None:
+    def sync(self, name: str) -> None:
         """Fsyncs a note that was written in place."""
-        with naming(self.notes / name), open(self.notes / name, "rb+", opener=open_no_link) as stream:
+        with naming(self.directory / name), open(self.directory / name, "rb+", opener=open_no_link) as stream:
             os.fsync(stream.fileno())
 
-    def note(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes) -> None:
         """Writes a note: whole and on disk, or not there at all."""
         if not contents.is_note(name):
             raise ValueError(
                 f"{name!r} is not among the names of notes in exporters.staging.contents, and would be taken for somebody's"
             )
-        draft = self.notes / f"{name}.draft"
+        draft = self.directory / f"{name}.draft"
         remove_file(draft)
         with naming(draft), open(draft, "xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.rename(draft, self.notes / name)
-        sync_directory(self.notes)
+        os.rename(draft, self.directory / name)
+        sync_directory(self.directory)
 
-    def note_shard(self, split: str, number: int, content: bytes) -> None:
+    def write_shard(self, split: str, number: int, content: bytes) -> None:
         """Notes that a shard is finished. Its file must be on disk."""
-        sync_directory(self.path)
-        self.note(f"{split}-{number:05d}{SHARD_NOTE}", content)
+        sync_directory(self.stage)
+        self.write(f"{split}-{number:05d}{SHARD_NOTE}", content)
 
     def finished_shards(self, split: str) -> Iterator[bytes]:
         """The notes of a split's finished shards, in order."""
         for number in itertools.count():
-            note = self.notes / f"{split}-{number:05d}{SHARD_NOTE}"
+            note = self.directory / f"{split}-{number:05d}{SHARD_NOTE}"
             if not note.exists():
                 return
             yield note.read_bytes()
 
-    def note_identity(self, inode: int) -> None:
+    def write_identity(self, inode: int) -> None:
         """Notes which directory the notes are about: 0 while what is there is removed."""
-        self.note(STAGE_NOTE, json.dumps({"version": _VERSION, "inode": inode}).encode())
+        self.write(STAGE_NOTE, json.dumps({"version": _VERSION, "inode": inode}).encode())
 
     def identity(self) -> dict[str, Any] | None:
-        """What `note_identity` noted; nothing where the note makes no sense to this release, None where there is no note."""
+        """What `write_identity` noted; nothing where the note makes no sense to this release, None where there is no note."""
         try:
-            noted = json.loads(self.read_note(STAGE_NOTE))
+            noted = json.loads(self.read(STAGE_NOTE))
         except FileNotFoundError:
             return None
         except ValueError:
@@ -99,20 +98,23 @@ class Notes:
           files: names of what lies in the stage.
         """
         if noted is None:
-            return f"{self.path} holds shards, and their notes in {self.notes} are gone; put them back" if list(files) else ""
+            gone = f"{self.stage} holds shards, and their notes in {self.directory} are gone; put them back"
+            return gone if list(files) else ""
         if not noted:
-            found = f"the notes in {self.notes} are of another release of torch2tfds, or damaged"
-            return f"{found}; go on with the release that wrote them" if self.has_finished_shards() else ""
+            found = f"the notes in {self.directory} are of another release of torch2tfds, or damaged"
+            return f"{found}; go on with the release that wrote them" if self.shard_names() else ""
         if not noted["inode"]:
             return ""
         known = collections.Counter[str]()
-        for split, number in sorted(filter(None, map(contents.shard_of, self._shard_notes()))):
+        for split, number in sorted(filter(None, map(contents.shard_of, self.shard_names()))):
             if number != known[split]:
-                return f"the note of shard {known[split]} of split {split!r} is gone from {self.notes}; put it back"
+                return f"the note of shard {known[split]} of split {split!r} is gone from {self.directory}; put it back"
             known[split] += 1
         for split, number in filter(None, map(contents.shard_of, files)):
             if number > known[split]:
-                return f"{self.path} holds shard {number} of split {split!r}, and its note in {self.notes} is gone; put it back"
+                return (
+                    f"{self.stage} holds shard {number} of split {split!r}, and its note in {self.directory} is gone; put it back"
+                )
         return ""
 
 

@@ -25,6 +25,7 @@ from exporters import DataDirError, ResumeError
 from exporters.staging import contents
 from exporters.staging import stage as staging
 from exporters.staging.disk import hash_file
+from exporters.staging.notes import Notes
 
 pytestmark = pytest.mark.once
 
@@ -151,7 +152,7 @@ def test_a_link_put_into_the_stages_place(tmp_path):
     (tmp_path / "theirs").mkdir()
     for replace in (lambda path: path.symlink_to(tmp_path / "theirs"), pathlib.Path.mkdir):
         with staging.Stage(tmp_path, "ds", "1.0.0", overwrite=True) as stage:
-            stage.write("manifest.json", b"{}")
+            stage.files.write("manifest.json", b"{}")
             stage.path.rename(stage.path.with_name("elsewhere"))
             replace(stage.path)
             (stage.path / "manifest.json").touch()
@@ -407,10 +408,8 @@ def test_the_manifest_noted_is_the_one_published(tmp_path):
     """What tells a swap that is done is the SHA-256 of the manifest, noted before it."""
     noted = []
     with pytest.MonkeyPatch.context() as patch:
-        note = staging.Stage.note
-        patch.setattr(
-            staging.Stage, "note", lambda self, name, content: (noted.append((name, content)), note(self, name, content))
-        )
+        note = Notes.write
+        patch.setattr(Notes, "write", lambda self, name, content: (noted.append((name, content)), note(self, name, content)))
         result = run(tmp_path)
     assert noted[-1] == ("publishing", hash_file(pathlib.Path(result.path) / "manifest.json").encode())
 

@@ -294,10 +294,10 @@ class Killer:
         self.step, self.count = step, 0
         for name in self.NAMES:
             monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
-        from exporters.staging import stage as staging
+        from exporters.staging import publishing
         from exporters.staging.staged_file import StagedFile
 
-        monkeypatch.setattr(staging, "exchange", self.wrap(staging.exchange))
+        monkeypatch.setattr(publishing, "exchange", self.wrap(publishing.exchange))
         monkeypatch.setattr(StagedFile, "_write", self.wrap(StagedFile._write))
 
     def wrap(self, function):

@@ -477,7 +477,7 @@ def test_published_meanwhile(loader_of, tmp_path):
 def test_a_stage_without_a_manifest_is_not_published(tmp_path):
     """`publish` refuses a stage that holds no manifest."""
     with staging.Stage(tmp_path, "ds", "1.0.0", overwrite=False) as stage:
-        stage.write("train-00000.data", b"x")
+        stage.files.write("train-00000.data", b"x")
         with pytest.raises(DataDirError, match="no manifest"):
             stage.publish()
     assert not (tmp_path / "ds").exists()
