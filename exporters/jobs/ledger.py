@@ -116,7 +116,8 @@ class Ledger:
                 raise
             raise ResumeError(
                 f"the notes of what is finished, in {self._stage.notes.directory}, are cut short or changed "
-                f"({type(error).__name__}: {error}); put them back as they were, or {wording.passing('overwrite', True)} to begin anew"
+                f"({type(error).__name__}: {error}); put them back as they were, or "
+                f"{wording.passing('overwrite', True)} to begin anew"
             ) from error
 
     def _facts(self) -> dict[str, Any]:

@@ -235,7 +235,7 @@ def test_names_are_told_apart(tmp_path):
     assert all(map(contents.is_note, os.listdir(tmp_path / "c" / "ds" / "1.0.0.resume")))
     assert not any(map(contents.is_of_version("ds"), ("dss-train.tfrecord-00000-of-00001", "train-0.data", "x.json", "a.data")))
     with pytest.raises(ValueError, match="not among the names"):
-        staging.Stage(tmp_path, "ds", "1.0.0", overwrite=False).note("thesis.tex", b"")
+        Notes(tmp_path, tmp_path).write("thesis.tex", b"")
 
 
 def test_a_module_written_by_hand(tmp_path):
