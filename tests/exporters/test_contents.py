@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 import exporters
 import tfds_builder
 from exporters import DataDirError, ResumeError
-from exporters.staging import contents
+from exporters.staging import contents, publishing
 from exporters.staging import stage as staging
 from exporters.staging.disk import hash_file
 from exporters.staging.notes import Notes
@@ -386,7 +386,7 @@ def test_an_overwrite_cut_off_and_copied(moment, tmp_path, tree, whole):
         raise Cut
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(staging, "exchange", cut)
+        patch.setattr(publishing, "exchange", cut)
         with pytest.raises(Cut):
             run(tmp_path / "data", overwrite=True)
     shutil.copytree(tmp_path / "data", tmp_path / "copy")
