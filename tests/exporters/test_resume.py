@@ -143,7 +143,7 @@ def test_an_unseeded_shuffle_is_recorded_as_drawn(format, tmp_path):
     with pytest.raises(Stop):
         run(tmp_path, loader(Recorder(stop_at=30), shuffle=True), format)
     result = run(tmp_path, loader(Recorder(), shuffle=True), format)
-    rows = tfds_builder.table.Table.of_split(result.path, "train").read(slice(None))["image"][:, 0, 0, 0]
+    rows = tfds_builder.Table.of_split(result.path, "train").read(slice(None))["image"][:, 0, 0, 0]
     assert sorted(rows.tolist()) == list(range(ROWS))
     assert rows.tolist() != sorted(rows.tolist())
 
@@ -158,7 +158,7 @@ def test_order_is_the_loaders_own(tmp_path):
     loaders = {split: loader(Recorder(), shuffle=True, generator=generator) for split in ("train", "test")}
     result = run(tmp_path, loaders)
     for split, labels in zip(("train", "test"), plain, strict=True):
-        assert tfds_builder.table.Table.of_split(result.path, split).read(slice(None))["label"].tolist() == labels
+        assert tfds_builder.Table.of_split(result.path, split).read(slice(None))["label"].tolist() == labels
 
 
 class Noisy(Dataset):
@@ -181,7 +181,7 @@ def test_random_examples_are_those_of_a_bare_loop(shuffle, workers, tmp_path):
     torch.manual_seed(3)
     result = run(tmp_path, loader(Noisy(), shuffle=shuffle, num_workers=workers))
     assert torch.equal(torch.rand(2), after)
-    read = tfds_builder.table.Table.of_split(result.path, "train").read(slice(None))["features"]
+    read = tfds_builder.Table.of_split(result.path, "train").read(slice(None))["features"]
     assert workers or np.array_equal(read, expected.numpy())
 
 

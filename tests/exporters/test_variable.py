@@ -416,7 +416,7 @@ def test_any_rows_of_any_dtype(data, publish, read_back):
             [{"x": give(*row)} for row in enumerate(rows)], batch_size=data.draw(st.integers(1, 4)), collate_fn=list
         )
         result = publish(loader, format, features={"x": feature}, **options)
-        table = tfds_builder.table.Table.of_split(result.path, "train")
+        table = tfds_builder.Table.of_split(result.path, "train")
         for numbers in (np.arange(len(rows)), order):
             found = table.read(numbers)["x"]
             assert isinstance(found, Ragged)
@@ -487,7 +487,7 @@ def test_bounds_from_a_stranger(data, variable_datasets):
         patched[place : place + 8] = value.to_bytes(8, "little", signed=True)
     path.write_bytes(patched)
     try:
-        table = tfds_builder.table.Table.of_split(path.parent, "train")
+        table = tfds_builder.Table.of_split(path.parent, "train")
         for rows in (slice(None), np.array([3, 1, 5])):
             found = table.read(rows)
             assert sum(len(value) for value in found["s"].values) <= size
