@@ -144,8 +144,8 @@ class _Source:
         import numpy as np
 
         from exporters.batches.flatten import to_batch
+        from tfds_builder.contract.decode import to_numpy_dtype
         from tfds_builder.contract.ragged import Ragged
-        from tfds_builder.table.table import to_numpy_dtype
 
         dtypes = {column.name: to_numpy_dtype(column.dtype) for column in self.schema.columns}
         for number, raw in raws:

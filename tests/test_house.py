@@ -8,6 +8,7 @@ import pytest
 
 import exporters
 import tfds_builder
+from tfds_builder.formats import NAMES
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = {package.__name__: pathlib.Path(package.__file__).parent for package in (exporters, tfds_builder)}
@@ -19,6 +20,15 @@ ALONE = {
     "pickle": [],
 }
 """Modules that may import a package, wherever in them; tried without these packages by tests of their own."""
+NAME_FORMATS = {
+    "exporters.cli", "exporters.export",  # which one it is unless another is asked for
+    "exporters.demo",  # writes one of each
+    "exporters.outcome",  # what a type checker lets a caller write
+    "exporters.schema.no_label",  # the line that mends a loader
+}  # fmt: skip
+"""Modules outside of the rooms `formats` that name a format."""
+ASK_FOR_AN_INDEX = {"tfds_builder.contract.shards"}
+"""Modules of the consumer, outside of `formats`, that look whether a shard has an index: it reads and writes what is there."""
 LINES, MODULES = 410, 10
 """Most lines of a module, and most modules of a room."""
 
@@ -122,6 +132,30 @@ def test_who_knows_a_package(package):
     assert set(ALONE[package]) <= TREES.keys()
     found = [name for name in TREES if any(other.split(".")[0] == package for other in imports_of(name, types=False))]
     assert sorted(found) == ALONE[package]
+
+
+def strings_of(tree):
+    """Every string of a module but its docstrings."""
+    bodies = [node.body for node in ast.walk(tree) if hasattr(node, "body") and isinstance(node.body, list)]
+    told = {id(line.value) for body in bodies for line in body if isinstance(line, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.value
+
+
+def asks_for_an_index(tree):
+    """Whether a module compares `something.index` with None."""
+    tests = [node for node in ast.walk(tree) if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot)]
+    return any(isinstance(node.left, ast.Attribute) and node.left.attr == "index" for node in tests)
+
+
+def test_who_asks_which_format_it_is():
+    """Only the rooms `formats`: whoever needs to know something of a format asks its object."""
+    outside = {name: tree for name, tree in TREES.items() if ".formats" not in name}
+    naming = {name for name, tree in outside.items() if any(re.search("|".join(NAMES), text) for text in strings_of(tree))}
+    assert naming == NAME_FORMATS
+    consumer = {name: tree for name, tree in outside.items() if name.startswith("tfds_builder")}
+    assert {name for name, tree in consumer.items() if asks_for_an_index(tree)} == ASK_FOR_AN_INDEX
 
 
 def test_sizes():

@@ -25,6 +25,7 @@ from tensorflow_datasets.core import naming
 
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
 from tfds_builder.catalog.provider import catalog
+from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.manifest import DTYPE_BYTES, FILENAME, STRINGS, Column
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.contract.untrusted import show
@@ -39,7 +40,7 @@ from tfds_builder.readers.data_source import Value
 from tfds_builder.table.mapped_files import LARGE_BYTES
 from tfds_builder.table.segments import segments_of
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, values_of
-from tfds_builder.table.table import Array, Table, to_numpy_dtype
+from tfds_builder.table.table import Array, Table
 
 _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 

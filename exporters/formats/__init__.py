@@ -1,8 +1,11 @@
-"""A file per format, loaded by name when it is used."""
+"""How a format is written: a module a format, of the name that the format has in `tfds_builder.formats`, where it is listed."""
+
+import importlib
 
 from exporters import wording
 from exporters.errors import ArgumentError
 from exporters.formats.base import Format, ShardContext, ShardWriter, Sink
+from tfds_builder import formats
 
 __all__ = ["Format", "ShardContext", "ShardWriter", "Sink", "find"]
 
@@ -14,12 +17,7 @@ def find(name: str) -> Format:
       ArgumentError: there is no such format.
       MissingDependencyError: a package it needs is missing.
     """
-    if name == "tfrecord":
-        from exporters.formats.tfrecord import TFRecordFormat
-
-        return TFRecordFormat()
-    if name == "hdf5":
-        from exporters.formats.hdf5 import HDF5Format
-
-        return HDF5Format()
-    raise ArgumentError(f"{wording.called('format')} must be 'tfrecord' or 'hdf5' (got {name!r})")
+    if name not in formats.NAMES:
+        raise ArgumentError(f"{wording.called('format')} must be {' or '.join(map(repr, formats.NAMES))} (got {name!r})")
+    found: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
+    return found

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from exporters.tensors.arrays import Columns
 from tfds_builder.contract.manifest import Column, Geometry
+from tfds_builder.formats import StoredFormat
 
 
 class Sink(Protocol):
@@ -52,13 +53,16 @@ class ShardWriter(Protocol):
 
 
 class Format(Protocol):
-    """A format: how stored columns are encoded, and the writer of a shard."""
+    """A format: how stored columns are encoded, and the writer of a shard.
+
+    Attributes:
+      stored: what its files are, which readers know too: their names, whether there is an index.
+    """
+
+    stored: StoredFormat
 
     def columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         """The columns as this format stores them (encoding and width may differ)."""
 
     def open(self, data: Sink, index: Sink | None, context: ShardContext) -> ShardWriter:
-        """A writer of one shard; `index` is given where `needs_index` says so."""
-
-    def needs_index(self, columns: Sequence[Column]) -> bool:
-        """Whether a shard of these columns has an index file beside it."""
+        """A writer of one shard; `index` is given where `stored.needs_index` says so."""

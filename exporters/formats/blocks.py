@@ -23,12 +23,16 @@ class Blocks:
 
     Args:
       data: where the rows go.
-      make: makes a new block: an array whose first axis is rows.
+      make: makes a new block: an array of so many rows, contiguous.
+      row_bytes: bytes of a row.
       finish: called with the rows of a block before they go.
     """
 
-    def __init__(self, data: Sink, make: Callable[[], Array], finish: Callable[[Array], None] | None = None) -> None:
+    def __init__(
+        self, data: Sink, make: Callable[[int], Array], row_bytes: int, finish: Callable[[Array], None] | None = None
+    ) -> None:
         self._data, self._make, self._finish = data, make, finish
+        self._rows = max(1, BLOCK_BYTES // row_bytes)
         self._free: list[Array] = []
         self._block: Array | None = None  # made when there is something to fill it with
         self._filled = 0
@@ -38,7 +42,7 @@ class Blocks:
         done = 0
         while done < rows:
             if self._block is None:
-                self._block, self._filled = self._free.pop() if self._free else self._make(), 0
+                self._block, self._filled = self._free.pop() if self._free else self._make(self._rows), 0
             take = min(rows - done, len(self._block) - self._filled)
             yield self._block[self._filled : self._filled + take], slice(done, done + take)
             done, self._filled = done + take, self._filled + take

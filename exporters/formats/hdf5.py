@@ -19,13 +19,14 @@ import numpy as np
 from exporters import wording
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
-from exporters.formats.blocks import BLOCK_BYTES, Blocks
+from exporters.formats.blocks import Blocks
 from exporters.tensors.arrays import Array, Columns
 from exporters.tensors.layout import copy_into
+from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.ragged import Ragged
+from tfds_builder.formats import hdf5
 from tfds_builder.install import how_to_install
-from tfds_builder.table.table import to_numpy_dtype
 
 try:
     import h5py
@@ -40,6 +41,8 @@ of the rows (of the strings, where every row has as many); those of the strings,
 class HDF5Format:
     """Every column at its native width, one run of bytes; no index beside the file."""
 
+    stored = hdf5.FORMAT
+
     def columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         """Integers that TFRecord keeps as varints are plain little-endian values here."""
         return tuple(
@@ -47,11 +50,11 @@ class HDF5Format:
             for c in columns
         )
 
-    def needs_index(self, columns: Sequence[Column]) -> bool:
-        return False
-
     def open(self, data: Sink, index: Sink | None, context: ShardContext) -> HDF5Writer:
         return HDF5Writer(data, context)
+
+
+FORMAT = HDF5Format()
 
 
 class HDF5Writer:
@@ -219,8 +222,8 @@ class _Stream:
 
     def __init__(self, data: Sink, column: Column, start: int) -> None:
         self.column, self.start = column, start
-        shape = (max(1, BLOCK_BYTES // column.width), *column.item_shape)
-        self._blocks = Blocks(data, lambda: np.empty(shape, to_numpy_dtype(column.dtype)))
+        shape, dtype = column.item_shape, to_numpy_dtype(column.dtype)
+        self._blocks = Blocks(data, lambda rows: np.empty((rows, *shape), dtype), column.width)
         self.flush = self._blocks.flush
 
     def append(self, values: Array) -> None:

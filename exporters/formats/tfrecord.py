@@ -23,17 +23,15 @@ import numpy as np
 
 from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
-from exporters.formats.blocks import BLOCK_BYTES, Blocks
+from exporters.formats.blocks import Blocks
 from exporters.tensors.arrays import Array, Columns
 from exporters.tensors.layout import copy_into
 from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.formats.tfrecord_records import MASK_DELTA, masked_crc32c
+from tfds_builder.formats import tfrecord
+from tfds_builder.formats.tfrecord_records import FOOTER, FRAME, HEADER, SMALL_RECORD, frame_header, mask_crcs
 
-_HEADER, _FOOTER = 12, 4
 _MAX_RECORD = 2**31 - 1
-_SMALL_RECORD = 1024
-"""Below this many bytes a copy of a record costs less than a NumPy view of it."""
 _LISTS = {"bytes_list": 0x0A, "float_list": 0x12, "int64_list": 0x1A}
 """Tags of the three lists of a Feature (fields 1 to 3, length-delimited). The list is its field 1 again:
 one byte string, or the packed values."""
@@ -69,23 +67,19 @@ class _Template:
         entries = sum(map(len, headers)) + sum(column.width for column in self.fixed)
         prefix = bytes([0x0A])  # Example.features
         prefix += bytes(_LENGTH_BYTES) if self.variable else varint(entries)
-        self.start = _HEADER + len(prefix)
+        self.start = HEADER + len(prefix)
         self.offsets = dict[str, int]()
         self._constants, place = list[tuple[int, bytes]](), self.start
         for column, header in zip(self.fixed, headers, strict=True):
             self._constants.append((place, header))
             self.offsets[column.name] = place + len(header)
             place += len(header) + column.width
-        self.record_bytes = place + _FOOTER
+        self.record_bytes = place + FOOTER
         if self.record_bytes >= _MAX_RECORD:
             raise SchemaError(
                 f"an example takes {self.record_bytes:,} bytes, and protobuf parses less than 2 GiB; use format='hdf5'"
             )
-        self._constants.append((0, _frame_header(place - _HEADER) + prefix))
-
-    def make_block(self) -> Array:
-        """Records with nothing but their constant bytes, as many as a block holds."""
-        return self.make(max(1, BLOCK_BYTES // self.record_bytes))
+        self._constants.append((0, frame_header(place - HEADER) + prefix))
 
     def make(self, rows: int) -> Array:
         """Records with nothing but their constant bytes: uint8, shape (rows, record_bytes)."""
@@ -177,22 +171,19 @@ def _entry_header(name: str, kind: int, width: int) -> bytes:
     return header
 
 
-def _frame_header(length: int) -> bytes:
-    size = length.to_bytes(8, "little")
-    return size + masked_crc32c(google_crc32c.value(size)).to_bytes(4, "little")
-
-
 class TFRecordFormat:
     """Records of constant size where every feature has one; with an index beside the shard otherwise."""
+
+    stored = tfrecord.FORMAT
 
     def columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         return tuple(columns)
 
-    def needs_index(self, columns: Sequence[Column]) -> bool:
-        return any(column.is_variable for column in columns)
-
     def open(self, data: Sink, index: Sink | None, context: ShardContext) -> TFRecordWriter:
         return TFRecordWriter(data, index, context)
+
+
+FORMAT = TFRecordFormat()
 
 
 class TFRecordWriter:
@@ -201,7 +192,7 @@ class TFRecordWriter:
     def __init__(self, data: Sink, index: Sink | None, context: ShardContext) -> None:
         self._data, self._index, self._columns = data, index, context.columns
         self._template = _Template(context.columns, context.lists)
-        self._blocks = Blocks(data, self._template.make_block, _fill_checksums)
+        self._blocks = Blocks(data, self._template.make, self._template.record_bytes, _fill_checksums)
         self._position = 0
         self._fixed = np.empty((0, 0), np.uint8)  # the fixed parts of the records of a batch
 
@@ -223,7 +214,7 @@ class TFRecordWriter:
 
     def _append_indexed(self, columns: Columns, rows: int) -> None:
         """Records of different lengths: the fixed part, then the lists; the index says where they went."""
-        template, fixed_bytes = self._template, self._template.record_bytes - _FOOTER
+        template, fixed_bytes = self._template, self._template.record_bytes - FOOTER
         if len(self._fixed) < rows:
             self._fixed = template.make(rows)
         fixed = self._fixed[:rows, :fixed_bytes]
@@ -236,12 +227,12 @@ class TFRecordWriter:
             index.append(places)
             ends = ends + variable.size + lengths
         _put_varints(fixed[:, template.start - _LENGTH_BYTES : template.start], ends - template.start, _LENGTH_BYTES)
-        _put_frame_headers(fixed, ends - _HEADER)
-        records = zip(_split(fixed), *pieces, itertools.repeat(bytes(_FOOTER)), strict=False)  # the last has no end
+        _put_frame_headers(fixed, ends - HEADER)
+        records = zip(_split(fixed), *pieces, itertools.repeat(bytes(FOOTER)), strict=False)  # the last has no end
         out = bytearray().join(itertools.chain.from_iterable(records))
-        stops = np.cumsum(ends + _FOOTER)
-        starts = stops - ends - _FOOTER
-        _put_checksums(np.frombuffer(out, np.uint8), starts + _HEADER, starts + ends)
+        stops = np.cumsum(ends + FOOTER)
+        starts = stops - ends - FOOTER
+        _put_checksums(np.frombuffer(out, np.uint8), starts + HEADER, starts + ends)
         starts += self._position
         for places in index:
             places[:, 0::2] += starts[:, None]
@@ -313,20 +304,14 @@ def _put_frame_headers(records: Array, lengths: Array) -> None:
     """Writes the first 12 bytes of each record, whose data has that many bytes."""
     sizes = lengths.astype("<u8").view(np.uint8).reshape(-1, 8)
     crcs = np.fromiter(map(google_crc32c.value, _split(sizes)), np.uint32, len(sizes))
-    records[:, :8], records[:, 8:_HEADER] = sizes, _mask(crcs).reshape(-1, 4)
+    records[:, :8], records[:, 8:HEADER] = sizes, mask_crcs(crcs).view(np.uint8).reshape(-1, 4)
 
 
 def _put_checksums(out: Array, starts: Array, stops: Array) -> None:
     """Writes the masked CRC-32C of each run of bytes behind it."""
     runs = map(out.__getitem__, map(slice, starts.tolist(), stops.tolist()))
     crcs = np.fromiter(map(google_crc32c.value, runs), np.uint32, len(starts))
-    out[stops[:, None] + np.arange(_FOOTER)] = _mask(crcs).reshape(-1, _FOOTER)
-
-
-def _mask(crcs: Array) -> Array:
-    """Masked CRCs as they are stored: uint8, 4 bytes each."""
-    masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(MASK_DELTA)
-    return masked.astype("<u4").view(np.uint8)
+    out[stops[:, None] + np.arange(FOOTER)] = mask_crcs(crcs).view(np.uint8).reshape(-1, FOOTER)
 
 
 def _fill_checksums(records: Array) -> None:
@@ -334,11 +319,11 @@ def _fill_checksums(records: Array) -> None:
 
     Not in the writing thread: a call a row holds the interpreter lock, and the drain would wait for it.
     """
-    size = records.shape[1] - _HEADER - _FOOTER
+    size = records.shape[1] - FRAME
     values: Iterator[int]
-    if size < _SMALL_RECORD:
-        values = itertools.starmap(google_crc32c.value, struct.iter_unpack(f"{_HEADER}x{size}s{_FOOTER}x", records.data))
+    if size < SMALL_RECORD:
+        values = itertools.starmap(google_crc32c.value, struct.iter_unpack(f"{HEADER}x{size}s{FOOTER}x", records.data))
     else:
-        values = map(google_crc32c.value, records[:, _HEADER:-_FOOTER])
+        values = map(google_crc32c.value, records[:, HEADER:-FOOTER])
     crcs = np.fromiter(values, np.uint32, len(records))
-    records[:, -_FOOTER:] = _mask(crcs).reshape(-1, _FOOTER)
+    records[:, -FOOTER:] = mask_crcs(crcs).view(np.uint8).reshape(-1, FOOTER)

@@ -21,9 +21,10 @@ from exporters.loaders.order import Order
 from exporters.loaders.random_state import random_state_kept
 from exporters.tensors.arrays import Array, Columns
 from exporters.tensors.copies import copy_callable, copy_example
+from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import DatasetError
-from tfds_builder.table.table import Table, to_numpy_dtype
+from tfds_builder.table.table import Table
 
 _DRAWN_AGAIN = 32
 """Times a batch that differs is drawn again: a flip of every second of one image agrees so often once in four billion times."""

@@ -10,9 +10,9 @@ from typing import Any
 from exporters.formats import Format, ShardContext
 from exporters.staging.staged_file import StagedFile
 from exporters.tensors.arrays import Columns
+from tfds_builder import formats
 from tfds_builder.contract.manifest import STRINGS, Column, File, Geometry
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.features.info import shard_file_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,9 @@ class ShardResult:
 
     def files(self, format: str, name: str, split: str, number: int, count: int) -> list[tuple[File, str]]:
         """Its files, data before index, each with its published name as shard `number` of `count`."""
-        kinds = ((self.data, format), (self.index, "index"))
-        return [(file, shard_file_name(kind, name, split, number, count)) for file, kind in kinds if file is not None]
+        stored = formats.find(format)
+        names = [(self.data, stored.file_name(name, split, number, count))]
+        return names if self.index is None else [*names, (self.index, stored.index_name(name, split, number, count))]
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -70,7 +71,7 @@ def write_shard(
     """
     files: list[StagedFile] = []
     try:
-        for suffix in ("data", "index") if format.needs_index(context.columns) else ("data",):
+        for suffix in ("data", "index") if format.stored.needs_index(context.columns) else ("data",):
             files.append(StagedFile(directory / f"{stem}.{suffix}"))  # noqa: PERF401 (if one fails, the other is closed)
         writer, rows = format.open(files[0], files[1] if len(files) > 1 else None, context), 0
         stop = 0

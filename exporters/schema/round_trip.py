@@ -22,6 +22,7 @@ from exporters.features.fields import AnyField, TreeField
 from exporters.features.leaves import Leaf, find_arrays, leaves_of
 from exporters.features.stored import is_file
 from exporters.tensors.arrays import Array
+from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import UnsupportedReadError
@@ -29,7 +30,6 @@ from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.names import join
 from tfds_builder.readers.data_source import Value
 from tfds_builder.table.single_rows import values_of
-from tfds_builder.table.table import to_numpy_dtype
 
 _F = tfds.features
 _BYTES = 4 * 1024 * 1024

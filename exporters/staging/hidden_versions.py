@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import warnings
 
+from tfds_builder import formats
 from tfds_builder.catalog.listing import list_versions
 from tfds_builder.errors import DatasetError, DatasetWarning
 
@@ -24,11 +25,11 @@ def warn_of_hidden_versions(target: pathlib.Path, tfds_name: str, format: str) -
         beside = list_versions(target.parent)
     except DatasetError:
         return  # nothing is known of it
-    is_tfrecord = {version: (target.parent / version / "features.json").is_file() for version in beside}
-    is_tfrecord[target.name] = format == "tfrecord"
-    versions = sorted(is_tfrecord, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
-    readable = next((version for version in versions if is_tfrecord[version]), None)
-    if readable is None or is_tfrecord[versions[0]]:
+    is_readable = {version: (target.parent / version / "features.json").is_file() for version in beside}
+    is_readable[target.name] = formats.find(format).tfds_name is not None
+    versions = sorted(is_readable, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
+    readable = next((version for version in versions if is_readable[version]), None)
+    if readable is None or is_readable[versions[0]]:
         return
     warnings.warn(
         f"stock TFDS takes the newest version alone, and reads no HDF5: beside {tfds_name}:{versions[0]}, which is HDF5, it "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporters.formats.blocks import Blocks
+from exporters.formats.blocks import BLOCK_BYTES, Blocks
 
 
 class SlowSink:
@@ -29,11 +29,12 @@ def test_a_block_is_not_filled_again_before_it_is_written(dtype, most):
     """However late the sink writes, it finds the rows it was given; once written, a block is used again."""
     made, sink, values = [], SlowSink(most), np.arange(500).astype(dtype)
 
-    def make():
-        made.append(np.empty(8, dtype))
+    def make(rows):
+        assert rows == 8
+        made.append(np.empty(rows, dtype))
         return made[-1]
 
-    blocks = Blocks(sink, make)
+    blocks = Blocks(sink, make, BLOCK_BYTES // 8)
     for start in range(0, 500, 13):
         batch = values[start : start + 13]
         for rows, part in blocks.room(len(batch)):

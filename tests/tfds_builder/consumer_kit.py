@@ -14,6 +14,7 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
+from tfds_builder import formats
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import RAW, Column, File, Geometry, Manifest, Shard, Split
 
@@ -40,7 +41,7 @@ def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000,
 
     from tfds_builder.catalog.builder_module import generate
     from tfds_builder.features.feature_json import features_to_json
-    from tfds_builder.features.info import shard_file_name, write_metadata
+    from tfds_builder.features.info import write_metadata
 
     directory = data_dir / name / manifest_fields.get("config_name", "") / version
     directory.mkdir(parents=True)
@@ -57,7 +58,7 @@ def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000,
             geometry = Geometry(offsets=(0, *ends[:-1]), strides=widths, row_splits=(0,) * len(parts))
             if geometry not in geometries:
                 geometries.append(geometry)
-            file = shard_file_name("hdf5", name, split, number, count)
+            file = formats.find("hdf5").file_name(name, split, number, count)
             data = b"".join(part.tobytes() for part in parts)
             (directory / file).write_bytes(data)
             shards.append(Shard(data=describe(directory, file), rows=len(parts[0]), geometry=geometries.index(geometry)))

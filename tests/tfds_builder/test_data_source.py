@@ -14,13 +14,16 @@ from tensorflow_datasets.core.data_sources.base import DataSource
 from tensorflow_datasets.core.features import image_feature
 
 import tfds_builder
-from tfds_builder.contract.manifest import VARINT, Column, File, Shard
+from tfds_builder import formats
+from tfds_builder.catalog import read as read_lib
+from tfds_builder.contract.decode import decode_column
+from tfds_builder.contract.manifest import VARINT, Column, File, Geometry, Shard
 from tfds_builder.errors import DamagedFileError, MissingFileError, UnsupportedReadError
 from tfds_builder.readers import data_source as data_source_lib
 from tfds_builder.readers.data_source import ExportedDataSource
 from tfds_builder.table import mapped_files as mapping
 from tfds_builder.table import single_rows as rows
-from tfds_builder.table.table import Place, Table, decode_column
+from tfds_builder.table.table import Table
 
 KINDS = sorted(kit.make.DATASETS)
 ROWS = 2500
@@ -102,7 +105,7 @@ def test_index_that_points_outside(value, tmp_path):
                 read()
         if not slot:
             with pytest.raises(DamagedFileError, match="not where its index has it"):
-                rows.read_record(Table.of_split(directory, "train"), 0)
+                Table.of_split(directory, "train").record(0)
 
 
 @kit.both_formats
@@ -116,11 +119,13 @@ def test_strings_that_overlap(format, tmp_path):
         index[words] = [0, shard.data.bytes] * 2  # both words are the whole file
         index.tofile(path)
     else:
-        path, place = directory / shard.data.file, Table.of_split(directory, "train").place(shard, "meta/words")
+        path, manifest = directory / shard.data.file, read_lib.read_manifest(directory)
+        number = [column.name for column in manifest.columns].index("meta/words")
+        place = manifest.geometries[shard.geometry].row_splits[number]
         stored = path.read_bytes()
-        splits = np.frombuffer(stored, np.int64, 3, place.row_splits).copy()
+        splits = np.frombuffer(stored, np.int64, 3, place).copy()
         splits[1] = splits[2] + 1
-        path.write_bytes(stored[: place.row_splits] + splits.tobytes() + stored[place.row_splits + 24 :])
+        path.write_bytes(stored[:place] + splits.tobytes() + stored[place + 24 :])
     source = tfds_builder.builder_from_directory(directory).as_data_source("train")
     with pytest.raises(DamagedFileError, match="index of"):
         source[0]
@@ -336,9 +341,10 @@ def test_one_varint(dtype, data):
     shard = Shard(data=File(file="x", bytes=data.size, sha256=""), rows=2, geometry=0)
     column = Column(name="x", dtype=dtype, shape=(), encoding=VARINT, width=width)
     wanted = decode_column(column, np.array([stored], np.uint8))[0].item()
-    place = Place(column, 1, width + 1, 0, 0)
+    geometry = Geometry(offsets=(1,), strides=(width + 1,), row_splits=(0,))
+    stored_rows = formats.find("tfrecord").rows(None, None, [column], [geometry]).single(shard, data)
     for row in range(2):
-        item, array = (rows._reader(place, as_item, rows._Shard(shard, data))(row) for as_item in (True, False))
+        item, array = (rows._reader(stored_rows, 0, column, as_item, rows._Shard(shard, data))(row) for as_item in (True, False))
         assert kit.typed(item) == kit.typed(wanted) == kit.typed(value if info else bool(value))
         assert kit.typed(array) == kit.typed(np.array(value, dtype))
 

@@ -6,6 +6,7 @@ import pytest
 
 import tfds_builder
 from tfds_builder.readers import tf_data as reading
+from tfds_builder.table import mapped_files as mapping
 from tfds_builder.table import ragged_columns as variable
 from tfds_builder.table import single_rows as rows
 from tfds_builder.table import table
@@ -51,7 +52,7 @@ def test_large_rows_are_read_as_others_are(name, golden, monkeypatch):
     """If a row of one byte were large, every reader would give the same: examples, batches, ids, strings and all."""
     directory = golden / name / "1.0.0"
     wanted = read_all(directory)
-    for module in (reading, rows, table, variable):
+    for module in (reading, mapping, rows, table, variable):
         monkeypatch.setattr(module, "LARGE_BYTES", 1)
     got = read_all(directory)
     for key in wanted:

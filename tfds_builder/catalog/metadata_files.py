@@ -2,7 +2,7 @@
 
 TFDS opens some files by their name alone (`dataset_info.json`, `features.json`, `*.labels.txt`), whether
 anybody published them or not, and follows links to do so. So these are compared with the manifest,
-value by value, before TFDS sees them. Standard library only.
+value by value, before TFDS sees them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from tfds_builder import formats
 from tfds_builder.contract.files import permission_denied, read_limited
 from tfds_builder.contract.manifest import FILENAME, File, Manifest, Split
 from tfds_builder.contract.untrusted import expect_shallow, parse_json, show
@@ -29,11 +30,6 @@ from tfds_builder.errors import (
 INFO, FEATURES, _LABELS = "dataset_info.json", "features.json", ".labels.txt"
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_VALUES = 3_000_000
-_TEMPLATES: Mapping[str, tuple[str, str]] = {
-    "tfrecord": ("{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}", ".tfrecord-%s"),
-    "hdf5": ("{DATASET}-{SPLIT}-{SHARD_X_OF_Y}.h5", "-%s.h5"),
-}
-"""What TFDS makes shard names of, by format, and what it makes of it after `<name>-<split>`."""
 _Kind = Literal["damaged", "missing", "unreadable", "unsupported"]
 _KINDS: Mapping[_Kind, type[DatasetError]] = {
     "missing": MissingFileError,
@@ -82,7 +78,7 @@ def check(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
         except DatasetError as error:
             yield Problem.of(file.file, error, directory / file.file)
     listed = {file.file for file in manifest.metadata}
-    required = [INFO, FEATURES] if manifest.format == "tfrecord" else [INFO]
+    required = [INFO] if formats.find(manifest.format).tfds_name is None else [INFO, FEATURES]
     yield from (Problem(FILENAME, f"does not list {name}") for name in required if name not in listed)
     yield from _check_strangers(directory, manifest)
 
@@ -118,17 +114,17 @@ def _check_info(text: bytes, manifest: Manifest) -> None:
     content = _parse(text, INFO)
     if not isinstance(content, dict):
         raise ManifestError("must be an object")
-    template, suffix = _TEMPLATES[manifest.format]
+    stored = formats.find(manifest.format)
     keys = manifest.supervised_keys
     names = None if keys is None else {"tuple": {"items": [{"featureKey": key} for key in keys]}}
-    splits = [_describe_split(name, split, template) for name, split in manifest.splits.items()]
+    splits = [_describe_split(name, split, stored.template) for name, split in manifest.splits.items()]
     for key, expected in (
         ("name", manifest.name),
         ("version", manifest.version),
         ("configName", manifest.config_name or None),
         ("configDescription", manifest.config_description or None),
         ("releaseNotes", manifest.release_notes or None),
-        ("fileFormat", "tfrecord" if manifest.format == "tfrecord" else None),
+        ("fileFormat", stored.tfds_name),
         ("supervisedKeys", names),
         ("splits", splits or None),
     ):
@@ -136,9 +132,8 @@ def _check_info(text: bytes, manifest: Manifest) -> None:
             raise ManifestError(f"says {key} is {show(content.get(key))}, and the manifest {show(expected)}")
     for name, split in manifest.splits.items():
         count = len(split.shards)
-        digits = max(5, len(str(count)))
         for number, shard in enumerate(split.shards):
-            expected = f"{manifest.name}-{name}" + suffix % f"{number:0{digits}d}-of-{count:0{digits}d}"
+            expected = stored.file_name(manifest.name, name, number, count)
             if shard.data.file != expected:
                 raise ManifestError(f"TFDS looks for {expected}, and the manifest lists {show(shard.data.file)} in its place")
 
@@ -173,7 +168,7 @@ def _check_strangers(directory: pathlib.Path, manifest: Manifest) -> Iterator[Pr
         yield Problem(FILENAME, str(permission_denied(directory)), "unreadable")
         return
     for name in strangers:
-        if name == FEATURES and manifest.format != "tfrecord":
+        if name == FEATURES and formats.find(manifest.format).tfds_name is None:
             yield Problem(name, f"makes stock TFDS read this {manifest.format} directory as TFRecord; remove it")
         else:
             yield Problem(name, "is not in the manifest, and TFDS would read it; remove it")

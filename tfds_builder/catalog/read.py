@@ -14,10 +14,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tfds_builder import formats
 from tfds_builder.catalog import consistency
 from tfds_builder.contract.columns import Column, Geometry
 from tfds_builder.contract.files import read_limited
-from tfds_builder.contract.manifest import FILENAME, FORMAT_VERSION, FORMATS, HEAD, Manifest
+from tfds_builder.contract.manifest import FILENAME, FORMAT_VERSION, HEAD, Manifest
 from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.shards import File, Shard, Split
 from tfds_builder.contract.untrusted import expect, expect_field, expect_natural, expect_shallow, expect_unicode, parse_json, show
@@ -95,8 +96,8 @@ def _read_fields(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     name, version, kind = (
         expect(expect_field(content, key, where), str, f"{where} {key}") for key in ("name", "version", "format")
     )
-    if kind not in FORMATS:
-        raise ManifestError(f"{where} format must be one of {', '.join(FORMATS)} (got {show(kind)})")
+    if kind not in formats.NAMES:
+        raise ManifestError(f"{where} format must be one of {', '.join(formats.NAMES)} (got {show(kind)})")
     return {
         "name": name,
         "version": version,

@@ -13,8 +13,9 @@ import os
 import pathlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from tfds_builder import formats
 from tfds_builder.catalog import location, metadata_files
 from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract import manifest as manifest_lib
@@ -24,7 +25,7 @@ from tfds_builder.install import check_tfds
 
 if TYPE_CHECKING:
     from tfds_builder.contract.manifest import File, Manifest, Shard
-    from tfds_builder.formats.tfrecord_records import Checker
+    from tfds_builder.formats.base import FileChecker, StoredFormat
 
 _CHUNK = 1024 * 1024
 
@@ -111,12 +112,16 @@ def _check_files(directory: pathlib.Path, manifest: Manifest, on_bytes: Callable
     problems = list(_check_directory(directory, manifest))
     total = sum(file.bytes for file in manifest.metadata)
     on_bytes(total)
+    stored = formats.find(manifest.format)
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         for file, shard in _shard_files(manifest):
             reader = _FileReader(directory, file, on_bytes, thread)
-            problems += reader.check(_checker(manifest, shard) if shard is not None else None, shard)
-            if shard is not None and manifest.format == "hdf5":
-                problems += _check_structure(directory, manifest, shard)
+            if shard is None:
+                problems += reader.check(None, None)
+            else:
+                geometry = manifest.geometries[shard.geometry]
+                problems += reader.check(stored.checker(manifest.columns, geometry), shard)
+                problems += _check_structure(stored, directory, manifest, shard)
             total += reader.size
     return problems, total
 
@@ -125,9 +130,7 @@ def _shard_files(manifest: Manifest) -> Iterator[tuple[File, Shard | None]]:
     """Every data file with its shard, and every index file."""
     for split in manifest.splits.values():
         for shard in split.shards:
-            yield shard.data, shard
-            if shard.index is not None:
-                yield shard.index, None
+            yield from ((file, shard if file is shard.data else None) for file in shard.files)
 
 
 def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
@@ -139,22 +142,12 @@ def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Pr
     yield from metadata_files.check_lookalikes(directory, manifest)
 
 
-def _checker(manifest: Manifest, shard: Shard) -> Checker | None:
-    """What looks at the records of a shard as they go by; None if it has none."""
-    if manifest.format != "tfrecord":
-        return None
-    from tfds_builder.formats.tfrecord_records import Checker
-
-    strides = manifest.geometries[shard.geometry].strides
-    return Checker(strides[0] if strides and shard.index is None else 0)
-
-
-def _check_structure(directory: pathlib.Path, manifest: Manifest, shard: Shard) -> list[Problem]:
-    from tfds_builder.formats import hdf5_structure as hdf5
+def _check_structure(stored: StoredFormat, directory: pathlib.Path, manifest: Manifest, shard: Shard) -> list[Problem]:
+    def open_file() -> BinaryIO:
+        return open_regular(directory / shard.data.file)
 
     try:
-        with open_regular(directory / shard.data.file) as stream:
-            hdf5.check_structure(stream, manifest.columns, manifest.geometries[shard.geometry], shard.rows)
+        stored.check_structure(open_file, manifest.columns, manifest.geometries[shard.geometry], shard.rows)
     except DamagedFileError as error:
         return [Problem(shard.data.file, str(error))]
     except (MissingFileError, UnreadableFileError):
@@ -185,7 +178,7 @@ class _FileReader:
         self._digest = hashlib.sha256()
         self.size = 0
 
-    def check(self, checker: Checker | None, shard: Shard | None) -> list[Problem]:
+    def check(self, checker: FileChecker | None, shard: Shard | None) -> list[Problem]:
         """What is wrong with the file.
 
         Args:
@@ -211,7 +204,7 @@ class _FileReader:
                 problems.append(Problem(name, f"has {records} records, the manifest says {shard.rows}"))
         return problems
 
-    def _read(self, checker: Checker | None) -> None:
+    def _read(self, checker: FileChecker | None) -> None:
         with open_regular(self._path, buffering=0) as stream:
             if checker is None:
                 block = bytearray(_CHUNK)
@@ -226,7 +219,7 @@ class _FileReader:
                 self._hash_beside(room[:count], checker)
                 self._count(count)
 
-    def _hash_beside(self, data: Any, checker: Checker) -> None:
+    def _hash_beside(self, data: Any, checker: FileChecker) -> None:
         """Takes the SHA-256 of a block in the thread and its CRCs here, at the same time."""
         running = threading.Event()
 

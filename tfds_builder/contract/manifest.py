@@ -20,7 +20,6 @@ from tfds_builder.contract.shards import File, Shard, Split
 __all__ = [
     "DTYPE_BYTES",
     "FILENAME",
-    "FORMATS",
     "FORMAT_VERSION",
     "HEAD",
     "RAW",
@@ -39,8 +38,6 @@ FORMAT_VERSION = 2
 """Version of the bytes described by docs/format.md, which says when it rises. A reader reads every version up to its own."""
 
 FILENAME = MANIFEST
-
-FORMATS = ("tfrecord", "hdf5")
 
 _LEFT_OUT_IF_EMPTY = ("config_name", "config_description", "release_notes")
 HEAD = b'{"manifest_sha256": "'

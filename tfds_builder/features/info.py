@@ -1,7 +1,7 @@
-"""TFDS's own metadata of a version directory: its `DatasetInfo`, the files it is kept in, and the names of shards.
+"""TFDS's own metadata of a version directory: its `DatasetInfo`, and the files it is kept in.
 
-TFDS writes and reads all of them without TensorFlow installed (tried with 4.9.10). An HDF5
-directory gets no `features.json`: stock TFDS takes any directory that has one for TFRecord
+TFDS writes and reads all of them without TensorFlow installed (tried with 4.9.10). A directory that stock TFDS cannot
+read (HDF5) gets no `features.json`: stock TFDS takes any directory that has one for TFRecord
 (`read_only_builder._contains_dataset`), and would read nonsense.
 """
 
@@ -9,43 +9,24 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_info as dataset_info_lib
-from tensorflow_datasets.core import naming
+from tensorflow_datasets.core import file_adapters, naming
 from tensorflow_datasets.core import splits as splits_lib
 
+from tfds_builder import formats
 from tfds_builder.catalog import metadata_files
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import ManifestError
 from tfds_builder.features.feature_json import features_of
 
-TEMPLATES: Mapping[str, str] = {
-    "tfrecord": naming.DEFAULT_FILENAME_TEMPLATE,
-    "hdf5": "{DATASET}-{SPLIT}-{SHARD_X_OF_Y}.h5",
-    "index": "{DATASET}-{SPLIT}.index-{SHARD_X_OF_Y}",
-}
-"""Shard file names by format, and of a TFRecord shard's index, in TFDS's template language (`filepathTemplate`)."""
-
-
-def shard_file_name(format: str, name: str, split: str, index: int, count: int) -> str:
-    """The published name of a shard's data file.
-
-    >>> shard_file_name("tfrecord", "digits", "train", 0, 2)
-    'digits-train.tfrecord-00000-of-00002'
-    """
-    template = naming.ShardedFileTemplate(
-        data_dir="", dataset_name=name, split=split, filetype_suffix="tfrecord", template=TEMPLATES[format]
-    )
-    return str(template.sharded_filepath(shard_index=index, num_shards=count).name)
-
 
 class ExportedInfo(tfds.core.DatasetInfo):
     """A DatasetInfo that prints its true format (TFDS has no name for HDF5 and says tfrecord)."""
 
-    exported_format = "tfrecord"
+    exported_format = file_adapters.DEFAULT_FILE_FORMAT.value
 
     def read_from_directory(self, dataset_info_dir: Any) -> None:
         """As TFDS's own.
@@ -59,7 +40,8 @@ class ExportedInfo(tfds.core.DatasetInfo):
             raise ManifestError(f"{dataset_info_dir}: TFDS cannot read its dataset_info.json: {error!s:.300}") from error
 
     def __repr__(self) -> str:
-        return str(super().__repr__()).replace("file_format=tfrecord,", f"file_format={self.exported_format},", 1)
+        default = file_adapters.DEFAULT_FILE_FORMAT.value
+        return str(super().__repr__()).replace(f"file_format={default},", f"file_format={self.exported_format},", 1)
 
 
 def dataset_info(builder: Any, manifest: Manifest, features: Any) -> ExportedInfo:
@@ -110,7 +92,7 @@ def write_metadata(manifest: Manifest, directory: str | os.PathLike[str]) -> lis
     Returns:
       Names of the files written.
     """
-    directory = os.fspath(directory)
+    directory, stored = os.fspath(directory), formats.find(manifest.format)
     before = set(os.listdir(directory))
     identity = _identity(manifest, directory)
     info = dataset_info(identity, manifest, features_of(manifest))
@@ -125,18 +107,17 @@ def write_metadata(manifest: Manifest, directory: str | os.PathLike[str]) -> lis
                         data_dir=directory,
                         dataset_name=manifest.name,
                         split=name,
-                        filetype_suffix="tfrecord",
-                        template=TEMPLATES[manifest.format],
+                        filetype_suffix=stored.tfds_name,
+                        template=stored.template,
                     ),
                 )
                 for name, split in manifest.splits.items()
             ]
         )
     )
-    is_tfrecord = manifest.format == "tfrecord"
-    if is_tfrecord:
-        info.set_file_format("tfrecord")
-    else:
+    if stored.tfds_name is None:
         info.features.save_metadata(directory, feature_name=None)
-    info.write_to_directory(directory, all_metadata=is_tfrecord)
+    else:
+        info.set_file_format(stored.tfds_name)
+    info.write_to_directory(directory, all_metadata=stored.tfds_name is not None)
     return sorted(set(os.listdir(directory)) - before)

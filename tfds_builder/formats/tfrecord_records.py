@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 HEADER, FOOTER = 12, 4
-MASK_DELTA = 0xA282EAD8
-_SMALL = 1024
+FRAME = HEADER + FOOTER
+"""Bytes of a record around its data: length and CRC before, CRC after."""
+_MASK_DELTA = 0xA282EAD8
+SMALL_RECORD = 1024
 """Below this many bytes a copy of a record costs less than a NumPy view of it (google_crc32c takes no memoryview)."""
 _MAX_FOUND = 100
 """So many bad records of one file are named; whoever has more has no use for a longer list."""
@@ -29,7 +31,7 @@ Array = npt.NDArray[Any]
 
 def masked_crc32c(crc: int) -> int:
     """TFRecord's masking of a CRC-32C (tensorflow/tsl/lib/hash/crc32c.h)."""
-    return (((crc >> 15) | (crc << 17)) + MASK_DELTA) & 0xFFFFFFFF
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 @functools.lru_cache(maxsize=4096)
@@ -55,12 +57,12 @@ def damage(data: Array, start: int, stride: int = 0) -> str | None:
       start: where the record begins.
       stride: its bytes, if that is known; 0 if not.
     """
-    room = len(data) - HEADER - FOOTER
+    room = len(data) - FRAME
     if not 0 <= start <= room:
         return _NOT_THERE
     head = data[start : start + HEADER].tobytes()
     size = int.from_bytes(head[:8], "little")
-    if head != frame_header(size) or size > room - start or (stride and size != stride - HEADER - FOOTER):
+    if head != frame_header(size) or size > room - start or (stride and size != stride - FRAME):
         return _BAD_LENGTH
     end = start + HEADER + size
     stored = int.from_bytes(data[end : end + FOOTER].tobytes(), "little")
@@ -75,7 +77,7 @@ def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str
       starts: where the records begin, int64 of shape (n,).
       stride: bytes of each record, if all are of one length; 0 if they are not.
     """
-    room = len(data) - HEADER - FOOTER
+    room = len(data) - FRAME
     outside = np.flatnonzero((starts < 0) | (starts > room))
     if len(outside) or not len(starts):
         return (int(outside[0]), _NOT_THERE) if len(outside) else None
@@ -86,7 +88,7 @@ def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str
     wrong = (heads.view(np.uint8).reshape(-1, HEADER) != headers[kind_of.ravel()]).any(axis=1)
     wrong |= sizes > (room - starts).astype(np.uint64)
     if stride:
-        wrong |= sizes != stride - HEADER - FOOTER
+        wrong |= sizes != stride - FRAME
     if wrong.any():
         return int(np.argmax(wrong)), _BAD_LENGTH
     first = starts + HEADER
@@ -94,14 +96,14 @@ def first_damaged(data: Array, starts: Array, stride: int = 0) -> tuple[int, str
     value = google_crc32c.value
     crcs = np.array([value(data[a:b]) for a, b in zip(first.tolist(), last.tolist(), strict=True)], np.uint32)
     stored = np.ndarray((len(data) - FOOTER + 1,), f"V{FOOTER}", data, 0, (1,))[last].view("<u4")
-    wrong = _mask(crcs) != stored
+    wrong = mask_crcs(crcs) != stored
     return (int(np.argmax(wrong)), _BAD_DATA) if wrong.any() else None
 
 
-def _mask(crcs: Array) -> Array:
-    """`masked_crc32c` of several: uint32."""
-    masked: Array = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(MASK_DELTA)
-    return masked
+def mask_crcs(crcs: Array) -> Array:
+    """`masked_crc32c` of several, as they are stored: little-endian uint32."""
+    masked: Array = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
+    return masked.astype("<u4", copy=False)
 
 
 class Checker:
@@ -159,7 +161,7 @@ class Checker:
     def _check_equal(self, data: Array) -> int:
         """Checks the whole records at the beginning of the data if they are of one length; returns their bytes."""
         stride, count = self._stride, len(data) // self._stride if self._stride else 0
-        size = stride - HEADER - FOOTER
+        size = stride - FRAME
         if count < 2 or size < 0:
             return 0
         records = data[: count * stride].reshape(count, stride)
@@ -167,7 +169,7 @@ class Checker:
         if not (records[:, :HEADER] == header).all():
             return 0  # told apart one by one
         values: Iterator[int]
-        if size < _SMALL:
+        if size < SMALL_RECORD:
             pieces = struct.iter_unpack(f"{HEADER}x{size}s{FOOTER}x", records.data)
             values = itertools.starmap(google_crc32c.value, pieces)
         else:
@@ -188,7 +190,7 @@ class Checker:
             if position + HEADER + length + FOOTER > size or view[position : position + HEADER] != frame_header(length):
                 break
             start, end = position + HEADER, position + HEADER + length
-            crcs.append(google_crc32c.value(bytes(view[start:end]) if length < _SMALL else data[start:end]))
+            crcs.append(google_crc32c.value(bytes(view[start:end]) if length < SMALL_RECORD else data[start:end]))
             stored.append(int.from_bytes(view[end : end + FOOTER], "little"))
             starts.append(position)
             position = end + FOOTER
@@ -200,7 +202,7 @@ class Checker:
 
     def _compare(self, crcs: Array, stored: Array, starts: Array) -> None:
         """Reports the records whose CRC is not the one stored."""
-        for row in np.flatnonzero(_mask(crcs) != stored).tolist():
+        for row in np.flatnonzero(mask_crcs(crcs) != stored).tolist():
             if not self._stopped:
                 self._report("the CRC of its data is wrong", self._number + row, int(starts[row]))
 

@@ -22,6 +22,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_parser, file_adapters
 from tensorflow_datasets.core.features import image_feature
 
+from tfds_builder import formats
 from tfds_builder.catalog.read import read_manifest, refuse_another
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import UnsupportedReadError
@@ -31,7 +32,7 @@ from tfds_builder.features.kinds import Kind, kind_of
 from tfds_builder.features.names import flatten_nested, nest, presence_name
 from tfds_builder.features.specs import flatten_features, is_item, put_together, read_specs
 from tfds_builder.install import how_to_install
-from tfds_builder.table.single_rows import RowReader, check_row, check_rows, read_record, values_of
+from tfds_builder.table.single_rows import RowReader, check_row, check_rows, values_of
 from tfds_builder.table.table import Array, Table
 
 Method = tfds.decode.DeserializeMethod
@@ -250,7 +251,8 @@ class ExportedDataSource(Sequence[Any]):
         self._table, self._name, self._directory = table, manifest.name, os.fspath(table.directory)
         self.split, self.features, self.decoders = request.split, request.features, request.decoders
         self.deserialize_method = request.deserialize_method
-        if manifest.format != "tfrecord" and self.deserialize_method != Method.DESERIALIZE_AND_DECODE:
+        stored = formats.find(manifest.format)
+        if not stored.has_records and self.deserialize_method != Method.DESERIALIZE_AND_DECODE:
             raise UnsupportedReadError(
                 f"dataset {manifest.name!r}: {self.deserialize_method} asks for records of TFRecord files, and its files are "
                 f"{manifest.format}; leave deserialize_method out"
@@ -336,7 +338,7 @@ class ExportedDataSource(Sequence[Any]):
         if self._is_plain:
             return dict(zip(self._names, self._reader.read(row)))  # noqa: B905  # one value a name
         if self._reads_records:
-            record = read_record(self._table, row)
+            record = self._table.record(row)
             raw = self.deserialize_method == Method.RAW_BYTES
             return record if raw else file_adapters.FileFormat.TFRECORD.deserialize(record)
         return self._make(self._reader.read(row))

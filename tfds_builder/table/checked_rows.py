@@ -1,8 +1,8 @@
 """What is read is checked while it is read, if that is asked for (`verify=True`).
 
-Of TFRecord shards, the CRCs of exactly those records that are read, each time they are: a disk that goes bad later is
-found too. HDF5 shards have no checksums inside, and neither have indexes: the SHA-256 of the whole file is compared with
-the manifest's before the first of its rows is read, once in a process for as long as the file stays what it is.
+Where a format has checksums of its rows (the CRCs of records), those of exactly the rows that are read, each time they are: a
+disk that goes bad later is found too. Other files have none (HDF5 shards, indexes): the SHA-256 of the whole file is compared
+with the manifest's before the first of its rows is read, once in a process for as long as the file stays what it is.
 """
 
 from __future__ import annotations
@@ -14,16 +14,11 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tfds_builder.contract.manifest import File, Geometry, Shard
+from tfds_builder.contract.manifest import File, Shard
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.formats.tfrecord_records import FOOTER, HEADER, damage, first_damaged
+from tfds_builder.formats.base import Damage, StoredRows
 from tfds_builder.table.mapped_files import Files
-from tfds_builder.table.ragged_columns import Piece, read_index, runs_of
-
-Array = npt.NDArray[Any]
+from tfds_builder.table.ragged_columns import Piece
 
 _CHUNK = 1024 * 1024
 _whole: set[tuple[Any, ...]] = set()
@@ -40,20 +35,29 @@ class Checks:
     Args:
       directory: the version directory.
       files: its files.
-      geometries: of the manifest.
-      has_records: whether shards are TFRecord files.
+      stored: where the rows lie in them, and what their own checksums say.
     """
 
-    def __init__(self, directory: pathlib.Path, files: Files, geometries: Sequence[Geometry], has_records: bool) -> None:
-        self._directory, self._files, self._geometries, self._has_records = directory, files, geometries, has_records
+    def __init__(self, directory: pathlib.Path, files: Files, stored: StoredRows) -> None:
+        self._directory, self._files, self._stored = directory, files, stored
 
     def check(self, pieces: Sequence[Piece]) -> None:
         """Raises DamagedFileError unless the rows are what was exported."""
-        shards = [segment.shard for _, segment, _ in pieces]
-        self._check_files([file for shard in shards for file in shard.files if file is not shard.data or not self._has_records])
-        if self._has_records:
-            for _, segment, rows in pieces:
-                self._check_records(segment.shard, np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
+        self._check_files([file for _, segment, _ in pieces for file in self._stored.sealed_files(segment.shard)])
+        for _, segment, rows in pieces:
+            self._expect_none(segment.shard, self._stored.damage(segment.shard, rows))
+
+    def check_row(self, shard: Shard, row: int) -> None:
+        """Raises DamagedFileError unless one row of a shard is what was exported."""
+        self._check_files(self._stored.sealed_files(shard))
+        self._expect_none(shard, self._stored.damage_of_row(shard, row))
+
+    def _expect_none(self, shard: Shard, found: Damage | None) -> None:
+        if found is not None:
+            path = self._directory / shard.data.file
+            raise DamagedFileError(
+                f"{path} is damaged: record {found.row} (byte {found.start}) {found.what}; {_mend(self._directory)}"
+            )
 
     def _check_files(self, files: Iterable[File]) -> None:
         """Checks whole files, those first that nobody else is reading."""
@@ -89,58 +93,9 @@ class Checks:
             )
         _whole.add(_identity(found, file))
 
-    def _check_records(self, shard: Shard, rows: Array) -> None:
-        strides = self._geometries[shard.geometry].strides
-        if not strides or not len(rows):
-            return
-        stride = strides[0] if shard.index is None else 0
-        starts = rows * stride if shard.index is None else read_index(self._files, shard, rows)[:, 0]
-        data = self._files.map(shard.data, _long_runs(rows, stride))
-        if data is not None:
-            found = first_damaged(data, starts, stride)
-            if found is not None:
-                raise self._damaged(shard, int(rows[found[0]]), int(starts[found[0]]), found[1])
-            return
-        for row in rows.tolist():
-            self._check_record(shard, row)
-
-    def check_row(self, shard: Shard, row: int) -> None:
-        """Raises DamagedFileError unless one row of a shard is what was exported."""
-        self._check_files([file for file in shard.files if file is not shard.data or not self._has_records])
-        if self._has_records:
-            self._check_record(shard, row)
-
-    def _check_record(self, shard: Shard, row: int) -> None:
-        strides = self._geometries[shard.geometry].strides
-        stride = strides[0] if strides and shard.index is None else 0
-        start = row * stride if shard.index is None else int(read_index(self._files, shard, slice(row, row + 1))[0, 0])
-        data = self._files.map(shard.data)
-        what = damage(data, start, stride) if data is not None else damage(self._read_record(shard, start), 0, stride)
-        if what is not None:
-            raise self._damaged(shard, row, start, what)
-
-    def _read_record(self, shard: Shard, start: int) -> Array:
-        """The bytes from where a record begins to where it says that it ends, as far as they are in the file."""
-        size = shard.data.bytes
-        head = self._files.view(shard.data, min(max(0, start), size), min(max(0, start) + HEADER, size))
-        length = int.from_bytes(head[:8].tobytes(), "little")
-        return self._files.view(shard.data, start, min(start + HEADER + length + FOOTER, size)) if len(head) == HEADER else head
-
-    def _damaged(self, shard: Shard, row: int, start: int, what: str) -> DamagedFileError:
-        path = self._directory / shard.data.file
-        return DamagedFileError(f"{path} is damaged: record {row} (byte {start}) {what}; {_mend(self._directory)}")
-
 
 def _mend(directory: pathlib.Path) -> str:
     return f"`torch2tfds verify {directory}` lists what is wrong; copy the dataset again, or export it again"
-
-
-def _long_runs(rows: Array, stride: int) -> tuple[Array, Array] | None:
-    """Where runs of records begin and end in the file, if they are runs."""
-    runs = runs_of(rows)
-    if not stride or 2 * (len(runs) - 1) > len(rows):
-        return None
-    return rows[runs[:-1]] * stride, (rows[runs[1:] - 1] + 1) * stride
 
 
 def _is_known(path: pathlib.Path, file: File) -> bool:

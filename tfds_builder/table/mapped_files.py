@@ -275,6 +275,24 @@ class Files:
                 start += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def slices(self, file: File, starts: Array, lengths: Array, *, populate: bool) -> list[bytes]:
+        """Runs of bytes of a file, each as an object of its own.
+
+        Args:
+          starts, lengths: int64, shape (n,); inside of the file.
+          populate: whether most of what lies between the first and the last is about to be used.
+        """
+        if not starts.size:
+            return []
+        if int(lengths.max()) >= LARGE_BYTES:
+            runs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+            return [self.read_bytes(file, start, stop) for start, stop in runs]
+        first, last = int(starts.min()), int((starts + lengths).max())
+        view = memoryview(self.view(file, first, last, populate=populate))  # type: ignore[arg-type]  # ndarray is a buffer
+        return [
+            bytes(view[start : start + length]) for start, length in zip((starts - first).tolist(), lengths.tolist(), strict=True)
+        ]
+
     def _ends(self, file: File, place: int) -> DamagedFileError:
         return DamagedFileError(f"{self._directory / file.file} ends at {place}: it is damaged or truncated")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
-import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -17,14 +16,15 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from tfds_builder.contract.decode import decode_column, to_numpy_dtype
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Shard
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.formats.tfrecord_records import FOOTER, HEADER
+from tfds_builder.formats.base import Array, SingleRows, Stride
 from tfds_builder.table.mapped_files import LARGE_BYTES
-from tfds_builder.table.table import Array, Place, Table, decode_column, to_numpy_dtype
+from tfds_builder.table.table import Table
 
 Reader = Callable[[Any], Any]
-"""Row of a shard (or, where it has an index, the index's row) -> its value, which belongs to the caller."""
+"""Row of a shard (or what `SingleRows.key` makes of it) -> its value, which belongs to the caller."""
 
 _INTEGERS = ("bool", "int", "uint")
 
@@ -63,20 +63,19 @@ class RowReader:
             columns = self._table.read(slice(row, row + 1), self._names)
             return [values_of(columns[name], name in self._items)[0] for name in self._names]
         self._table.check_row(row)
-        readers, index = opened
-        where = row + shift if index is None else index[row + shift].tolist()
+        readers, key = opened
+        where = row + shift if key is None else key(row + shift)
         return [read(where) for read in readers]
 
-    def _open(self, shard: Shard, data: Array) -> tuple[list[Reader], Array | None] | None:
-        """The readers of a shard's columns, of all its bytes, and its index if it has one. None if that cannot be mapped."""
-        places = [(self._table.place(shard, name), name in self._items) for name in self._names]
-        if shard.index is None:
-            return [_reader(place, as_item, _Shard(shard, data)) for place, as_item in places], None
-        stored = self._table.files.map(shard.index)
-        if stored is None:
+    def _open(self, shard: Shard, data: Array) -> tuple[list[Reader], Callable[[int], Any] | None] | None:
+        """The readers of a shard's columns, of all its bytes, and what makes of a row's number what they take. None if a row
+        cannot be found in memory alone."""
+        rows = self._table.stored.single(shard, data)
+        if rows is None:
             return None
-        index = np.ndarray((shard.rows, shard.index.bytes // 8 // shard.rows), np.dtype("<i8"), stored)
-        return [_indexed_reader(place, as_item, _Shard(shard, data)) for place, as_item in places], index
+        opened, numbers = _Shard(shard, data), [self._table.number(name) for name in self._names]
+        columns = zip(self._table.columns(self._names), numbers, self._names, strict=True)
+        return [_reader(rows, number, column, name in self._items, opened) for column, number, name in columns], rows.key
 
 
 def check_row(key: SupportsIndex, length: int) -> int:
@@ -122,11 +121,11 @@ class _Shard:
     shard: Shard
     data: Array
 
-    def rows(self, place: Place, dtype: Any, shape: tuple[int, ...]) -> Array:
+    def rows(self, lies: Stride, dtype: Any, shape: tuple[int, ...]) -> Array:
         """A column as it lies there: an array of shape (rows, *shape)."""
         item = np.dtype(dtype).itemsize
         dense = [item * math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-        return np.ndarray((self.shard.rows, *shape), dtype, self.data, place.offset, (place.stride, *dense))
+        return np.ndarray((self.shard.rows, *shape), dtype, self.data, lies.offset, (lies.stride, *dense))
 
     def check(self, starts: Sequence[int], lengths: Sequence[int]) -> None:
         """Raises DamagedFileError unless those values lie in the file, and one after the other."""
@@ -146,46 +145,33 @@ class _Shard:
         return out.reshape(shape)
 
 
-def _reader(place: Place, as_item: bool, shard: _Shard) -> Reader:
-    """Of a column whose rows are a constant stride apart, or have row splits."""
-    column = place.column
+def _reader(rows: SingleRows, number: int, column: Column, as_item: bool, shard: _Shard) -> Reader:
+    """Of a column, which has that number in the manifest."""
     if column.encoding == STRINGS:
-        return _split_reader(place, shard)
+        find = rows.strings(number)
+        return lambda key: shard.strings(column.item_shape, *find(key))
+    lies = rows.stride(number)
+    if lies is None:
+        return _searching_reader(rows.start(number), column, as_item, shard)
     if not column.width:
         return lambda row: np.empty(column.item_shape, to_numpy_dtype(column.dtype))
     if column.encoding == RAW:
-        values = shard.rows(place, to_numpy_dtype(column.dtype), column.item_shape)
+        values = shard.rows(lies, to_numpy_dtype(column.dtype), column.item_shape)
         if as_item:
             return values.item
         return (lambda row: values[row].copy()) if column.item_shape else lambda row: values[row, ...].copy()
     if as_item and column.width == 1 and column.dtype.startswith(("int", "uint")):
-        first = shard.rows(place, np.uint8, ())
+        first = shard.rows(lies, np.uint8, ())
         return lambda row: first.item(row) & 0x7F
-    stored = shard.rows(place, np.uint8, (column.width,))
+    stored = shard.rows(lies, np.uint8, (column.width,))
     return lambda row: _decode(column, as_item, stored[row])
 
 
-def _split_reader(place: Place, shard: _Shard) -> Reader:
-    """Of a column of strings in HDF5."""
-    shape, count = place.column.item_shape, place.column.values
-    splits = np.ndarray((shard.shard.rows * count + 1,), np.dtype("<i8"), shard.data, place.row_splits)
+def _searching_reader(find: Callable[[Any], int], column: Column, as_item: bool, shard: _Shard) -> Reader:
+    """Of a column of fixed-size rows that lie anywhere in the file."""
 
-    def read(row: int) -> Any:
-        bounds = splits[row * count : (row + 1) * count + 1].tolist()
-        lengths = [stop - start for start, stop in itertools.pairwise(bounds)]
-        return shard.strings(shape, [place.offset + start for start in bounds[:-1]], lengths)
-
-    return read
-
-
-def _indexed_reader(place: Place, as_item: bool, shard: _Shard) -> Reader:
-    """Of a column of a TFRecord shard whose records differ in length: it takes the record's row of the index."""
-    column, slot, stop = place.column, place.slot, place.slot + 2 * place.column.values
-    if column.encoding == STRINGS:
-        return lambda index: shard.strings(column.item_shape, index[slot:stop:2], index[slot + 1 : stop : 2])
-
-    def read(index: list[int]) -> Any:
-        start = index[0] + place.offset
+    def read(key: Any) -> Any:
+        start = find(key)
         shard.check([start], [column.width])
         return _decode(column, as_item, shard.data[start : start + column.width])
 
@@ -210,29 +196,3 @@ def _read_varint(stored: bytes, dtype: str) -> int | bool:
     bits = 8 * DTYPE_BYTES[dtype]
     value &= (1 << bits) - 1
     return value - (1 << bits) if dtype.startswith("int") and value >> (bits - 1) else value
-
-
-def read_record(table: Table, row: int) -> bytes:
-    """The data of one record of a TFRecord table, a serialized `tf.train.Example`.
-
-    Raises:
-      MissingFileError, DamagedFileError: its shard is not what the manifest says.
-    """
-    table.check_row(row)
-    shard, number = table.find(row)
-    if shard.index is None:
-        stride = table.place(shard, next(iter(table.columns())).name).stride
-        start, stop = number * stride, (number + 1) * stride
-    else:
-        step = shard.index.bytes // shard.rows
-        start = _integer(table.files.view(shard.index, number * step, number * step + 8))
-        stop = start + HEADER + FOOTER
-        if start >= 0 and stop <= shard.data.bytes:
-            stop += _integer(table.files.view(shard.data, start, start + 8))
-        if not 0 <= start <= stop <= shard.data.bytes:
-            raise DamagedFileError(f"record {number} of {shard.data.file} is not where its index has it")
-    return bytes(table.files.view(shard.data, start + HEADER, stop - FOOTER))
-
-
-def _integer(stored: Array) -> int:
-    return int.from_bytes(stored.tobytes(), "little", signed=True)

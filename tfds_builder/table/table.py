@@ -11,7 +11,6 @@ only. Checksums are looked at if that is asked for (`checking`).
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import pathlib
@@ -19,18 +18,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tfds_builder import formats
 from tfds_builder.catalog.location import read_given
-from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Manifest, Shard
+from tfds_builder.contract.decode import decode_column, to_numpy_dtype
+from tfds_builder.contract.manifest import STRINGS, Column, Manifest, Shard
 from tfds_builder.contract.ragged import Ragged
+from tfds_builder.formats.base import Array as Array
+from tfds_builder.formats.base import StoredRows, runs_of
 from tfds_builder.table.checked_rows import Checks
 from tfds_builder.table.mapped_files import LARGE_BYTES, Files
-from tfds_builder.table.ragged_columns import Piece, VariableReader, read_index, runs_of, to_target
+from tfds_builder.table.ragged_columns import Piece, VariableReader, to_target
 from tfds_builder.table.ragged_columns import Segment as Segment
 
-Array = npt.NDArray[Any]
 _GATHER_BYTES = 1024 * 1024
 """Rows taken one by one go through a buffer of this size, which stays in the cache."""
 _SHORT_RUN = 4
@@ -40,37 +40,6 @@ _RUN_BYTES = 16 * 1024
 _SMALL_ROW = 1024
 _LARGE_ROW = 16 * 1024
 """Below this many bytes a row is one item to NumPy; from this many on, one taken by itself is worth a call of its own."""
-
-_VARINTS = 64 * 1024
-"""So many varints are decoded together, in the cache."""
-
-
-def to_numpy_dtype(name: str) -> np.dtype[Any]:
-    """The little-endian NumPy dtype of a manifest's dtype name.
-
-    >>> to_numpy_dtype("uint8")
-    dtype('uint8')
-    """
-    if name == "bfloat16":
-        import ml_dtypes
-
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return bfloat16
-    if name == manifest_lib.STRING_DTYPE:
-        return np.dtype(object)
-    return np.dtype(name).newbyteorder("<")
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where a column lies in a shard: its entries in the shard's `Geometry`, and in a row of its index where those of
-    its strings begin."""
-
-    column: Column
-    offset: int
-    stride: int
-    row_splits: int
-    slot: int
 
 
 class Table:
@@ -91,8 +60,7 @@ class Table:
     ) -> None:
         self._directory, self._head = pathlib.Path(directory), manifest.head
         self._columns = {column.name: (i, column) for i, column in enumerate(manifest.columns)}
-        self._geometries = manifest.geometries
-        self._verify, self._has_records = verify, manifest.format == "tfrecord"
+        self._geometries, self._format, self._verify = manifest.geometries, formats.find(manifest.format), verify
         self._segments = [segment for segment in segments if segment.stop > segment.start]
         self._ends = np.cumsum([segment.stop - segment.start for segment in self._segments], dtype=np.int64)
         self._open()
@@ -107,7 +75,7 @@ class Table:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_files", "_variable", "_checks")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_files", "_stored", "_variable", "_checks")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
@@ -115,9 +83,9 @@ class Table:
 
     def _open(self) -> None:
         self._files = Files(self._directory, self._head)
-        columns = [column for _, column in self._columns.values()]
-        self._variable = VariableReader(self._directory, self._files, columns, self._geometries)
-        self._checks = Checks(self._directory, self._files, self._geometries, self._has_records) if self._verify else None
+        self._stored = self._format.rows(self._directory, self._files, self.columns(), self._geometries)
+        self._variable = VariableReader(self._directory, self._files, self._stored)
+        self._checks = Checks(self._directory, self._files, self._stored) if self._verify else None
 
     @property
     def segments(self) -> Sequence[Segment]:
@@ -147,12 +115,23 @@ class Table:
         segment = self._segments[number]
         return segment.shard, row - int(self._ends[number]) + segment.stop
 
-    def place(self, shard: Shard, name: str) -> Place:
-        """Where a column lies in a shard."""
-        number, column = self._columns[name]
-        geometry = self._geometries[shard.geometry]
-        slot = self._variable.slots.get(name, 0)
-        return Place(column, geometry.offsets[number], geometry.strides[number], geometry.row_splits[number], slot)
+    @property
+    def stored(self) -> StoredRows:
+        """Where in its files the rows lie."""
+        return self._stored
+
+    def number(self, name: str) -> int:
+        """The number of a column in the manifest."""
+        return self._columns[name][0]
+
+    def record(self, row: int) -> bytes:
+        """The record of a row as it is stored, where the format has records (`StoredFormat.has_records`).
+
+        Raises:
+          MissingFileError, DamagedFileError: its shard is not what the manifest says.
+        """
+        self.check_row(row)
+        return self._stored.record(*self.find(row))
 
     def row_bytes(self, names: Sequence[str] | None = None) -> int:
         """Bytes of a row of those columns, all by default: in the shard where they take most, on average. If any of them
@@ -261,7 +240,7 @@ class Table:
         if column.encoding == STRINGS:
             strings = np.empty((count, column.values), object)
             for places, segment, rows in pieces:
-                strings[to_target(places)] = self._variable.read_strings(segment.shard, number, column, rows)
+                strings[to_target(places)] = self._variable.read_strings(segment.shard, number, rows)
             return strings.reshape(count, *column.item_shape)
         if not column.width or not count:
             return np.empty((count, *column.item_shape), to_numpy_dtype(column.dtype))
@@ -275,10 +254,10 @@ class Table:
         records differ in length."""
         _, segment, rows = piece
         shard = segment.shard
-        if shard.index is not None or not isinstance(rows, slice):
+        lies = self._stored.stride(shard, number)
+        if lies is None or not isinstance(rows, slice):
             return None
-        geometry = self._geometries[shard.geometry]
-        offset, stride, count = geometry.offsets[number], geometry.strides[number], rows.stop - rows.start
+        (offset, stride), count = lies, rows.stop - rows.start
         start = offset + rows.start * stride
         data = self._files.view(shard.data, start, start + (count - 1) * stride + column.width)
         return _as_rows(data, count, column.width, stride)
@@ -287,7 +266,7 @@ class Table:
         """Copies the asked rows of a fixed-size column to their places in `out`, uint8 of shape (n, width)."""
         places, segment, rows = piece
         if column.width >= LARGE_BYTES:
-            for place, start in zip(places, self._starts(segment.shard, number, column, rows).tolist(), strict=True):
+            for place, start in zip(places, self._stored.starts(segment.shard, number, rows).tolist(), strict=True):
                 self._files.read_into(segment.shard.data, start, out[place])
             return
         target = _as_rows(out, len(out), column.width, column.width)
@@ -297,7 +276,7 @@ class Table:
             return
         if self._copy_runs(target, piece, number, column):
             return
-        starts = self._starts(segment.shard, number, column, rows)
+        starts = self._stored.starts(segment.shard, number, rows)
         run = (starts[:1], starts[-1:] + column.width) if isinstance(rows, slice) else None
         data = self._files.map(segment.shard.data, run)
         if data is None:  # cannot be mapped: a read a row
@@ -316,13 +295,14 @@ class Table:
         """Copies rows run by run, if they are runs of neighbours that are worth it; whether it did."""
         places, segment, rows = piece
         shard = segment.shard
-        if shard.index is not None or not isinstance(rows, np.ndarray):
+        lies = self._stored.stride(shard, number)
+        if lies is None or not isinstance(rows, np.ndarray):
             return False
         runs = runs_of(rows)
         count = len(runs) - 1
         if count * _SHORT_RUN > len(rows) or count * _RUN_BYTES > len(rows) * column.width:
             return False
-        offset, stride = self._geometries[shard.geometry].offsets[number], self._geometries[shard.geometry].strides[number]
+        offset, stride = lies
         first, last = rows[runs[:-1]], rows[runs[1:] - 1]
         data = self._files.map(shard.data, (first * stride + offset, last * stride + offset + column.width))
         if data is None:
@@ -331,17 +311,6 @@ class Table:
         for begin, end, row in zip(runs[:-1].tolist(), runs[1:].tolist(), first.tolist(), strict=True):
             out[places[begin:end]] = lying[row : row + end - begin]
         return True
-
-    def _starts(self, shard: Shard, number: int, column: Column, rows: slice | Array) -> Array:
-        """Where in the file the asked rows of a fixed-size column begin."""
-        geometry = self._geometries[shard.geometry]
-        if shard.index is None:
-            numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else np.asarray(rows, np.int64)
-            starts: Array = numbers * geometry.strides[number] + geometry.offsets[number]
-        else:
-            starts = read_index(self._files, shard, rows)[:, 0] + geometry.offsets[number]
-            self._variable.check_range(shard, starts, column.width)
-        return starts
 
 
 def _as_rows(data: Array, count: int, width: int, stride: int) -> Array:
@@ -353,28 +322,3 @@ def _as_rows(data: Array, count: int, width: int, stride: int) -> Array:
     else:
         rows = np.ndarray((count, width), np.uint8, data, 0, (stride, 1))
     return rows
-
-
-def decode_column(column: Column, stored: Array) -> Array:
-    """Turns the stored bytes of rows into values.
-
-    Args:
-      column: a RAW or VARINT column.
-      stored: uint8 of shape (n, column.width), contiguous; n rows, or items of a column whose rows differ in length.
-
-    Returns:
-      Array of shape (n, *column.item_shape) and the column's dtype; a view of `stored` if RAW.
-    """
-    dtype = to_numpy_dtype(column.dtype)
-    if column.encoding != VARINT:
-        return stored.view(dtype).reshape(len(stored), *column.item_shape)
-    size = column.width // column.values
-    groups = stored.reshape(-1, size)
-    out = np.empty(len(groups), dtype)
-    for start in range(0, len(groups), _VARINTS):
-        part = groups[start : start + _VARINTS]
-        values = np.zeros(len(part), np.uint64)
-        for position in range(size):
-            values |= (part[:, position] & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * position)
-        out[start : start + len(part)] = values if column.dtype == "uint64" else values.view(np.int64)
-    return out.reshape(len(stored), *column.item_shape)
