@@ -17,9 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 
-import exporters.formats
 from exporters.formats import tfrecord
-from tfds_builder import formats
 
 ClassLabel = tfds.features.ClassLabel
 
@@ -265,10 +263,3 @@ def test_large_strings(format, round_trip, assert_same):
     """Strings far longer than a block, and far more of them than fit a varint of one byte, keep their places."""
     rows = [bytes([i % 251]) * (i * 977 % 70_001) for i in range(60)]
     assert_same(round_trip({"t": rows, "n": np.arange(60)}, format=format), {"t": rows, "n": np.arange(60)})
-
-
-@pytest.mark.parametrize("name", formats.NAMES)
-def test_a_format_is_one_object_on_each_side(name):
-    """Both are found by the name that the manifest has, and the writer writes what the reader reads."""
-    assert exporters.formats.find(name).stored is formats.find(name)
-    assert formats.find(name).name == name
