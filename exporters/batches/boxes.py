@@ -12,7 +12,7 @@ from exporters.batches.flatten import Batch
 from exporters.batches.rows import iterate_rows
 from exporters.errors import SchemaError
 from exporters.tensors.arrays import Array, are_scalars
-from exporters.tensors.layout import Layout
+from tfds_builder.contract.layout import Layout
 
 
 @dataclasses.dataclass(frozen=True)

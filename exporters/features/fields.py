@@ -22,11 +22,11 @@ from exporters.errors import SchemaError
 from exporters.features import encoders as encoding
 from exporters.features.leaves import check_arrays, check_texts, fits, to_stored
 from exporters.features.python_values import to_arrays
-from exporters.features.stored import check_labels, column_of, describe_missing, source_dtype, to_stored_rows
+from exporters.features.stored import check_labels, column_of, describe_missing, source_dtype, to_stored_array, to_stored_rows
 from exporters.tensors import layout as layout_lib
 from exporters.tensors.arrays import Array, Columns, Encoded
-from exporters.tensors.layout import Layout
 from exporters.wording import Code, argument
+from tfds_builder.contract.layout import Layout, copy_into
 from tfds_builder.contract.manifest import RAW, STRINGS, VARINT, Column
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.features.kinds import kind_of
@@ -126,10 +126,10 @@ class Field:
                     f"{where}, feature {self.name!r}: expected {self.column.source_dtype}, got {source_dtype(array)}; "
                     "give every batch the same type"
                 )
-            return encoding.to_bytes(layout_lib.to_stored(array, self.layout), self.name, where)
+            return encoding.to_bytes(to_stored_array(array, self.layout), self.name, where)
         if isinstance(self.feature, tfds.features.ClassLabel):
             check_labels(array, self.feature, self.name, where)
-        return layout_lib.to_stored(array, self.layout)
+        return to_stored_array(array, self.layout)
 
     def _accept(self, encoded: Encoded, where: str) -> Array:
         """What a worker has encoded, checked as `encode_array` checks what comes raw."""
@@ -177,15 +177,15 @@ def _declare(
     """The line that declares what varies, as rows are stored; empty if no feature holds both shapes."""
     if layout is None and (line := layout_lib.line_for(name, got, expected)):
         return f", or, if all rows are laid out so, say {line}"
-    sizes = ["None" if size != other else str(size) for size, other in _zip(expected, got)]
-    if layout is not None:
-        sizes = [sizes[axis - 1] for axis in layout.permutation[1:]]
-    if not sizes or (dtype == np.uint32 and sizes.count("None") > 1):  # TFDS decodes no uint32 as bytes
+    sizes = tuple(size if size == other else None for size, other in _zip(expected, got))
+    if layout is not None and sizes:
+        sizes = layout.stored_shape(sizes)
+    if not sizes or (dtype == np.uint32 and sizes.count(None) > 1):  # TFDS decodes no uint32 as bytes
         return ""
     module = "ml_dtypes" if dtype.name == "bfloat16" else "np"
     kind = "object_" if dtype.kind == "O" else dtype.name
     encoding = "" if kind in ("object_", "uint32") else ', encoding="bytes"'
-    feature = f"tfds.features.Tensor(shape=({', '.join(sizes)},), dtype={module}.{kind}{encoding})"
+    feature = f"tfds.features.Tensor(shape=({', '.join(map(str, sizes))},), dtype={module}.{kind}{encoding})"
     return f", or declare what varies: {argument('features', {name: Code(feature)})}"
 
 
@@ -251,7 +251,7 @@ class RaggedField:
             return column.items.reshape(-1), rows
         values, start = np.empty(sum(row.size for row in rows), self.dtype), 0
         for row in rows:
-            layout_lib.copy_into(values[start : start + row.size].reshape(row.shape), row)
+            copy_into(values[start : start + row.size].reshape(row.shape), row)
             start += row.size
         return values, rows
 

@@ -16,8 +16,8 @@ import tensorflow_datasets as tfds
 
 from exporters.errors import LayoutError, SchemaError
 from exporters.tensors import layout as layout_lib
-from exporters.tensors.layout import Layout
 from exporters.wording import argument
+from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column
 from tfds_builder.features.names import join
 
@@ -309,10 +309,7 @@ def fits(got: Sequence[int | None], declared: Sequence[int | None]) -> bool:
 
 def _permute(shape: Sequence[int | None], layout: Layout | None) -> tuple[int | None, ...]:
     """The stored shape of a batch; axes of sequences that the layout does not name come first, after N."""
-    if layout is None:
-        return tuple(shape)
-    axes = layout.with_sequences(len(shape)).permutation
-    return tuple(shape[axis] for axis in axes)
+    return tuple(shape) if layout is None else layout.stored_shape(tuple(shape))
 
 
 # --- values --------------------------------------------------------------------------------------
@@ -352,7 +349,7 @@ def _move(value: Any, layout: Layout, axes: int) -> Any:
     if isinstance(value, list | tuple) and axes == rank and value:
         value = np.array(value)
     if isinstance(value, np.ndarray):
-        return layout_lib.move_axes(value, layout) if value.ndim >= rank else value
+        return layout.to_stored(value) if value.ndim >= rank else value
     if isinstance(value, list | tuple):
         return [_move(item, layout, axes - 1) for item in value]
     return value

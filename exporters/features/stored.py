@@ -11,10 +11,9 @@ import tensorflow_datasets as tfds
 
 from exporters.batches.rows import EMPTY, Rows, iterate_rows
 from exporters.errors import SchemaError
-from exporters.tensors import layout as layout_lib
 from exporters.tensors.arrays import Array
-from exporters.tensors.layout import Layout
 from exporters.wording import Code, argument
+from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
 
 _F = tfds.features
@@ -87,7 +86,7 @@ def stored_shape(column: Array | Rows, layout: Layout | None) -> tuple[int | Non
     shape = tuple(column.shape)
     if layout is None or len(shape) < len(layout.source):  # empty lists show nothing
         return shape[1:]
-    return tuple(shape[axis] for axis in layout.permutation)[1:]
+    return layout.stored_shape(shape)[1:]
 
 
 def merge_shapes(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -100,9 +99,13 @@ def merge_shapes(declared: tuple[int | None, ...], shape: tuple[int | None, ...]
 def to_stored_rows(column: Array | Rows, layout: Layout | None) -> Iterator[Any]:
     """The rows of a column in its stored layout."""
     if isinstance(column, Rows):
-        axes = None if layout is None else tuple(axis - 1 for axis in layout.permutation[1:])
-        return (row if row is None or row is EMPTY or axes is None else row.transpose(axes) for row in column.arrays)
-    return iter(layout_lib.to_stored(column, layout))
+        return (row if row is None or row is EMPTY else to_stored_array(row, layout) for row in column.arrays)
+    return iter(to_stored_array(column, layout))
+
+
+def to_stored_array(array: Array, layout: Layout | None) -> Array:
+    """A view of a batch, or of a row, in its stored layout."""
+    return array if layout is None else layout.to_stored(array)
 
 
 def describe_missing(name: str, feature: Any) -> str:

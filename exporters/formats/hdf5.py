@@ -21,8 +21,8 @@ from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import Blocks
 from exporters.tensors.arrays import Array, Columns
-from exporters.tensors.layout import copy_into
 from tfds_builder.contract.decode import to_numpy_dtype
+from tfds_builder.contract.layout import copy_into
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.formats import hdf5

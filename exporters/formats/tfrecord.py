@@ -25,7 +25,7 @@ from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import Blocks
 from exporters.tensors.arrays import Array, Columns
-from exporters.tensors.layout import copy_into
+from tfds_builder.contract.layout import copy_into
 from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.formats import tfrecord

@@ -21,7 +21,8 @@ from exporters.loaders.items import has_own_collate
 from exporters.outcome import Counts
 from exporters.schema.schema import Schema
 from exporters.tensors.arrays import Array, Columns
-from exporters.tensors.layout import CHANNELS, Layout
+from exporters.tensors.layout import CHANNELS
+from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.ragged import Ragged
 
 NARROW_BYTES = 64

@@ -44,9 +44,9 @@ from exporters.staging.contents import ASIDE
 from exporters.staging.disk import naming
 from exporters.staging.stage import Stage
 from exporters.tensors.arrays import Columns
-from exporters.tensors.layout import Layout
 from exporters.version import PRODUCER
 from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column, Geometry, Manifest
 from tfds_builder.features.feature_json import features_to_json, labels_of
 from tfds_builder.features.info import write_metadata

@@ -17,8 +17,9 @@ from exporters.features.leaves import Found, check_shape, find_arrays, find_kind
 from exporters.features.stored import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from exporters.schema.read_back import check_json
 from exporters.tensors.arrays import Array
-from exporters.tensors.layout import Layout, decide
+from exporters.tensors.layout import decide
 from exporters.wording import Code, argument
+from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, VARINT, Column
 from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.names import join, presence_name
@@ -179,7 +180,7 @@ def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
 
 def _to_source(shape: tuple[int | None, ...], layout: Layout | None) -> tuple[int | None, ...]:
     """The shape of a stored row as the loader gives it."""
-    return tuple(shape) if layout is None else tuple(shape[axis - 1] for axis in layout.inverse[1:])
+    return tuple(shape) if layout is None else layout.source_shape(tuple(shape))
 
 
 def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[int | None, ...]) -> None:

@@ -14,8 +14,8 @@ from exporters.features.stored import describe_missing, source_dtype, stored_sha
 from exporters.schema.fitting import decide_unless, is_nested
 from exporters.schema.sequences import check_kinds, infer_sequence
 from exporters.tensors.arrays import Array
-from exporters.tensors.layout import Layout
 from exporters.wording import Code, argument
+from tfds_builder.contract.layout import Layout
 
 
 def infer_feature(

@@ -32,8 +32,8 @@ from exporters.schema.round_trip import check_round_trip
 from exporters.schema.widths import check_widths
 from exporters.tensors import layout as layout_lib
 from exporters.tensors.arrays import Columns
-from exporters.tensors.layout import Layout
 from exporters.wording import Code, argument
+from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column
 from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.names import join, nest
@@ -251,11 +251,7 @@ def _declared(groups: Mapping[str, Mapping[str, str]], overrides: Mapping[str, A
 
 def _image_layout(feature: Any, layouts: Mapping[str, Layout]) -> Iterator[Layout]:
     """The layout of a feature that is an image itself."""
-    if (
-        "" in layouts
-        and not any(leaf.above for leaf in leaves_of(feature))
-        and set("HW") < set(layouts[""].source[1:]) <= set("CHW")
-    ):
+    if "" in layouts and not any(leaf.above for leaf in leaves_of(feature)) and layouts[""].is_image:
         yield layouts[""]
 
 

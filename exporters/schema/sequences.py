@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters.errors import LoaderError, SchemaError
-from exporters.tensors.layout import Layout
 from exporters.wording import Code, argument
+from tfds_builder.contract.layout import Layout
 
 Settle: TypeAlias = "Callable[[str, tuple[int | None, ...], int], Layout | None]"
 """The layout of the arrays of a name, by their shape (None where they differ) and the number of sequences they lie in."""
@@ -68,7 +68,7 @@ def infer_sequence(name: str, values: Sequence[Any], settle: Settle, within: str
     layout = settle(name, shape, above)
     whole = shape
     if layout is not None:
-        whole = tuple(shape[axis - 1] for axis in layout.without_sequences(above).permutation[1:])
+        whole = layout.without_sequences(above).stored_shape(shape)
     ragged = max((axis + 1 for axis, size in enumerate(whole) if size is None), default=0)
     if ragged and layout is None:
         ragged = len(shape)

@@ -1,4 +1,4 @@
-"""Channels-first -> channels-last, and back. Views, until bytes are written: `copy_into` is that copy.
+"""Which layout a batch has: what the caller says, or what its shape tells, in words; refused where that is not one.
 
 >>> decide("image", (64, 3, 32, 32), None)
 Layout(source='NCHW', stored='NHWC')
@@ -6,76 +6,16 @@ Layout(source='NCHW', stored='NHWC')
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from exporters.errors import LayoutError
 from exporters.wording import argument
+from tfds_builder.contract.layout import Layout
 
 CHANNELS = (1, 3, 4)
 """Grey, RGB, RGBA: the only sizes taken for a channel axis unasked."""
 _READINGS = {4: ("NCHW", "NHWC"), 5: ("NCDHW", "NTCHW", "NDHWC")}
 """Where the channels of a batch can be, by its rank; the last reading is the one that is stored as it is."""
-_SEQUENCE_AXES = "TSRQPUVXYZ"
-"""Letters of the axes of sequences, the innermost first."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """Names of the axes of a batch, one letter each: as the loader gives it, and as it is stored.
-
-    The stored layout is the source with `C` moved to the end.
-
-    >>> Layout("NCHW", "NHWC").permutation
-    (0, 2, 3, 1)
-    """
-
-    source: str
-    stored: str
-
-    @classmethod
-    def of(cls, source: str) -> Layout:
-        """The layout of a source whose axes are known by name.
-
-        >>> Layout.of("NTCHW")
-        Layout(source='NTCHW', stored='NTHWC')
-        """
-        return cls(source, source.replace("C", "") + "C" if "C" in source else source)
-
-    @property
-    def permutation(self) -> tuple[int, ...]:
-        """Axes of the source in the stored order, as `numpy.transpose` takes them."""
-        return tuple(self.source.index(axis) for axis in self.stored)
-
-    @property
-    def inverse(self) -> tuple[int, ...]:
-        """Axes of the stored array in the source's order: undoes `permutation`."""
-        return tuple(self.stored.index(axis) for axis in self.source)
-
-    def without_sequences(self, above: int) -> Layout:
-        """The layout of one item of a sequence, of a layout that names the `above` axes of sequences after N too.
-
-        >>> Layout.of("NTCHW").without_sequences(1)
-        Layout(source='NCHW', stored='NHWC')
-
-        One whose channels are outside of the items has none, and stays as it is: `NCTHW` of a sequence of HWC images.
-        """
-        if "C" in self.source[1 : 1 + above]:
-            return self
-        return Layout.of(self.source[0] + self.source[1 + above :])
-
-    def with_sequences(self, ndim: int) -> Layout:
-        """The layout of a batch of that rank, of the layout of its items: the inverse of `without_sequences`.
-
-        >>> Layout.of("NCHW").with_sequences(5)
-        Layout(source='NTCHW', stored='NTHWC')
-        """
-        free = [axis for axis in _SEQUENCE_AXES if axis not in self.source]
-        return Layout.of("N" + "".join(reversed(free[: max(0, ndim - len(self.source))])) + self.source[1:])
 
 
 def parse(name: str, layout: str, ndim: int, above: int = 0) -> Layout:
@@ -91,18 +31,16 @@ def parse(name: str, layout: str, ndim: int, above: int = 0) -> Layout:
     Raises:
       LayoutError: it is not such a string, or has another rank.
     """
-    if not isinstance(layout, str) or not layout.isalpha() or not layout.isupper() or len(set(layout)) != len(layout):
-        raise LayoutError(
-            f"feature {name!r}: a layout must be distinct capital letters such as 'NCHW' or 'NTCHW' (got {layout!r})"
-        )
-    if layout[0] != "N":
-        raise LayoutError(f"feature {name!r}: a layout must begin with N, the batch axis (got {layout!r})")
+    try:
+        parsed = Layout.parse(layout)
+    except ValueError as error:
+        raise LayoutError(f"feature {name!r}: a layout {error} (got {layout!r})") from None
     if not ndim - above <= len(layout) <= ndim:
         raise LayoutError(
             f"feature {name!r}: layout {layout!r} has {len(layout)} axes, and the batch has {ndim}"
             + (f", or {ndim - above} without those of sequences" if above else "")
         )
-    return Layout.of(layout).with_sequences(ndim)
+    return parsed.with_sequences(ndim)
 
 
 def decide(name: str, shape: tuple[int | None, ...], layout: str | None, above: int = 0) -> Layout | None:
@@ -172,33 +110,6 @@ def looks_like_image(shape: tuple[int | None, ...]) -> bool:
     return len(shape) == 4 and (shape[1] in CHANNELS or shape[3] in CHANNELS)
 
 
-def to_stored(array: npt.NDArray[Any], layout: Layout | None) -> npt.NDArray[Any]:
-    """A view of a batch in its stored layout."""
-    return array if layout is None else array.transpose(layout.permutation)
-
-
-def to_source(array: npt.NDArray[Any], layout: Layout | None) -> npt.NDArray[Any]:
-    """A view of a stored batch in the layout the loader gave: the inverse of `to_stored`."""
-    return array if layout is None else array.transpose(layout.inverse)
-
-
-def move_axes(array: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
-    """A view of an array without a batch axis in its stored layout; axes before those of the layout stay where they are."""
-    before = array.ndim - len(layout.source) + 1
-    return array.transpose((*range(before), *(before + axis - 1 for axis in layout.permutation[1:])))
-
-
-def copy_into(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
-    """`np.copyto`, five times as fast where a few channels move from first to last: one strided
-    copy a channel keeps NumPy's inner loop on a whole image instead of on one pixel."""
-    channels = values.shape[-1] if values.ndim > 2 else 0
-    if 1 < channels <= 4 and values.strides[-1] > values.strides[-2]:
-        for channel in range(channels):
-            np.copyto(target[..., channel], values[..., channel])
-    else:
-        np.copyto(target, values)
-
-
 def describe(name: str, layout: Layout, row_shape: tuple[int | None, ...]) -> str:
     """The decision in words; `row_shape` is the stored shape of one row.
 
@@ -207,5 +118,4 @@ def describe(name: str, layout: Layout, row_shape: tuple[int | None, ...]) -> st
     """
     if layout.source == layout.stored:
         return f"{name}: {layout.source} {row_shape}, kept as it is"
-    source = tuple(row_shape[layout.stored.index(axis) - 1] for axis in layout.source[1:])
-    return f"{name}: {layout.source} {source} -> {layout.stored} {row_shape}"
+    return f"{name}: {layout.source} {layout.source_shape(row_shape)} -> {layout.stored} {row_shape}"

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from exporters import LayoutError
 from exporters.tensors import layout
+from tfds_builder.contract.layout import Layout, copy_into
 
 
 @given(axes=st.permutations("CHWDT").map("".join), rank=st.integers(1, 5))
@@ -24,12 +25,15 @@ def test_inverse_undoes_permutation(axes, rank):
     found = layout.parse("x", source, len(source))
     shape = tuple(range(2, 2 + len(source)))
     array = np.arange(math.prod(shape)).reshape(shape)
-    stored = layout.to_stored(array, found)
+    stored = found.to_stored(array)
     assert sorted(found.stored) == sorted(source)
     assert found.stored[-1] == ("C" if "C" in source else source[-1])
     assert [stored.shape[found.stored.index(axis)] for axis in source] == list(shape)
     assert np.shares_memory(stored, array)
-    np.testing.assert_array_equal(layout.to_source(stored, found), array)
+    np.testing.assert_array_equal(found.to_source(stored), array)
+    np.testing.assert_array_equal(found.copy_to_source(stored), array)
+    assert found.stored_shape(array.shape) == stored.shape
+    assert found.source_shape(stored.shape) == array.shape
     assert tuple(found.permutation[i] for i in found.inverse) == tuple(range(len(source)))
 
 
@@ -42,7 +46,7 @@ def test_permutations_that_are_not_their_own_inverse():
     volume = layout.parse("x", "NCDHW", 5)
     assert (volume.stored, volume.permutation, volume.inverse) == ("NDHWC", (0, 2, 3, 4, 1), (0, 4, 1, 2, 3))
     array = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    stored = layout.to_stored(array, found)
+    stored = found.to_stored(array)
     for n, c, h, w in itertools.product(*map(range, array.shape)):
         assert stored[n, h, w, c] == array[n, c, h, w]
 
@@ -96,12 +100,12 @@ def test_five_axes(shape):
 @given(axes=st.permutations("CHWD").map("".join), above=st.integers(0, 3), rank=st.integers(2, 4))
 def test_axes_of_sequences(axes, above, rank):
     """The layout of the items says the same as the one that has the axes of sequences too, which can be left out again."""
-    item = layout.Layout.of("N" + axes[:rank])
+    item = Layout.of("N" + axes[:rank])
     whole = item.with_sequences(1 + above + rank)
     assert len(set(whole.source)) == 1 + above + rank
     assert whole.without_sequences(above) == item
     array = np.arange(math.prod(range(2, 2 + above + rank))).reshape(range(2, 2 + above + rank))
-    np.testing.assert_array_equal(layout.move_axes(array, item), layout.to_stored(array[None], whole)[0])
+    np.testing.assert_array_equal(item.to_stored(array), whole.to_stored(array[None])[0])
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def test_copy_into_is_copyto(data, dtype, shape):
     inner = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(1, len(shape))]
     buffers = [np.full(shift + shape[0] * row + 9, 0xAB, np.uint8) for _ in range(2)]
     got, expected = (np.ndarray(shape, dtype, buffer, shift, (row, *inner)) for buffer in buffers)
-    layout.copy_into(got, source)
+    copy_into(got, source)
     np.copyto(expected, source)
     assert buffers[0].tobytes() == buffers[1].tobytes()
 
@@ -188,5 +192,5 @@ def test_copy_into_channels(channels):
     """Images whose channels move from first to last are copied right for each number of channels."""
     images = np.random.default_rng(0).integers(0, 256, (6, channels, 7, 5), np.uint8)
     target = np.empty((6, 7, 5, channels), np.uint8)
-    layout.copy_into(target, images.transpose(0, 2, 3, 1))
+    copy_into(target, images.transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(target, np.moveaxis(images, 1, -1))
