@@ -20,27 +20,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
-import tensorflow_datasets as tfds
 from tensorflow_datasets.core import naming
 
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
 from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract.decode import to_numpy_dtype
-from tfds_builder.contract.manifest import DTYPE_BYTES, FILENAME, STRINGS, Column
+from tfds_builder.contract.manifest import FILENAME, Column
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.contract.untrusted import show
-from tfds_builder.errors import ManifestError, MissingFileError
-from tfds_builder.features.feature_json import labels_of
-from tfds_builder.features.kinds import kind_of
+from tfds_builder.errors import MissingFileError
 from tfds_builder.features.names import nest
 from tfds_builder.features.specs import flatten_features
 from tfds_builder.install import how_to_install
-from tfds_builder.readers import source_values as given
 from tfds_builder.readers.data_source import Value
+from tfds_builder.readers.source_values import Place, check_sources, plain, with_files
 from tfds_builder.table.mapped_files import LARGE_BYTES
 from tfds_builder.table.segments import segments_of
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, values_of
-from tfds_builder.table.table import Array, Table
+from tfds_builder.table.table import Table
 
 _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
@@ -121,140 +117,66 @@ class _Way:
     columns: tuple[Column, ...]
     value: Value
 
+    def __post_init__(self) -> None:
+        check_sources(self.columns)
+
     @classmethod
     def of(cls, value: Value, columns: Mapping[str, Column]) -> _Way:
         """The way back of a feature, given all columns by name."""
         own = tuple(columns[name] for name in value.specs)
-        value = dataclasses.replace(value, feature=given.with_files(value.feature, value.name, own))
+        value = dataclasses.replace(value, feature=with_files(value.feature, value.name, own))
         return cls(tuple(columns[name] for name in value.specs), value)
-
-    @property
-    def column(self) -> Column:
-        return self.columns[-1]
 
     @property
     def names(self) -> list[str]:
         """Names of the columns it needs."""
         return list(self.value.specs)
 
-    def __post_init__(self) -> None:
-        for column in self.columns:
-            if column.source_dtype not in ("", *(given.TEXTS if column.encoding == STRINGS else ()), *DTYPE_BYTES):
-                shown = show(column.source_dtype)
-                raise ManifestError(f"column {column.name!r:.200}: source_dtype {shown} does not fit what is stored")
-            layout = column.source_layout
-            if layout and not (layout.isalpha() and layout[0] == "N" and len(set(layout)) == len(layout)):
-                raise ManifestError(f"column {column.name!r:.200}: source_layout {show(layout)} is no layout")
+    @functools.cached_property
+    def source(self) -> Place:
+        """What the loader gave."""
+        return Place.of(self.value.name, self.value.feature, self.columns)
 
     @functools.cached_property
     def is_image(self) -> bool:
         """Whether the rows are images, over whose height and width boxes are."""
-        return not isinstance(self.value.feature, tfds.features.Sequence) and set("HW") < set(
-            self.column.source_layout[1:]
-        ) <= set("CHW")
+        return not self.value.kind.is_sequence and set(self.source.axes) == set("CHW")
 
     @functools.cached_property
     def is_label(self) -> bool:
         """Whether a row is one integer that can be had as Python's own, which is the quickest."""
-        return self.value.is_direct and self.value.is_item and self.column.source_dtype in _INTEGERS
-
-    @functools.cached_property
-    def _dtype(self) -> np.dtype[Any] | None:
-        """The dtype that rows are given back in; None as they are stored, which boxes are until they are pixels again."""
-        is_known = self.column.source_dtype and not list(kind_of(self.value.feature).box_paths())
-        return to_numpy_dtype(self.column.source_dtype) if is_known else None
+        return self.value.is_direct and self.value.is_item and self.source.source_dtype in _INTEGERS
 
     @functools.cached_property
     def _torch_dtype(self) -> Any:
-        return getattr(_torch(), self.column.source_dtype)
+        return getattr(_torch(), self.source.source_dtype)
 
     def restore_one(self, stored: Sequence[Any]) -> Any:
         """The value of one row, of its columns as `RowReader` gives them."""
         if self.is_label:
             return _torch().tensor(stored[0], dtype=self._torch_dtype)
-        value = stored[0] if self.value.is_direct else self.value.decode(stored)
-        return self._restore_value(given.plain(self.value.feature, value), self.value.feature, self.value.name)
-
-    def _restore_value(self, value: Any, feature: Any, path: str, depth: int = 0) -> Any:
-        """A decoded value as what it was made of: tensors, strings, and dicts and lists of those.
-
-        Args:
-          value: as TFDS's decoding in NumPy gives it.
-          feature: whose value it is.
-          path: flat name of the feature.
-          depth: how many sequences the feature lies in, below those that are lists already.
-        """
-        while isinstance(feature, tfds.features.Sequence):
-            feature, depth = feature.feature, depth + 1
-        if isinstance(value, Mapping):
-            return {key: self._restore_value(item, feature[key], f"{path}/{key}", depth) for key, item in value.items()}
-        if isinstance(value, list):
-            joined = given.join_items(value, feature, depth) if self._was_array(feature, path, depth) else None
-            if joined is None:
-                return [self._restore_value(item, feature, path, depth - 1) for item in value]
-            value = joined
-        dtype = "" if list(kind_of(feature).box_paths()) else self.source_dtype(path)  # boxes become pixels first
-        if isinstance(value, np.ndarray) and value.dtype != object:
-            own = value if value.flags.writeable else value.copy()
-            layout = self.source_layout(path)
-            return self._to_tensor(self._to_source(own[None], layout, to_numpy_dtype(dtype) if dtype else None))[0]
-        if isinstance(value, np.ndarray | bytes):
-            strings = value if isinstance(value, bytes) else value.tolist()
-            return _to_text([strings])[0] if self._is_text(feature, path) else strings
-        if isinstance(value, int | float | np.generic):
-            return self._to_tensor(np.asarray(value, to_numpy_dtype(dtype) if dtype else feature.np_dtype))
-        return value
-
-    def _was_array(self, feature: Any, path: str, depth: int) -> bool:
-        """Whether a list is of numbers or boxes, or was an array: one that was given whole, or images of different sizes."""
-        if isinstance(feature, tfds.features.FeaturesDict) or np.dtype(feature.np_dtype).kind in "OSU":
-            return False
-        axes = depth if isinstance(feature, tfds.features.BBoxFeature) else depth + len(feature.shape)
-        return bool(self.source_dtype(path)) or axes in (1, len(self.source_layout(path)) - 1)
-
-    def _is_text(self, feature: Any, path: str) -> bool:
-        """Whether strings were str, not bytes."""
-        kind = given.kind_at(self.columns, path, given.TEXTS)
-        return kind == "str" or (not kind and isinstance(feature, tfds.features.Text))
-
-    def source_dtype(self, path: str) -> str:
-        """The dtype that the loader gave at a place of the feature; empty if the manifest does not say, or says strings."""
-        return given.kind_at(self.columns, path, DTYPE_BYTES)
-
-    def source_layout(self, path: str) -> str:
-        """The layout of the arrays at a place of the feature, with or without the axes of sequences; empty if none is known."""
-        return next((c.source_layout for c in self.columns if c.source_layout and f"{c.name}/".startswith(f"{path}/")), "")
+        value = stored[0] if self.value.is_direct else plain(self.value.feature, self.value.decode(stored))
+        return _to_tensors(self.source.restore(value))
 
     def restore(self, stored: Sequence[Any]) -> Sequence[Any]:
         """The values of rows of its columns, as `Table.read` gives them: tensors, or strings."""
         if not self.value.is_direct or isinstance(stored[0], Ragged):
             return [self.restore_one(row) for row in zip(*(map(_own, values_of(column)) for column in stored), strict=True)]
-        column = stored[0]
-        if column.dtype == object:
-            strings: list[Any] = column.tolist()
-            return _to_text(strings) if self._is_text(self.value.feature, self.value.name) else strings
-        rows: Sequence[Any] = self._to_tensor(self._to_source(column, self.column.source_layout, self._dtype)).unbind(0)
+        if stored[0].dtype == object:
+            return self.source.to_strings(stored[0].tolist())
+        rows: Sequence[Any] = _to_tensors(self.source.to_source(stored[0])).unbind(0)
         return rows
 
-    def _to_tensor(self, array: Array) -> Any:
-        if array.dtype == to_numpy_dtype("bfloat16"):
-            return _torch().from_numpy(array.view(np.int16)).view(_torch().bfloat16)
-        return _torch().from_numpy(array)
 
-    def _to_source(self, stored: Array, layout: str, dtype: np.dtype[Any] | None) -> Array:
-        """Rows in the layout and the dtype that the DataLoader gave, in memory of their own.
-
-        Args:
-          stored: shape (N, ...).
-          layout: of the rows. In a sequence it may have fewer axes, the last ones, or more, the first of which are sequences.
-          dtype: None for the dtype that is stored.
-        """
-        if dtype is not None:
-            stored = stored.astype(dtype, copy=False)
-        spare = stored.ndim - len(layout) if layout else 0
-        if spare and (not isinstance(self.value.feature, tfds.features.Sequence) or "C" in layout[1 : 1 - min(spare, 0)]):
-            raise ManifestError(f"column {self.column.name!r:.200}: source_layout {layout} of rows of shape {stored.shape[1:]}")
-        return given.move_axes(stored, layout[:1] + layout[1 - min(spare, 0) :])
+def _to_tensors(value: Any) -> Any:
+    """Arrays as tensors of the same memory, in dicts and lists too; anything else as it is."""
+    if isinstance(value, np.ndarray):
+        if value.dtype == to_numpy_dtype("bfloat16"):
+            return _torch().from_numpy(value.view(np.int16)).view(_torch().bfloat16)
+        return _torch().from_numpy(value)
+    if isinstance(value, dict):
+        return {key: _to_tensors(item) for key, item in value.items()}
+    return [_to_tensors(item) for item in value] if isinstance(value, list) else value
 
 
 def _scale(boxes: Any, size: Any, dtype: str) -> Any:
@@ -268,10 +190,6 @@ def _scale(boxes: Any, size: Any, dtype: str) -> Any:
 def _own(value: Any) -> Any:
     """A value in memory of its own."""
     return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _to_text(strings: list[Any]) -> list[Any]:
-    return [_to_text(part) if isinstance(part, list) else part.decode() for part in strings]
 
 
 class _Rows:
@@ -292,7 +210,7 @@ class _Rows:
         self._is_nested = any("/" in way.value.name for way in ways)
         self._reader = RowReader(table, self._names, [way.value.name for way in ways if way.is_label])
         self._length, self._is_large = len(table), table.row_bytes(self._names) >= LARGE_BYTES
-        boxes = any(True for way in ways for _ in kind_of(way.value.feature).box_paths())
+        boxes = any(True for way in ways for _ in way.value.kind.box_paths())
         self._has_boxes = boxes and sum(way.is_image for way in ways) == 1
         self.classes = _class_names(ways, keys)
         table.check_files()
@@ -303,14 +221,14 @@ class _Rows:
     def _to_pixels(self, flat: dict[str, Any]) -> None:
         """Turns boxes between 0 and 1 back into (x1, y1, x2, y2) in pixels of the one image beside them."""
         image = next(way for way in self._ways if way.is_image)
-        shape, axes = flat[image.value.name].shape, image.column.source_layout[1:]
-        size = _torch().tensor([shape[axes.index(axis)] for axis in "WHWH"], dtype=_torch().float64)
+        sizes = dict(zip(image.source.axes, flat[image.value.name].shape, strict=True))
+        size = _torch().tensor([sizes[axis] for axis in "WHWH"], dtype=_torch().float64)
         for way in self._ways:
-            for path in kind_of(way.value.feature).box_paths():
+            for path in way.value.kind.box_paths():
                 owner, key = flat, way.value.name
                 for part in path.split("/") if path else ():
                     owner, key = owner[key], part
-                owner[key] = _scale(owner[key], size, way.source_dtype(f"{way.value.name}/{path}" if path else way.value.name))
+                owner[key] = _scale(owner[key], size, way.source.at(path).source_dtype)
 
     def __len__(self) -> int:
         return self._length
@@ -339,8 +257,8 @@ class _Rows:
 def _class_names(ways: Sequence[_Way], keys: Sequence[str] | None) -> list[str] | None:
     """Names of the target's classes; without a target, of the only feature that has any."""
     target = keys[1] if keys else None
-    features = tfds.features.FeaturesDict({way.value.name: way.value.feature for way in ways if target in (None, way.value.name)})
-    found = list(labels_of(features).values())
+    labels = [label for way in ways if target in (None, way.value.name) for _, label in way.value.kind.labels()]
+    found = [label.class_names for label in labels if label.class_names is not None]
     return found[0] if len(found) == 1 else None
 
 

@@ -133,8 +133,13 @@ def copy_into(target: Array, values: Array) -> None:
     """`np.copyto`, five times as fast where a few channels, the last axis of both, lie apart in one of them: one strided
     copy a channel keeps NumPy's inner loop on a whole image instead of on one pixel."""
     channels = values.shape[-1] if values.ndim > 2 else 0
-    if 1 < channels <= _FEW_CHANNELS and any(array.strides[-1] > array.strides[-2] for array in (values, target)):
+    if 1 < channels <= _FEW_CHANNELS and (_are_apart(values) or _are_apart(target)):
         for channel in range(channels):
-            np.copyto(target[..., channel], values[..., channel])
+            target[..., channel] = values[..., channel]
     else:
         np.copyto(target, values)
+
+
+def _are_apart(array: Array) -> bool:
+    """Whether the values of an array's last axis lie further apart than those of the one before."""
+    return array.strides[-1] > array.strides[-2]

@@ -5,6 +5,7 @@ NumPy only; `torch_dataset` makes tensors of it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -13,19 +14,33 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow_datasets as tfds
 
-from tfds_builder.contract.manifest import Column
-from tfds_builder.features.kinds import kind_of
+from tfds_builder.contract.decode import to_numpy_dtype
+from tfds_builder.contract.layout import Layout
+from tfds_builder.contract.manifest import DTYPE_BYTES, STRINGS, Column
+from tfds_builder.contract.untrusted import show
+from tfds_builder.errors import ManifestError
+from tfds_builder.features.kinds import Feature, Kind, kind_of
 from tfds_builder.features.names import join
 
 Array = npt.NDArray[Any]
-TEXTS = ("str", "bytes")
+_TEXTS = ("str", "bytes")
 """What a column of strings may say of its source, beside the dtype of arrays that are encoded."""
-_FEW_CHANNELS = 4
-"""So many channels are moved by a copy each, which keeps NumPy's inner loop on a whole image: five times as fast."""
 
 
-def kind_at(columns: Sequence[Column], path: str, kinds: Collection[str]) -> str:
-    """Which of some kinds the loader gave at a flat name, or below it; empty if the manifest names none of them."""
+def check_sources(columns: Sequence[Column]) -> None:
+    """Raises ManifestError where what columns say of their source, `source_dtype` and `source_layout`, makes no sense."""
+    for column in columns:
+        if column.source_dtype not in ("", *(_TEXTS if column.encoding == STRINGS else ()), *DTYPE_BYTES):
+            shown = show(column.source_dtype)
+            raise ManifestError(f"column {column.name!r:.200}: source_dtype {shown} does not fit what is stored")
+        try:
+            Layout.parse(column.source_layout or "N")
+        except ValueError:
+            raise ManifestError(f"column {column.name!r:.200}: source_layout {show(column.source_layout)} is no layout") from None
+
+
+def _told(columns: Sequence[Column], path: str, kinds: Collection[str]) -> str:
+    """Which of some dtypes the loader gave at a flat name, or below it; empty if the manifest names none of them."""
     known = [c.source_dtype for c in columns if c.source_dtype in kinds and f"{c.name}/".startswith(f"{path}/")]
     return known[-1] if known else ""
 
@@ -34,7 +49,7 @@ def with_files(feature: Any, path: str, columns: Sequence[Column]) -> Any:
     """A feature in which images are byte strings, wherever they were given as the bytes of files and stored as they were."""
     kind = kind_of(feature)
     if kind.is_image:
-        is_file = kind_at(columns, path, TEXTS) == "bytes"
+        is_file = _told(columns, path, _TEXTS) == "bytes"
         return tfds.features.Tensor(shape=(), dtype=np.object_) if is_file else feature
     return kind.replace_parts(lambda key, part: with_files(part, join(path, key), columns))
 
@@ -57,10 +72,10 @@ def _by_key(items: list[Any], feature: Any) -> Any:
     return {key: _by_key([item[key] for item in items], part) for key, part in kind.parts.items()}
 
 
-def join_items(items: list[Any], feature: Any, depth: int) -> Array | None:
+def _join_items(items: list[Any], feature: Any, depth: int) -> Array | None:
     """Lists of a feature's values, `depth` of them inside each other, as one array; None if they make none.
 
-    >>> join_items([[1, 2], [3, 4]], tfds.features.Scalar(np.int32), 2).shape      # doctest: +SKIP
+    >>> _join_items([[1, 2], [3, 4]], tfds.features.Scalar(np.int32), 2).shape      # doctest: +SKIP
     (2, 2)
     """
     try:
@@ -71,32 +86,123 @@ def join_items(items: list[Any], feature: Any, depth: int) -> Array | None:
     return array if array.size else array.reshape((*array.shape, *shape[array.ndim :])[: len(shape)])
 
 
-def move_axes(stored: Array, layout: str) -> Array:
-    """Rows in the layout that the loader gave: in memory of their own, unless it is the one they have.
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A place in a feature, and how what the DataLoader gave there is made again: the feature itself, or a part of dicts in it.
 
-    Args:
-      stored: channels-last, shape (N, ...).
-      layout: such as "NCHW"; axes that it leaves out come after N.
+    Attributes:
+      name: its flat name.
+      kind: of what lies there; never a sequence.
+      depth: how many sequences it lies in.
+      parts: the places in it, if it is a dict, by key.
+      source_dtype: the dtype that the loader gave; empty if the manifest does not say, or says strings.
+      layout: of the arrays there, with or without the axes of sequences; None if none is known.
+      is_text: whether strings were str, not bytes.
     """
-    axes = _axes_of(layout, stored.ndim)
-    if axes is None:
-        return stored
-    view = stored.transpose(axes)
-    out = np.empty(view.shape, view.dtype)
-    if stored.shape[-1] > _FEW_CHANNELS:
-        out[...] = view
-        return out
-    before: tuple[Any, ...] = (slice(None),) * axes.index(stored.ndim - 1)
-    for channel in range(stored.shape[-1]):
-        out[(*before, channel)] = stored[..., channel]
-    return out
+
+    name: str
+    kind: Kind
+    depth: int
+    parts: Mapping[str, Place]
+    source_dtype: str
+    layout: Layout | None
+    is_text: bool
+
+    @classmethod
+    def of(cls, name: str, feature: Feature, columns: Sequence[Column], depth: int = 0) -> Place:
+        """The place of a feature, of its flat name, of what is stored of the whole feature and of how deep in it this lies."""
+        kind, sequences = kind_of(feature).innermost()
+        depth += sequences
+        parts = {key: cls.of(f"{name}/{key}", part, columns, depth) for key, part in (kind.parts or {}).items()}
+        layouts = [c.source_layout for c in columns if c.source_layout and f"{c.name}/".startswith(f"{name}/")]
+        text = _told(columns, name, _TEXTS)
+        return cls(
+            name,
+            kind,
+            depth,
+            parts,
+            source_dtype=_told(columns, name, DTYPE_BYTES),
+            layout=Layout.of(layouts[0]) if layouts else None,
+            is_text=text == "str" or (not text and kind.is_text),
+        )
+
+    @property
+    def axes(self) -> str:
+        """Names of the axes of one array; empty if they are not known."""
+        return "" if self.layout is None else self.layout.source[1:]
+
+    def at(self, path: str) -> Place:
+        """The place at a path of keys below this one."""
+        place = self
+        for key in path.split("/") if path else ():
+            place = place.parts[key]
+        return place
+
+    def restore(self, value: Any, lists: int = 0) -> Any:
+        """What the loader gave: arrays in memory of their own, strings, and dicts and lists of those.
+
+        Args:
+          value: as TFDS's decoding in NumPy gives it.
+          lists: how many of the sequences were lists already, which the value is taken out of.
+        """
+        if isinstance(value, Mapping):
+            return {key: self.parts[key].restore(item, lists) for key, item in value.items()}
+        if isinstance(value, list):
+            array = self._join(value, self.depth - lists)
+            return [self.restore(item, lists + 1) for item in value] if array is None else self._one_to_source(array)
+        if isinstance(value, bytes):
+            return self.to_strings([value])[0]
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            return self.to_strings([value.tolist()])[0]
+        if isinstance(value, np.ndarray):
+            return self._one_to_source(value if value.flags.writeable else value.copy())
+        if isinstance(value, int | float | np.generic):
+            return np.asarray(value, self._dtype or self.kind.feature.np_dtype)
+        return value
+
+    def to_source(self, rows: Array) -> Array:
+        """Stored arrays, shape (N, ...), in the layout and the dtype that the loader gave.
+
+        Raises:
+          ManifestError: the layout has other axes than they have.
+        """
+        if self._dtype is not None:
+            rows = rows.astype(self._dtype, copy=False)
+        layout = self.layout
+        if layout is None:
+            return rows
+        if len(layout.source) != rows.ndim:
+            layout = layout.without_sequences(max(0, len(layout.source) - rows.ndim))
+            if not self.depth or len(layout.source) > rows.ndim:
+                raise ManifestError(f"column {self.name!r:.200}: source_layout N{self.axes} of rows of shape {rows.shape[1:]}")
+        return layout.copy_to_source(rows)
+
+    def _one_to_source(self, array: Array) -> Array:
+        """The same of one array."""
+        return self.to_source(array[None])[0, ...]  # an array, not a number, if it has no axes
+
+    def to_strings(self, values: list[Any]) -> list[Any]:
+        """Strings, in lists inside each other, as str where they were str."""
+        return _decode(values) if self.is_text else values
+
+    @functools.cached_property
+    def _dtype(self) -> np.dtype[Any] | None:
+        """The dtype of arrays; None as they are stored, which boxes are until they are pixels again."""
+        is_known = self.source_dtype and not list(self.kind.box_paths())
+        return to_numpy_dtype(self.source_dtype) if is_known else None
+
+    def _join(self, items: list[Any], depth: int) -> Array | None:
+        """A list, in which lists are `depth` deep, as the one array it was given as; None if it was a list.
+
+        Lists of numbers and of boxes are arrays, and so are those of images of different sizes that were given whole.
+        """
+        feature = self.kind.feature
+        if self.kind.is_dict or np.dtype(feature.np_dtype).kind in "OSU":
+            return None
+        axes = depth if self.kind.is_box else depth + len(feature.shape)
+        was_array = bool(self.source_dtype) or axes in (1, len(self.axes) or 1)
+        return _join_items(items, feature, depth) if was_array else None
 
 
-@functools.cache
-def _axes_of(source: str, ndim: int) -> tuple[int, ...] | None:
-    """Axes of stored rows in the order of a source layout, which may leave out the first ones after N; None if that is how
-    they are stored."""
-    stored, above = source.replace("C", "") + "C", ndim - len(source)
-    if "C" not in source or source == stored:
-        return None
-    return (*range(1 + above), *(above + stored.index(axis) for axis in source[1:]))
+def _decode(strings: list[Any]) -> list[Any]:
+    return [_decode(part) if isinstance(part, list) else part.decode() for part in strings]
