@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from exporters.tensors.arrays import Columns
 from tfds_builder.contract.manifest import Column, Geometry
-from tfds_builder.formats import StoredFormat
+from tfds_builder.formats.base import StoredFormat
 
 
 class Sink(Protocol):

@@ -7,7 +7,6 @@ from tensorflow_datasets.core import file_adapters, naming
 from tfds_builder import formats
 from tfds_builder.contract.manifest import RAW, STRINGS, Column, File, Shard
 from tfds_builder.errors import ManifestError
-from tfds_builder.formats.base import check_index
 
 FIXED = Column(name="x", dtype="uint8", shape=(3,), encoding=RAW, width=3)
 TEXT = Column(name="t", dtype="string", shape=(2,), encoding=STRINGS, width=0)
@@ -53,9 +52,9 @@ def test_an_index_where_one_is_needed(format):
             is_right = (size == 160) if stored.needs_index(columns) else size is None
             shard = Shard(data=data, rows=4, geometry=0, index=index)
             if is_right:
-                check_index(stored, columns, shard, "manifest.json")
+                stored.check_index(columns, shard, "manifest.json")
             else:
                 with pytest.raises(ManifestError, match=r"index|must be 160 bytes"):
-                    check_index(stored, columns, shard, "manifest.json")
+                    stored.check_index(columns, shard, "manifest.json")
     assert stored.needs_index([FIXED, TEXT]) == (stored.index_template is not None)
     assert not stored.needs_index([FIXED])

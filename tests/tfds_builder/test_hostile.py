@@ -196,10 +196,11 @@ def test_memory_of_a_bomb(bomb, tmp_path, run_python):
     (tmp_path / "manifest.json").write_bytes(BOMBS[bomb])
     code = """
         import sys
-        from tfds_builder import manifest
+        from tfds_builder.catalog.read import read_manifest
+        from tfds_builder.errors import ManifestError
         try:
-            manifest.read(sys.argv[1])
-        except manifest.ManifestError as error:
+            read_manifest(sys.argv[1])
+        except ManifestError as error:
             assert len(str(error)) < 2000
             print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
     """
@@ -215,10 +216,11 @@ def test_a_million_shards(tmp_path, run_python):
     (tmp_path / "manifest.json").write_bytes(kit.seal_text(json.dumps(content).replace('"@@@"', shards)))
     code = """
         import sys
-        from tfds_builder import manifest
+        from tfds_builder.catalog.read import read_manifest
+        from tfds_builder.errors import ManifestError
         try:
-            manifest.read(sys.argv[1])
-        except manifest.ManifestError:
+            read_manifest(sys.argv[1])
+        except ManifestError:
             print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
     """
     assert int(run_python(code, tmp_path).stdout) < 10**6

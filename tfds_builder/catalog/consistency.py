@@ -13,7 +13,6 @@ from tfds_builder import formats
 from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import ManifestError
-from tfds_builder.formats.base import check_index
 
 if TYPE_CHECKING:
     from tfds_builder.contract.manifest import Manifest
@@ -39,7 +38,7 @@ def check(manifest: Manifest, where: str) -> None:
     for shard in (shard for split in manifest.splits.values() for shard in split.shards):
         if shard.geometry >= len(manifest.geometries):
             raise ManifestError(f"{where}: {shard.data.file} has no geometry {shard.geometry}")
-        check_index(stored, manifest.columns, shard, where)
+        stored.check_index(manifest.columns, shard, where)
         key = (shard.geometry, shard.rows)
         if shard.rows and key not in ends:
             geometry = manifest.geometries[shard.geometry]

@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
-from tfds_builder.formats.base import StoredFormat
-
-__all__ = ["NAMES", "StoredFormat", "find"]
+if TYPE_CHECKING:
+    from tfds_builder.formats.base import StoredFormat
 
 NAMES = ("tfrecord", "hdf5")
 """Every format there is: the module of that name in this room has it as `FORMAT`."""

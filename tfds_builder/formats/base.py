@@ -119,6 +119,14 @@ class StoredFormat(abc.ABC):
         """Size of the index of so many rows, where there is one."""
         return 0
 
+    def check_index(self, columns: Sequence[Column], shard: Shard, where: str) -> None:
+        """Raises ManifestError unless a shard lists an index of the right size, if it needs one, and none otherwise."""
+        needed = self.needs_index(columns)
+        if needed != (shard.index is not None):
+            raise ManifestError(f"{where}: {shard.data.file} {'needs' if needed else 'must not have'} an index")
+        if shard.index is not None and shard.index.bytes != (size := self.index_bytes(columns, shard.rows)):
+            raise ManifestError(f"{where}: {shard.index.file} must be {size} bytes")
+
     @abc.abstractmethod
     def measure(self, columns: Sequence[Column], geometry: Geometry, rows: int, where: str) -> tuple[int, str]:
         """The least bytes that the data file of so many rows (at least one) has, and which column says so, in words.
@@ -155,15 +163,6 @@ class StoredFormat(abc.ABC):
         self, directory: pathlib.Path, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]
     ) -> StoredRows:
         """Where the rows of a version's shards lie."""
-
-
-def check_index(stored: StoredFormat, columns: Sequence[Column], shard: Shard, where: str) -> None:
-    """Raises ManifestError unless a shard lists an index of the right size, if its format needs one, and none otherwise."""
-    needed = stored.needs_index(columns)
-    if needed != (shard.index is not None):
-        raise ManifestError(f"{where}: {shard.data.file} {'needs' if needed else 'must not have'} an index")
-    if shard.index is not None and shard.index.bytes != (size := stored.index_bytes(columns, shard.rows)):
-        raise ManifestError(f"{where}: {shard.index.file} must be {size} bytes")
 
 
 class StoredRows(abc.ABC):
