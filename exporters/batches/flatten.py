@@ -1,4 +1,4 @@
-"""A raw batch, of whatever structure -> named arrays.
+"""A raw batch, of whatever structure, as named arrays.
 
 A batch becomes flat columns: `{"image": array, "target/boxes": array}`. Arrays are NumPy views of
 the batch's own memory wherever that is possible; nothing is copied or permuted here.
@@ -13,15 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from exporters.batches.rows import DEPTH, EMPTY, Lists, Rows, RowValues, items_of, split_rows, stack, top_names
+from exporters.batches.row_lists import Lists, split_rows, top_names
+from exporters.batches.rows import EMPTY, Rows, RowValues, stack
+from exporters.batches.structure import (
+    DEPTH,
+    Form,
+    check_parts,
+    form_of,
+    is_list,
+    is_too_deep,
+    items_of,
+    parts_of,
+    walk,
+)
 from exporters.errors import LoaderError, SchemaError
 from exporters.tensors.arrays import (
     Array,
     Encoded,
     are_scalars,
     check_array,
-    is_picture,
-    is_scalar,
     list_to_numpy,
     picture_to_numpy,
     shown,
@@ -67,11 +77,11 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
     Args:
       raw: the batch.
       split, number: for errors.
-      lists: `probing.lists_of_batch` the first batch.
+      lists: `first_batch.lists_of_batch` the first batch.
 
     Raises:
-      LoaderError: it cannot be turned into columns (names the batch and the feature).
-      SchemaError: its columns have different numbers of rows.
+      LoaderError: it has what no batch may have (names the batch and the feature).
+      SchemaError: its columns have different numbers of rows, or the rows of one contradict each other.
     """
     where = f"split {split!r}, batch {number}"
     if is_empty(raw, lists):
@@ -93,22 +103,25 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
     return Batch(columns, rows.pop(), number, encoded, frozenset(numbers))
 
 
-def is_empty(raw: Any, lists: Lists | None = None, *, is_part: bool = False) -> bool:
+def is_empty(raw: Any, lists: Lists | None = None) -> bool:
     """Whether a batch has no rows: it is None, an empty list, an array of none, or has nothing but such parts.
 
     Args:
       raw: the batch.
       lists: what its lists are; while that is not known, a list of things is not empty, whatever those are.
-      is_part: whether it is a part of one, which may not be None.
     """
-    if isinstance(raw, np.ndarray) or is_tensor(raw):
-        return raw.ndim > 0 and (raw.size(0) if is_tensor(raw) else len(raw)) == 0
-    if isinstance(raw, Mapping):
-        return all(is_empty(part, is_part=True) for _, part in items_of(raw))
-    if isinstance(raw, list | tuple) and len(raw):
-        known = hasattr(raw, "_fields") or (lists is not None and "" not in lists.rows)
-        return known and not is_part and all(is_empty(part, is_part=True) for part in raw)
-    return isinstance(raw, list | tuple) or (raw is None and not is_part)
+    if raw is None:
+        return True
+    for path, value, form in walk(raw):
+        if form is Form.ARRAY:
+            if not value.ndim or (value.size(0) if is_tensor(value) else len(value)):
+                return False
+        elif form is Form.LIST:
+            if len(value) and (lists is None or path in lists.rows):
+                return False
+        elif form is not Form.RECORD:
+            return False
+    return True
 
 
 def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS) -> PartlyEncoded:
@@ -116,7 +129,7 @@ def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encod
     return PartlyEncoded(
         tuple(
             (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
-            for path, place, leaf in _leaves(raw, "", "", lists)
+            for path, place, leaf in _leaves(raw, "", lists)
         )
     )
 
@@ -131,10 +144,9 @@ def position_names(raw: Any, lists: Lists = _NO_LISTS) -> list[str]:
     """
     if "" in lists.rows:
         return top_names(raw, lists.sequences)
-    if _is_leaf(raw):
+    if form_of(raw) in (Form.ARRAY, Form.VALUES):
         return [""]
-    is_plain = isinstance(raw, list | tuple) and not hasattr(raw, "_fields")
-    return [str(i) for i in range(len(raw))] if is_plain else []
+    return [name for name, _ in parts_of(raw)] if is_list(raw) else []
 
 
 def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> dict[str, Array | Rows | Encoded]:
@@ -146,19 +158,12 @@ def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> 
     return parts
 
 
-def _is_leaf(value: Any) -> bool:
-    if isinstance(value, np.ndarray) or is_tensor(value):
-        return True
-    is_list = isinstance(value, list | tuple) and not hasattr(value, "_fields")
-    return is_list and len(value) > 0 and is_scalar(value[0])
-
-
 def _flatten(raw: Any, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
     """The leaves of a batch as (structural name, array); `numbers` is told of those that are Python's own."""
     if isinstance(raw, PartlyEncoded):
         leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
     else:
-        leaves = _leaves(raw, "", where, lists)
+        leaves = _leaves(raw, where, lists)
     for path, place, leaf in leaves:
         if isinstance(leaf, list | tuple | RowValues) and _are_numbers(leaf.values if isinstance(leaf, RowValues) else leaf):
             numbers.add(path)
@@ -173,31 +178,57 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return bool(kinds) and kinds <= {int, float}
 
 
-def _leaves(value: Any, path: str, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]]:
-    """The leaves of a batch as they are, as (structural name, place for errors, leaf)."""
-    if path.count("/") > DEPTH:
+def _leaves(raw: Any, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]]:
+    """The leaves of a batch as they are, as (structural name, place for errors, leaf).
+
+    The second part of a pair is called the label in errors.
+    """
+    first = raw[0] if "" in lists.rows and is_list(raw) and raw else raw
+    is_pair, label = is_list(first) and len(first) == 2, f"{where}, label"
+    for path, value, form in walk(raw, closed=lists.rows):
+        place = label if is_pair and (path == "1" or path.startswith("1/")) else where
+        if path in lists.rows and (form is Form.LIST or form is Form.VALUES):
+            for name, leaf in split_rows(value, path, place, lists.sequences):
+                yield name, label if is_pair and name == "1" else place, leaf
+        elif form is Form.ARRAY or form is Form.VALUES:
+            yield path, place, value
+        else:
+            _check_structure(value, form, path, place)
+
+
+def _check_structure(value: Any, form: Form, path: str, where: str) -> None:
+    """Raises unless a value has parts that may be features."""
+    has_parts = form is Form.RECORD or (form is Form.LIST and len(value) > 0)
+    if has_parts and is_too_deep(path):
         raise LoaderError(f"{where}: the batch is nested more than {DEPTH} deep at {path[:80]!r}; flatten it in collate_fn")
-    if path in lists.rows and isinstance(value, list | tuple):
-        is_pair = not path and isinstance(value[0], list | tuple) and len(value[0]) == 2 if value else False
-        for name, leaf in split_rows(value, path, where, lists.sequences):
-            yield name, f"{where}, label" if is_pair and name == "1" else where, leaf
-    elif _is_leaf(value):
-        yield path, where, value
-    else:
-        is_target = not path and isinstance(value, list | tuple) and len(value) == 2 and not hasattr(value, "_fields")
-        for name, item in _items(value, path, where):
-            place = f"{where}, label" if is_target and name == "1" else where
-            yield from _leaves(item, f"{path}/{name}" if path else name, place, lists)
+    if form is Form.RECORD:
+        check_parts(value, path, where)
+    if has_parts:
+        return
+    name, kind = f"{where}: {shown(path)}", type(value).__name__
+    if form is Form.LIST:
+        raise SchemaError(f"{name} is an empty {kind}, which has no rows; give it one an example, or leave it out")
+    if form is Form.NONE:
+        raise LoaderError(f"{name} is None; give every example a value, or leave the feature out of collate_fn")
+    if form is Form.VALUE:
+        raise LoaderError(
+            f"{name} is a single {kind} with no batch axis; give the DataLoader a batch_size, or make collate_fn return a list "
+            "or a tensor"
+        )
+    raise LoaderError(
+        f"{name} is a {kind}; a batch must be built of tensors, NumPy arrays, lists of str, bytes or numbers, in tuples, "
+        "lists, dicts or dataclasses: convert it in collate_fn"
+    )
 
 
 def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
     """A leaf as a column with a batch axis."""
+    if is_tensor(leaf):
+        if leaf.is_nested:
+            return _stack_rows(leaf.unbind(), path, where)
+        return _with_rows(tensor_to_numpy(leaf, path, where), path, where)
     if isinstance(leaf, RowValues):
         return _stack_rows(leaf.values, path, where)
-    if is_tensor(leaf) and leaf.is_nested:
-        return _stack_rows(leaf.unbind(), path, where)
-    if is_tensor(leaf):
-        return _with_rows(tensor_to_numpy(leaf, path, where), path, where)
     if isinstance(leaf, np.ndarray):
         return _with_rows(check_array(leaf, path, where), path, where)
     return list_to_numpy(leaf, path, where)
@@ -213,26 +244,28 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
         return joined
     rows = [list(row.unbind()) if is_tensor(row) and row.is_nested else row for row in rows]
     arrays: list[Array | None] = []
-    for row in rows:
-        if row is None:
-            arrays.append(None)
-        elif is_tensor(row):
-            arrays.append(tensor_to_numpy(row, path, where))
-        elif isinstance(row, np.ndarray):
-            arrays.append(check_array(row, path, where))
-        elif is_scalar(row):
-            arrays.append(list_to_numpy([row], path, where).reshape(()))
-        elif isinstance(row, list | tuple) and are_scalars(row):
-            arrays.append(list_to_numpy(row, path, where) if len(row) else EMPTY)
-        elif isinstance(row, list | tuple):
-            arrays.append(None)
-        elif is_picture(row):
-            arrays.append(picture_to_numpy(row, path, where))
-        else:  # what only a feature that is declared for it can take, a file say
-            arrays.append(_object(row, path, where))
-    if any(isinstance(row, Mapping) or (isinstance(row, list | tuple) and not are_scalars(row)) for row in rows):
-        return Rows(tuple(_object(row, path, where) for row in rows), np.dtype(object))
+    for row, form in zip(rows, map(form_of, rows), strict=True):
+        if form is Form.RECORD or (form is Form.LIST and row) or (form is Form.VALUES and not are_scalars(row)):
+            return Rows(tuple(_object(row, path, where) for row in rows), np.dtype(object))
+        arrays.append(_row_to_array(row, form, path, where))
     return stack(arrays, path or "the batch", where)
+
+
+def _row_to_array(row: Any, form: Form, path: str, where: str) -> Array | None:
+    """One row of a column as an array; None if there is none."""
+    if form is Form.NONE:
+        return None
+    if form is Form.LIST:
+        return EMPTY
+    if form is Form.ARRAY:
+        return tensor_to_numpy(row, path, where) if is_tensor(row) else check_array(row, path, where)
+    if form is Form.VALUE:
+        return list_to_numpy([row], path, where).reshape(())
+    if form is Form.VALUES:
+        return list_to_numpy(row, path, where)
+    if form is Form.PICTURE:
+        return picture_to_numpy(row, path, where)
+    return _object(row, path, where)  # what only a feature that is declared for it can take, a file say
 
 
 def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
@@ -280,13 +313,13 @@ def _object(row: Any, path: str, where: str) -> Array | None:
 
 def _to_plain(value: Any, path: str, where: str) -> Any:
     """Lists and dicts of Python's own, arrays of a dtype that can be stored, values."""
-    if hasattr(value, "_fields"):
-        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in zip(value._fields, value, strict=True)}
-    if isinstance(value, list | tuple):
+    form = form_of(value)
+    if form is Form.RECORD:
+        parts = items_of(value) if isinstance(value, Mapping) else parts_of(value)
+        return {key: _to_plain(part, f"{path}/{key}", where) for key, part in parts}
+    if form in (Form.LIST, Form.VALUES):
         return [_to_plain(item, path, where) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _to_plain(item, f"{path}/{key}", where) for key, item in items_of(value)}
-    if is_picture(value):
+    if form is Form.PICTURE:
         return picture_to_numpy(value, path, where)
     if is_tensor(value):
         return tensor_to_numpy(value, path, where)
@@ -294,40 +327,6 @@ def _to_plain(value: Any, path: str, where: str) -> Any:
         array = check_array(np.asanyarray(value), path, where)
         return array if isinstance(value, np.ndarray) else value
     return value
-
-
-def _items(value: Any, path: str, where: str) -> Iterator[tuple[str, Any]]:
-    """The parts of one level of structure, by name."""
-    keyed = items_of(value) if isinstance(value, Mapping) else []
-    if (isinstance(value, list | tuple) and not value) or (isinstance(value, Mapping) and not keyed):
-        raise LoaderError(f"{where}: {shown(path)} is an empty {type(value).__name__}; give it at least one feature")
-    if isinstance(value, Mapping):
-        for key, item in keyed:
-            if not isinstance(key, str):
-                raise LoaderError(f"{where}: {shown(path)} has the key {key!r}; keys must be str, they become feature names")
-            if "/" in key:
-                raise SchemaError(
-                    f"{where}: key {key!r} has a '/', which TFDS keeps for nested features; rename it in collate_fn"
-                )
-            yield key, item
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield field.name, getattr(value, field.name)
-    elif isinstance(value, list | tuple):
-        for name, item in zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True):
-            yield name, item
-    elif value is None:
-        raise LoaderError(f"{where}: {shown(path)} is None; give every example a value, or leave the feature out of collate_fn")
-    elif is_scalar(value):
-        raise LoaderError(
-            f"{where}: {shown(path)} is a single {type(value).__name__} with no batch axis; "
-            "give the DataLoader a batch_size, or make collate_fn return a list or a tensor"
-        )
-    else:
-        raise LoaderError(
-            f"{where}: {shown(path)} is a {type(value).__name__}; a batch must be built of tensors, NumPy arrays, lists of "
-            "str, bytes or numbers, in tuples, lists, dicts or dataclasses: convert it in collate_fn"
-        )
 
 
 def _with_rows(array: Array, path: str, where: str) -> Array:

@@ -16,7 +16,8 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from exporters.batches import flatten as batches_lib
-from exporters.batches.rows import Lists, Rows
+from exporters.batches.row_lists import Lists
+from exporters.batches.rows import Rows
 from exporters.features import encoders as encoding
 from exporters.features.fields import Field
 from exporters.loaders import facts as loader_lib

@@ -13,7 +13,7 @@ from typing import Any
 from exporters import wording
 from exporters.batches import flatten as batches_lib
 from exporters.batches.flatten import Batch
-from exporters.batches.rows import Lists
+from exporters.batches.row_lists import Lists
 from exporters.engines import local, workers
 from exporters.errors import ResumeError
 from exporters.formats import Format, ShardContext

@@ -31,7 +31,7 @@ class Plan:
       sources: what each split's loader draws from.
       producer: version of this package.
       config_name, config_description, release_notes: as in the manifest.
-      row_lists, sequences: what the lists of a batch are (`rows.Lists`).
+      row_lists, sequences: what the lists of a batch are (`row_lists.Lists`).
     """
 
     name: str

@@ -8,10 +8,10 @@ import functools
 import operator
 import pathlib
 import types
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
-from exporters.batches.rows import items_of
+from exporters.batches.structure import Form, form_of, parts_of
 from exporters.loaders.order import Order, Source, record, summarize
 from exporters.loaders.random_state import random_state_kept
 from exporters.tensors.pytorch import torch_module
@@ -323,13 +323,9 @@ def is_same(one: Any, other: Any) -> bool:
     if isinstance(one, torch_module().Tensor):
         bits = [item.detach().cpu().contiguous().reshape(-1).view(torch_module().uint8) for item in (one, other)]
         return one.shape == other.shape and bool(torch_module().equal(*bits))
-    if isinstance(one, Mapping):
-        parts, others = dict(items_of(one)), dict(items_of(other))
-        return parts.keys() == others.keys() and all(is_same(parts[key], others[key]) for key in parts)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    if dataclasses.is_dataclass(one):
-        return is_same(vars(one), vars(other))
+    if form_of(one) in (Form.RECORD, Form.LIST, Form.VALUES):
+        parts, others = dict(parts_of(one)), dict(parts_of(other))
+        return parts.keys() == others.keys() and all(is_same(parts[name], others[name]) for name in parts)
     if hasattr(one, "tobytes"):  # NumPy, PIL
         return bool(one.tobytes() == other.tobytes())
     return not isinstance(one, str | bytes | int | float | complex) or one == other or one != one

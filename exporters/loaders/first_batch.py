@@ -6,11 +6,11 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from exporters.batches.flatten import is_empty, to_batch
-from exporters.batches.rows import (
+from exporters.batches.row_lists import (
     PROBES,
     Lists,
     find_growing,
@@ -18,9 +18,9 @@ from exporters.batches.rows import (
     find_sequences,
     guess_examples,
     has_lists,
-    items_of,
     list_names,
 )
+from exporters.batches.structure import Form, walk
 from exporters.errors import SchemaError
 from exporters.loaders.facts import draw, expected_examples, gives_batches, is_iterable
 from exporters.loaders.items import check_stream, gathers
@@ -53,7 +53,7 @@ def first_batch(raws: Iterator[tuple[int, Any]], loader: Any, split: str, lists:
 
     Raises:
       LoaderError: it cannot be turned into columns.
-      SchemaError: no batch has rows.
+      SchemaError: its rows contradict each other, or no batch has rows.
     """
     for number, raw in raws:
         if is_empty(raw, lists):
@@ -74,7 +74,7 @@ def lists_of_batch(raw: Any, loader: Any, split: str) -> Lists:
     """What the lists of a loader's first batch are.
 
     Raises:
-      LoaderError: its rows have different parts.
+      LoaderError, SchemaError: its rows have parts that no row may have, or different ones.
     """
     rows = _row_lists_of(raw, loader)
     return Lists(rows, frozenset(find_sequences(raw, rows, f"split {split!r}, batch 0")))
@@ -85,7 +85,7 @@ def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
 
     PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells.
     Where the dataset cannot be asked for one, the batch has what can be taken for one; if that tells nothing, or examples are
-    large, the batch alone must do (`rows.find_row_lists`).
+    large, the batch alone must do (`row_lists.find_row_lists`).
     """
     if getattr(loader.collate_fn, "__name__", "") == "default_collate":
         return frozenset()
@@ -119,12 +119,13 @@ def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
         yield lambda example=example: [collate([example()] * count) for count in PROBES]  # type: ignore[misc]
 
 
-def _size_of(value: Any) -> int:
+def _size_of(raw: Any) -> int:
     """Bytes of the arrays, tensors and strings of a batch."""
-    if isinstance(value, Mapping):
-        return sum(_size_of(part) for _, part in items_of(value))
-    if isinstance(value, list | tuple):
-        return sum(map(_size_of, value))
+    return sum(sum(map(_bytes_of, value)) if form is Form.VALUES else _bytes_of(value) for _, value, form in walk(raw))
+
+
+def _bytes_of(value: Any) -> int:
+    """Bytes of an array, a tensor or a string; 0 of anything else."""
     if isinstance(value, str | bytes):
         return len(value)
     try:

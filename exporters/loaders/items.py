@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from exporters.batches.rows import leading_sizes, leaves_with_shapes
+from exporters.batches.structure import leading_sizes, leaves_with_shapes
 from exporters.errors import LayoutError, LoaderError
 from exporters.loaders import facts as loader_lib
 from exporters.loaders.random_state import random_state_kept

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from exporters.batches.flatten import Batch, to_batch
-from exporters.batches.rows import Lists
+from exporters.batches.row_lists import Lists
 from exporters.loaders import facts as loader_lib
 from exporters.loaders.first_batch import First, first_batch, without_examples
 from exporters.loaders.order import Order

@@ -14,7 +14,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from exporters.batches.flatten import Batch, position_names, to_batch
-from exporters.batches.rows import Lists, Rows
+from exporters.batches.row_lists import Lists
+from exporters.batches.rows import Rows
 from exporters.batches.unpad import find_padded, unpad_batch, with_masks
 from exporters.errors import ArgumentError, LayoutError, LoaderError, SchemaError
 from exporters.features import encoders as encoding
@@ -148,7 +149,7 @@ def settle(
 
     Args:
       raw, split: the batch, which has rows, and the split it is of.
-      lists: as the batch tells (`probing.lists_of_batch`).
+      lists: as the batch tells (`first_batch.lists_of_batch`).
       classes, options: as for `infer`.
       number: of the batch.
 

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow_datasets as tfds
 
+from exporters.batches.structure import check_parts
 from exporters.errors import LoaderError, SchemaError
 from exporters.wording import Code, argument
 from tfds_builder.contract.layout import Layout
@@ -96,9 +97,7 @@ def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], settle: Settle, w
                 f"feature {name!r}: its dicts have different keys, {sorted(map(str, keys))} and {sorted(map(str, item))}; "
                 "give all the same"
             )
-    odd = next((key for key in keys if not isinstance(key, str) or "/" in key), None)
-    if odd is not None:
-        raise SchemaError(f"feature {name!r}: the key {odd!r} cannot be a feature's name; rename it in collate_fn")
+    check_parts(items[0], name, "a row")
     return {key: infer_sequence(f"{name}/{key}", [item[key] for item in items], settle, within, above) for key in keys}
 
 

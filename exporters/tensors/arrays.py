@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters.errors import LoaderError
+from exporters.errors import LoaderError, SchemaError
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
 
@@ -58,17 +58,18 @@ def shown(path: str) -> str:
     return repr(path or "the batch")
 
 
-_SCALARS = (str, bytes, numbers.Number, np.generic)
+SCALARS = (str, bytes, numbers.Number, np.generic)
+"""What one value of a column is."""
 
 
 def is_scalar(value: Any) -> bool:
     """Whether a value of a list is one value of a column."""
-    return isinstance(value, _SCALARS)
+    return isinstance(value, SCALARS)
 
 
 def are_scalars(values: Iterable[Any]) -> bool:
     """Whether all of them are; told by their types, of which there are few."""
-    return all(issubclass(kind, _SCALARS) for kind in set(map(type, values)))
+    return all(issubclass(kind, SCALARS) for kind in set(map(type, values)))
 
 
 _PICTURES = ("L", "RGB", "RGBA", "I;16")
@@ -124,7 +125,12 @@ def check_array(array: Array, path: str, where: str) -> Array:
 
 
 def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
-    """A list of str, bytes or numbers, one a row. All ints give int64, any float float64."""
+    """A list of str, bytes or numbers, one a row. All ints give int64, any float float64.
+
+    Raises:
+      SchemaError: they are of types that no one column holds: rows contradict each other.
+      LoaderError: one of them cannot be stored, whatever the others are.
+    """
     types = set(map(type, values))
     if all(issubclass(kind, str) for kind in types) or all(issubclass(kind, bytes) for kind in types):
         return _object_array(values)
@@ -132,12 +138,12 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
         _check_strings(values, path, where)
     if not all(isinstance(value, numbers.Number | np.generic) for value in values):
         odd = next(v for v in values if not isinstance(v, numbers.Number | np.generic))
-        raise LoaderError(
+        raise SchemaError(
             f"{where}: {shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
         )
     kinds = {number_kind(value) for value in values}
     if len(kinds) > 1 and kinds != {"int", "float"}:
-        raise LoaderError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
+        raise SchemaError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
     if len(types) > 1:  # NumPy would find them a type of its own
         values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if kinds == {"int"} and all(isinstance(value, int) for value in values):
@@ -150,7 +156,7 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
     except OverflowError:
         raise LoaderError(f"{where}: {shown(path)} has an int that does not fit into float64") from None
     if any(converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)):
-        raise LoaderError(f"{where}: {shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
+        raise SchemaError(f"{where}: {shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
     return array
 
 
@@ -162,6 +168,7 @@ def number_kind(value: Any) -> str:
 
 
 def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
+    """Raises unless all values are str, or all bytes: SchemaError where some are, LoaderError where one may be in no batch."""
     kinds = {type(value) for value in values}
     if all(issubclass(kind, str) for kind in kinds) or all(issubclass(kind, bytes) for kind in kinds):
         return
@@ -169,7 +176,9 @@ def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
         names = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise LoaderError(f"{where}: {shown(path)} holds {names}, which no dtype holds exactly; give float(x), or str(x)")
     found = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise LoaderError(f"{where}: {shown(path)} must hold only str or only bytes (got {found}); convert it in collate_fn")
+    is_contradiction = len(kinds) > 1 and all(issubclass(kind, (*SCALARS, type(None))) for kind in kinds)
+    error = SchemaError if is_contradiction else LoaderError
+    raise error(f"{where}: {shown(path)} must hold only str or only bytes (got {found}); convert it in collate_fn")
 
 
 def _object_array(values: Sequence[Any]) -> Array:
