@@ -158,6 +158,64 @@ def test_who_asks_which_format_it_is():
     assert {name for name, tree in consumer.items() if asks_for_an_index(tree)} == ASK_FOR_AN_INDEX
 
 
+PRIVATE = {
+    "_encoding", "_encoding_format", "_optional", "_length", "_class_label", "_str2int", "_int2str", "_num_classes",
+    "_lazy_decode", "_file_format", "_encoded_to_bytes", "_dynamic_shape", "_serialized_shape", "_shape", "_dtype",
+    "_feature", "_feature_dict", "_registered_features",
+}  # fmt: skip
+"""Attributes of TFDS's features that are its own; `self._length` of a class of ours is another one."""
+KINDS = "tfds_builder.features.kinds"
+
+
+def private_of_tfds(tree):
+    """Where a module reads a private attribute of TFDS's features, as lines and names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in PRIVATE and getattr(node.value, "id", "") != "self":
+            yield node.lineno, node.attr
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "hasattr", "setattr"):
+            name = getattr(node.args[1], "value", None)
+            if name in PRIVATE:
+                yield node.lineno, name
+
+
+def type_tests(tree):
+    """Where a module asks whether a feature is of a class of `tfds.features`, as lines."""
+
+    def names_class(node):
+        found = (ast.unparse(item) for item in ast.walk(node) if isinstance(item, ast.Attribute))
+        return any(re.fullmatch(r"(tfds\.features|_?F)\.(?!TensorInfo$|Encoding)[A-Z]\w+", name) for name in found)
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+            if names_class(node.args[1]):
+                yield node.lineno
+        elif isinstance(node, ast.Compare) and any(map(names_class, node.comparators)):
+            yield node.lineno
+
+
+def test_one_module_knows_kinds_of_features():
+    """Only `kinds` reads what is private to TFDS's features, and asks which class of `tfds.features` one is of."""
+    assert list(private_of_tfds(TREES[KINDS]))
+    for name, tree in TREES.items():
+        if name != KINDS:
+            assert list(private_of_tfds(tree)) == [], name
+            assert list(type_tests(tree)) == [], name
+
+
+def test_type_tests_are_found():
+    """What the test above looks for, in each of its spellings."""
+    asked = (
+        "isinstance(x, tfds.features.Image)", "isinstance(x, _F.Text | _F.Image)", "type(x) is F.Tensor", "type(x) in (_F.Text,)",
+        "type(x).encode_example is not tfds.features.Image.encode_example",
+    )  # fmt: skip
+    assert all(list(type_tests(ast.parse(text))) for text in asked)
+    others = ("isinstance(x, tfds.features.TensorInfo)", "x == tfds.features.Encoding.BYTES", "type(one) is type(other)")
+    assert not any(list(type_tests(ast.parse(text))) for text in others)
+    assert list(private_of_tfds(ast.parse("x._length"))) == [(1, "_length")]
+    assert list(private_of_tfds(ast.parse("getattr(x, '_optional', False)"))) == [(1, "_optional")]
+    assert not list(private_of_tfds(ast.parse("self._length")))
+
+
 def test_sizes():
     """No module is longer than can be read at once, and no room has more of them than can be remembered."""
     rooms = {}

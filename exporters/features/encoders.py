@@ -71,9 +71,10 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
     Raises:
       SchemaError: it refuses, or needs a package that is not installed.
     """
-    if isinstance(feature, tfds.features.Image):
+    kind = kind_of(feature)
+    if kind.is_image:
         value = _read_file(value, name, where, number)
-    if isinstance(value, bytes) and isinstance(feature, tfds.features.Image):
+    if isinstance(value, bytes) and kind.is_image:
         if not value.startswith(_IMAGE_MAGIC):
             raise SchemaError(
                 f"{where}, feature {name!r}, row {number}: bytes that are neither JPEG nor PNG or BMP cannot pass as an "
@@ -84,7 +85,7 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
             raise SchemaError(f"{where}, feature {name!r}, row {number}: the encoded image {fault}; leave it out of the dataset")
         return value
     encode = _pillow_encoder(feature) or feature.encode_example
-    if isinstance(feature, tfds.features.Audio) and isinstance(value, np.ndarray | list):
+    if kind.is_sound and isinstance(value, np.ndarray | list):
         encode = functools.partial(_encode_samples, feature)
     try:
         with _rewound(value):
@@ -188,9 +189,8 @@ def runs_in_worker(feature: Any) -> bool:
 
     Of TFDS's own encoders only that of `Tensor` is known to need none; one that is not known stays in the main process.
     """
-    if kind_of(feature).is_direct:
-        return False
-    return _pillow_encoder(feature) is not None or type(feature).encode_example is tfds.features.Tensor.encode_example
+    kind = kind_of(feature)
+    return not kind.is_direct and (kind.has_tensor_encoder or _pillow_encoder(feature) is not None)
 
 
 def to_bytes(array: Array, name: str, where: str) -> Array:
@@ -220,16 +220,14 @@ def _describe_value(value: Any) -> str:
 
 
 def _suits_pillow(feature: Any) -> bool:
-    if type(feature).encode_example is not tfds.features.Image.encode_example:
-        return False
-    return (np.dtype(feature.np_dtype).name, feature.shape[-1]) in _PILLOW
+    return kind_of(feature).has_image_encoder and (np.dtype(feature.np_dtype).name, feature.shape[-1]) in _PILLOW
 
 
 def _pillow_encoder(feature: Any) -> Callable[[Array], bytes] | None:
     """Pillow's encoder for the rows of a feature; None where it is not installed, or TFDS's own must do it."""
     if not _suits_pillow(feature) or _pillow() is None:
         return None
-    return _to_jpeg if feature.encoding_format == "jpeg" else _to_png
+    return _to_jpeg if kind_of(feature).is_lossy else _to_png
 
 
 def _to_png(image: Array) -> bytes:

@@ -127,7 +127,7 @@ class Field:
                     "give every batch the same type"
                 )
             return encoding.to_bytes(to_stored_array(array, self.layout), self.name, where)
-        if isinstance(self.feature, tfds.features.ClassLabel):
+        if kind_of(self.feature).is_label:
             check_labels(array, self.feature, self.name, where)
         return to_stored_array(array, self.layout)
 
@@ -222,8 +222,8 @@ class RaggedField:
         lengths = [row.size for row in rows]
         if main.encoding == STRINGS:
             values = encoding.to_bytes(values, self.name, where)
-        elif type(self.feature) is tfds.features.Sequence and isinstance(self.feature.feature, tfds.features.ClassLabel):
-            check_labels(values, self.feature.feature, self.name, where, np.repeat(np.arange(len(rows)), lengths).tolist())
+        elif (item := kind_of(self.feature).item).is_label:
+            check_labels(values, item.feature, self.name, where, np.repeat(np.arange(len(rows)), lengths).tolist())
             values = values.astype(np.int64)
         splits = np.cumsum([0, *lengths]) // main.values
         stored: Columns = {main.name: Ragged(values.reshape(-1, *main.item_shape), splits)}
@@ -372,13 +372,14 @@ def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout
       SchemaError: TFDS cannot decode it.
     """
     shape, specs = tuple(feature.shape), serialized_specs(name, feature)
-    known = "str" if type(getattr(feature, "feature", feature)) is tfds.features.Text else ""
+    kind = kind_of(feature)
+    known = "str" if kind.item.is_text else ""
     if not isinstance(source, Rows) or not source.is_unknown:
         known = source_dtype(source)
     elif feature.np_dtype != np.object_:
         known = np.dtype(feature.np_dtype).name
     facts = {"source_dtype": known, "source_layout": layout.source if layout is not None else ""}
-    is_bytes = getattr(feature, "_encoding", tfds.features.Encoding.NONE) == tfds.features.Encoding.BYTES
+    is_bytes = kind.encoding == tfds.features.Encoding.BYTES
     first_only = shape[0] is None and shape.count(None) == 1
     item = tuple(size for size in shape[1:] if size is not None) if first_only else ()
     if math.prod(item) == 0:

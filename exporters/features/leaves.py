@@ -8,22 +8,19 @@ An array is named by its path below the feature; sequences have no name of their
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from exporters.errors import LayoutError, SchemaError
 from exporters.tensors import layout as layout_lib
 from exporters.wording import argument
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column
+from tfds_builder.features.kinds import Kind, kind_of
 from tfds_builder.features.names import join
-
-_F = tfds.features
-_SEQUENCES = (_F.Sequence, _F.Dataset, _F.Video)
-"""What is taken apart here; sequences of other classes take what they are given as they like."""
 
 _TEXTS = {"str", "bytes"}
 
@@ -43,6 +40,10 @@ class Leaf:
     feature: Any
     sizes: tuple[int | None, ...] = ()
 
+    @functools.cached_property
+    def kind(self) -> Kind:
+        return kind_of(self.feature)
+
     @property
     def above(self) -> int:
         return len(self.sizes)
@@ -56,13 +57,14 @@ class Leaf:
 
 def leaves_of(feature: Any, path: str = "", sizes: tuple[int | None, ...] = ()) -> Iterator[Leaf]:
     """The leaves of a feature."""
-    while type(feature) in _SEQUENCES:
-        sizes, feature = (*sizes, feature._length), feature.feature
-    if isinstance(feature, _F.FeaturesDict):
-        for key, item in feature.items():
-            yield from leaves_of(item, join(path, key), sizes)
-    else:
-        yield Leaf(path, feature, sizes)
+    kind = kind_of(feature)
+    while kind.is_opened:
+        sizes, kind = (*sizes, kind.length), kind_of(kind.inner)
+    if kind.parts is None:
+        yield Leaf(path, kind.feature, sizes)
+        return
+    for key, part in kind.parts.items():
+        yield from leaves_of(part, join(path, key), sizes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,7 @@ def check_texts(name: str, feature: Any, columns: Iterable[Column], given: Seque
     expected = {column.name: column.source_dtype for column in columns if column.source_dtype in _TEXTS}
     for leaf in leaves_of(feature) if expected else ():
         kind = next((expected[key] for key in value_columns(join(name, leaf.path)) if key in expected), "")
-        if not kind or isinstance(leaf.feature, _F.Image):
+        if not kind or leaf.kind.is_image:
             continue
         for number, row in enumerate(given):
             others = find_kinds(leaf, [row], leaf.path) & _TEXTS - {kind}
@@ -201,7 +203,7 @@ def settle(name: str, leaf: Leaf, found: Found | None, given: str | None) -> Lay
         layout: Layout | None = layout_lib.parse(name, given, 1 + leaf.above + rank, leaf.above)
     elif found is None:
         layout = None
-    elif not _takes_arrays(leaf.feature):
+    elif not leaf.kind.takes_arrays:
         layout = layout_lib.decide(name, found.shape, None, leaf.above)
     else:
         layout = _choose(name, leaf, found)
@@ -217,7 +219,7 @@ def settle(name: str, leaf: Leaf, found: Found | None, given: str | None) -> Lay
 def check_shape(name: str, leaf: Leaf, found: Found | None, layout: Layout | None) -> None:
     """Raises SchemaError where what the first batch has at a leaf of three axes or more is not of the declared shape."""
     rank = len(leaf.shape)
-    if found is None or rank < 3 or not _takes_arrays(leaf.feature):
+    if found is None or rank < 3 or not leaf.kind.takes_arrays:
         return
     stored = _permute(found.shape, layout)[-rank:]
     if not fits(stored, leaf.shape):
@@ -244,11 +246,11 @@ def check_arrays(name: str, feature: Any, layouts: Mapping[str, Layout], given: 
       LayoutError: images have their channels first, or might have, and the first batch did not show it.
     """
     for leaf in leaves_of(feature):
-        found = find_arrays(leaf, given, len(given), leaf.path) if len(leaf.shape) > 2 and _takes_arrays(leaf.feature) else None
+        found = find_arrays(leaf, given, len(given), leaf.path) if len(leaf.shape) > 2 and leaf.kind.takes_arrays else None
         if found is None:
             continue
         leaf_name, layout = join(name, leaf.path), layouts.get(leaf.path)
-        if layout is None and isinstance(leaf.feature, _F.Image):
+        if layout is None and leaf.kind.is_image:
             try:
                 reading = _choose(leaf_name, leaf, found)
             except LayoutError as error:
@@ -272,7 +274,7 @@ def _choose(name: str, leaf: Leaf, found: Found) -> Layout | None:
     """The one reading of what was found that fits the declared shape."""
     item = (found.shape[0], *found.shape[1 + leaf.above :])
     readings = layout_lib.readings(len(item))
-    likely, is_image = layout_lib.likely_readings(item), isinstance(leaf.feature, _F.Image)
+    likely, is_image = layout_lib.likely_readings(item), leaf.kind.is_image
     if not readings:
         return None
     kept = readings[-1]
@@ -295,11 +297,6 @@ def _choose(name: str, leaf: Leaf, found: Found) -> Layout | None:
 def _size_of(reading: str, item: Sequence[int | None], found: Found) -> int | None:
     """How many channels there are in a reading."""
     return (item if len(reading) == len(item) else found.shape)[reading.index("C")]
-
-
-def _takes_arrays(feature: Any) -> bool:
-    """Whether what a feature is given has the shape that it declares; what has an encoder of its own may take anything."""
-    return getattr(type(feature), "encode_example", None) in (_F.Tensor.encode_example, _F.Image.encode_example)
 
 
 def fits(got: Sequence[int | None], declared: Sequence[int | None]) -> bool:
@@ -327,20 +324,21 @@ def to_stored(feature: Any, value: Any, layouts: Mapping[str, Layout], path: str
     Raises:
       ValueError: lists at an array's place do not make an array.
     """
-    while type(feature) in _SEQUENCES:
-        feature, above = feature.feature, above + 1
-    if isinstance(feature, _F.FeaturesDict):
-        if isinstance(value, Mapping):
-            known = {key: feature[key] for key in value if key in feature}
-            return {
-                key: to_stored(known[key], item, layouts, join(path, key), above) if key in known else item
-                for key, item in value.items()
-            }
-        if isinstance(value, list | tuple):
-            return [to_stored(feature, item, layouts, path, above - 1) for item in value]
-        return value
-    layout = layouts.get(path)
-    return value if layout is None else _move(value, layout, above + len(Leaf(path, feature).shape))
+    kind = kind_of(feature)
+    while kind.is_opened:
+        kind, above = kind_of(kind.inner), above + 1
+    parts = kind.parts
+    if parts is None:
+        layout = layouts.get(path)
+        return value if layout is None else _move(value, layout, above + len(Leaf(path, kind.feature).shape))
+    if isinstance(value, Mapping):
+        return {
+            key: to_stored(parts[key], item, layouts, join(path, key), above) if key in parts else item
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [to_stored(kind.feature, item, layouts, path, above - 1) for item in value]
+    return value
 
 
 def _move(value: Any, layout: Layout, axes: int) -> Any:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from exporters.batches.flatten import Batch
 from exporters.batches.rows import EMPTY, Rows, iterate_rows, stack
@@ -20,8 +19,6 @@ from exporters.errors import SchemaError
 from exporters.features.stored import check_exact
 from exporters.tensors.arrays import Array
 from tfds_builder.features.kinds import kind_of
-
-_F = tfds.features
 
 
 def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: str) -> Batch:
@@ -42,19 +39,19 @@ def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: st
             columns[source] = _numbers(column, feature, name, where)
         if column is None or column.dtype != object:
             continue
-        label = feature.feature if type(feature) is _F.Sequence else feature
-        if type(label) is _F.ClassLabel:
-            columns[source] = _labels(column, label, name, where)
-        elif type(feature) is _F.Tensor and feature.np_dtype != np.object_ and isinstance(column, Rows):
+        kind = kind_of(feature)
+        if kind.item.is_label and kind.item.is_exact:
+            columns[source] = _labels(column, kind.item.feature, name, where)
+        elif kind.is_array and feature.np_dtype != np.object_ and isinstance(column, Rows):
             columns[source] = to_arrays(column, feature, name, where)
     return dataclasses.replace(batch, columns=columns)
 
 
 def _numbers(column: Array | Rows, feature: Any, name: str, where: str) -> Array | Rows:
     """Python's own numbers in the dtype of the feature, which holds them exactly."""
-    inner = feature.feature if type(feature) is _F.Sequence else feature
-    dtype = np.dtype(inner.np_dtype)
-    if type(inner) not in (_F.Tensor, _F.Scalar) or dtype.kind not in "iufc" or column.dtype in (dtype, object):
+    kind = kind_of(feature).item
+    dtype = np.dtype(kind.feature.np_dtype)
+    if not kind.is_value or kind.is_label or dtype.kind not in "iufc" or column.dtype in (dtype, object):
         return column
     for number, row in enumerate(iterate_rows(column)):
         if row is not None and row is not EMPTY:
@@ -105,7 +102,6 @@ def _number_of(text: Any, label: Any, place: str) -> int:
     except (KeyError, ValueError, TypeError):
         number = -1
     if not 0 <= number < label.num_classes:
-        names = label.names if label._str2int is not None else list(map(str, range(label.num_classes)))
-        shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+        shown = ", ".join(map(repr, label.names[:5])) + (", ..." if len(label.names) > 5 else "")
         raise SchemaError(f"{place}: {text!r} is none of the {label.num_classes} classes ({shown})")
     return number

@@ -15,8 +15,8 @@ from exporters.tensors.arrays import Array
 from exporters.wording import Code, argument
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
+from tfds_builder.features.kinds import kind_of
 
-_F = tfds.features
 WIDEST = 10
 """Bytes of a varint that holds any 64-bit integer; a negative number always takes as many."""
 
@@ -55,8 +55,9 @@ def column_of(name: str, info: Any, feature: Any) -> Column:
 
 def varint_bytes(feature: Any, dtype: str) -> int:
     """Bytes that hold every value of an integer feature as a varint (7 bits a byte)."""
-    if isinstance(feature, _F.ClassLabel) and feature.num_classes is not None:
-        largest = max(1, int(feature.num_classes) - 1)
+    classes = kind_of(feature).num_classes
+    if classes is not None:
+        largest = max(1, int(classes) - 1)
     elif dtype == "bool":
         largest = 1
     elif np.dtype(dtype).kind == "u":
@@ -111,12 +112,12 @@ def to_stored_array(array: Array, layout: Layout | None) -> Array:
 def describe_missing(name: str, feature: Any) -> str:
     """Why a row must not be None, and the line that allows it, if TFDS has a value that stands for None there."""
     text = "is None, and the feature is not optional; give every example a value"
-    shape, dtype = tuple(feature.shape), np.dtype(feature.np_dtype)
+    kind, shape, dtype = kind_of(feature), tuple(feature.shape), np.dtype(feature.np_dtype)
     is_exact = dtype == np.float32 or (dtype.kind in "iubO" and dtype != np.uint64)
-    if None in shape or not is_exact or not isinstance(feature, _F.Tensor) or isinstance(feature, _F.ClassLabel):
+    if None in shape or not is_exact or not kind.is_tensor or kind.is_label:
         return f"{text}, or an empty row, or zeros beside a mask"
-    kind = "object_" if dtype.kind == "O" else dtype.name if dtype.kind != "b" else "bool_"
-    declared = "Text(optional=True)" if isinstance(feature, _F.Text) else f"Tensor(shape={shape}, dtype=np.{kind}, optional=True)"
+    name_of_dtype = "object_" if dtype.kind == "O" else dtype.name if dtype.kind != "b" else "bool_"
+    declared = "Text(optional=True)" if kind.is_text else f"Tensor(shape={shape}, dtype=np.{name_of_dtype}, optional=True)"
     return f"{text}, or say that it may be None: {argument('features', {name: Code(f'tfds.features.{declared}')})}"
 
 
@@ -176,7 +177,7 @@ def check_exact(feature: Any, value: Any, name: str, where: str, number: int) ->
             continue
         if wanted.kind == "O":
             _check_text(leaf, given, place)
-        elif isinstance(leaf, _F.ClassLabel) and given.dtype.kind in "iu":
+        elif kind_of(leaf).is_label and given.dtype.kind in "iu":
             if leaf.num_classes is None:
                 raise SchemaError(f"{place}: give the ClassLabel names, or the number of classes")
             check_labels(given.reshape(-1), leaf, name, where, [number] * given.size)
@@ -197,7 +198,7 @@ def _check_text(feature: Any, given: Array, place: str) -> None:
             item.encode() if isinstance(item, str) else b""
         except UnicodeEncodeError as error:
             raise SchemaError(f"{place}: the string is not valid Unicode: {error}") from error
-        if isinstance(item, bytes) and isinstance(feature, _F.Text):
+        if isinstance(item, bytes) and kind_of(feature).is_text:
             try:
                 item.decode()
             except UnicodeDecodeError as error:
@@ -211,23 +212,22 @@ def _leaves(feature: Any, value: Any) -> Iterator[tuple[Any, Any]]:
     """The tensors of a feature with what is given for each; nothing of what has an encoder of its own."""
     if value is None:
         return
-    if isinstance(feature, _F.FeaturesDict):
-        for key in feature.keys() & value.keys() if isinstance(value, Mapping) else ():
-            yield from _leaves(feature[key], value[key])
-    elif type(feature) in (_F.Sequence, _F.Dataset):
-        inner = feature.feature
+    kind = kind_of(feature)
+    if kind.parts is not None:
+        for key in kind.parts.keys() & value.keys() if isinstance(value, Mapping) else ():
+            yield from _leaves(kind.parts[key], value[key])
+    elif kind.is_opened and not kind.is_video:
+        parts = kind_of(kind.inner).parts
         if isinstance(value, np.ndarray):
-            yield from _leaves(inner, value)
-        elif isinstance(value, Mapping) and isinstance(inner, _F.FeaturesDict):
-            for key in inner.keys() & value.keys():
-                yield from _leaves(_F.Sequence(inner[key]), value[key])
+            yield from _leaves(kind.inner, value)
+        elif isinstance(value, Mapping) and parts is not None:
+            for key in parts.keys() & value.keys():
+                yield from _leaves(tfds.features.Sequence(parts[key]), value[key])
         elif isinstance(value, list | tuple):
             for item in value:
-                yield from _leaves(inner, item)
-    elif type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel, _F.Audio):
-        is_other = isinstance(feature, _F.ClassLabel | _F.Audio) and is_file(value)
-        if not is_other:  # names of classes, files of sound
-            yield feature, value
+                yield from _leaves(kind.inner, item)
+    elif kind.is_value and not ((kind.is_label or kind.is_sound) and is_file(value)):  # names of classes, files of sound
+        yield feature, value
 
 
 def _is_kept(dtype: np.dtype[Any], item: Any) -> bool:

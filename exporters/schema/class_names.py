@@ -19,6 +19,7 @@ from exporters.features.stored import check_class_names
 from exporters.tensors.arrays import Array
 from exporters.tensors.pytorch import torch_module
 from exporters.wording import Code, argument
+from tfds_builder.features.kinds import kind_of
 
 _LABELS = ("label", "labels", "target", "targets", "y")
 _BACKGROUND = ("__background__", "background")
@@ -93,7 +94,7 @@ def assign(
             check_class_names(name, classes.names)
             source = next(source for source, known in names.items() if known == name)
             found[name] = _feature(columns[source], classes.names)
-        elif not name and not any(_is_label(feature) for feature in overrides.values()):
+        elif not name and not any(label for feature in overrides.values() for label in kind_of(feature).labels()):
             said.append(_unused(classes.names, columns, names))
     return found, tuple(said)
 
@@ -101,16 +102,6 @@ def assign(
 def _feature(column: Array | Rows, labels: Sequence[str]) -> Any:
     label = _F.ClassLabel(names=list(labels))
     return label if column.ndim == 1 else _F.Sequence(label)
-
-
-def _is_label(feature: Any) -> bool:
-    return isinstance(feature, _F.ClassLabel | _F.LabeledImage) or _is_label_sequence(feature)
-
-
-def _is_label_sequence(feature: Any) -> bool:
-    inner = getattr(feature, "feature", None)
-    parts = inner.values() if isinstance(inner, _F.FeaturesDict) else [inner]
-    return any(isinstance(part, _F.ClassLabel) for part in parts)
 
 
 def _why_not(column: Array | Rows | None, labels: Sequence[str], name: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from exporters.batches.boxes import PixelBoxes
 from exporters.batches.flatten import Batch
@@ -24,8 +23,6 @@ from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, VARINT, Column
 from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.names import join, presence_name
 from tfds_builder.features.specs import serialized_specs
-
-_F = tfds.features
 
 
 def settle_declared(
@@ -77,9 +74,7 @@ def _check_declared(name: str, feature: Any) -> None:
     may."""
     check_json(name, feature)
     for leaf in leaves_of(feature):
-        part = leaf.feature
-        is_optional = getattr(part, "_optional", False) and isinstance(part, _F.Tensor)
-        if is_optional and (None in part._shape or part._encoding != _F.Encoding.NONE):
+        if leaf.kind.is_optional and (None in leaf.shape or leaf.kind.is_encoded):
             raise SchemaError(
                 f"feature {join(name, leaf.path)!r}: TFDS has no value that stands for None where a size is unknown or an "
                 "encoding is given; leave out optional=True, and give empty rows, or zeros and a mask"
@@ -112,55 +107,33 @@ def make_field(
     Raises:
       SchemaError: the feature contradicts the data, or cannot be stored bit-exact.
     """
-    if (
-        isinstance(feature, _F.Audio)
-        and feature._lazy_decode
-        and any(batch.columns[key].dtype != object for key in sources.values())
-    ):
+    kind = kind_of(feature)
+    if kind.stores_files and any(batch.columns[key].dtype != object for key in sources.values()):
         raise SchemaError(
             f"feature {name!r}: with lazy_decode=True, Audio stores the files of sounds, and the data is samples; leave "
             "lazy_decode out"
         )
-    if type(feature) is _F.Tensor and feature.shape.count(None) > 1 and feature._encoding == _F.Encoding.NONE:
+    if kind.is_array and feature.shape.count(None) > 1 and not kind.is_encoded:
         raise SchemaError(f'feature {name!r}: TFDS needs encoding="bytes" for more than one unknown size (got {feature.shape})')
-    if set(sources) != {""} and not isinstance(feature, _F.Sequence | _F.FeaturesDict):
+    if set(sources) != {""} and not kind.is_tree:
         raise SchemaError(
             f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the batch has the parts "
             f"{sorted(sources)} there; if they are rows, give them as a list of dicts: [{{{name!r}: row}}, ...]"
         )
     boxes = _pixel_boxes(name, feature, layouts, images)
-    if set(sources) != {""} or boxes is not None or not _is_array_like(feature) or is_nested(batch.columns[sources[""]]):
+    if set(sources) != {""} or boxes is not None or not kind.is_one_column or is_nested(batch.columns[sources[""]]):
         return TreeField(name, feature, _tree_columns(name, feature, sources, batch, layouts), layouts, dict(sources), boxes)
     column, layout = batch.columns[sources[""]], layouts.get("")
     if layout is not None:
         layout = layout.with_sequences(column.ndim if not _is_unknown(column) else 1 + len(feature.shape))
     shape = stored_shape(column, layout)
     _check_override(name, feature, column, shape)
-    if None in feature.shape and not isinstance(feature, _F.Image) and not _stores_files(feature):
+    if None in feature.shape and not kind.is_image and not kind.stores_files:
         columns = ragged_columns(name, feature, column, layouts.get(""))
         dtype, known = _dtype_of(feature, column), _to_source(feature.shape, layout)
         return RaggedField(name, sources[""], feature, columns, layout, dtype, known)
-    known = tuple(column.shape[1:]) if kind_of(feature).is_direct else _to_source(merge_shapes(feature.shape, shape), layout)
+    known = tuple(column.shape[1:]) if kind.is_direct else _to_source(merge_shapes(feature.shape, shape), layout)
     return Field(sources[""], feature, _column(name, feature, column, layouts.get("")), layout, column.dtype, known)
-
-
-def _is_array_like(feature: Any) -> bool:
-    """Whether each row of a feature is one array (or string) that is stored as one column, or as one and its shape."""
-    if type(feature) is _F.Sequence:
-        return kind_of(feature).is_direct and (feature._length is None or type(feature.feature) is not _F.ClassLabel)
-    if getattr(feature, "_optional", False) or not isinstance(feature.get_tensor_info(), _F.TensorInfo):
-        return False
-    if type(feature) in (_F.Tensor, _F.Scalar, _F.Text, _F.ClassLabel):
-        return None not in feature.shape or feature._encoding != _F.Encoding.ZLIB
-    if None in feature.shape and getattr(feature, "_encoding", _F.Encoding.NONE) != _F.Encoding.NONE:
-        return False
-    info = feature.get_serialized_info()
-    return isinstance(info, _F.TensorInfo) and not info.sequence_rank and None not in info.shape
-
-
-def _stores_files(feature: Any) -> bool:
-    """Whether a feature of sounds stores their files as they are."""
-    return isinstance(feature, _F.Audio) and bool(feature._lazy_decode)
 
 
 def is_nested(column: Array | Rows) -> bool:
@@ -171,8 +144,9 @@ def is_nested(column: Array | Rows) -> bool:
 
 def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
     """What dtype the rows of a ragged column must have: the feature's, or for labels and strings the loader's."""
-    inner = feature.feature if type(feature) is _F.Sequence else feature
-    if not _is_unknown(column) and (type(inner) is _F.ClassLabel or column.dtype == object or inner.np_dtype == np.object_):
+    kind = kind_of(feature).item
+    inner, is_label = kind.feature, kind.is_label and kind.is_exact
+    if not _is_unknown(column) and (is_label or column.dtype == object or inner.np_dtype == np.object_):
         return np.dtype(object) if inner.np_dtype == np.object_ else column.dtype
     dtype: np.dtype[Any] = np.dtype(inner.np_dtype)
     return dtype
@@ -187,30 +161,30 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
     """Raises SchemaError where a feature contradicts the data or cannot be stored bit-exact."""
     if _is_unknown(column) and None in feature.shape[:1]:
         return
-    inner = feature.feature if type(feature) is _F.Sequence else feature
-    if isinstance(inner, _F.ClassLabel):
-        axes = 2 if inner is not feature else 1
+    kind = kind_of(feature)
+    if kind.item.is_label:
+        axes = 2 if kind.is_run else 1
         if column.ndim != axes or column.dtype.kind not in "iu":
             raise SchemaError(
                 f"feature {name!r}: {argument('features')} says {type(feature).__name__}, and the data is {column.dtype} of "
                 f"shape {column.shape}; a class label is one integer"
             )
-        if inner.num_classes is None:
+        if kind.item.num_classes is None:
             line = argument("features", {name: Code("tfds.features.ClassLabel(num_classes=...)")})
             raise SchemaError(f"feature {name!r}: give the ClassLabel names, or the number of classes: {line}")
-        if inner._str2int is not None:
-            check_class_names(name, inner.names)
+        if kind.item.class_names is not None:
+            check_class_names(name, kind.item.class_names)
         return
     info = feature.get_tensor_info()
-    encoding = getattr(feature, "_encoding", _F.Encoding.NONE)
-    if info.np_dtype == np.uint32 and encoding != _F.Encoding.NONE:
-        raise SchemaError(f"feature {name!r}: TFDS cannot decode uint32 with encoding={encoding.value!r}; leave the encoding out")
-    if isinstance(feature, _F.Image):
+    if info.np_dtype == np.uint32 and kind.is_encoded:
+        given = f"encoding={kind.encoding.value!r}"
+        raise SchemaError(f"feature {name!r}: TFDS cannot decode uint32 with {given}; leave the encoding out")
+    if kind.is_image:
         if info.shape[-1] not in (None, 1, 3, 4):
             raise SchemaError(f"feature {name!r}: an Image has 1, 3 or 4 channels (got {info.shape[-1]}); store it as a Tensor")
         if column.dtype == object and not shape:
             return  # encoded already, or a file
-    if _stores_files(feature) and column.dtype == object:
+    if kind.stores_files and column.dtype == object:
         return
     stored = tuple(info.shape)
     if len(stored) != len(shape) or any(want is not None and want != got for want, got in zip(stored, shape, strict=True)):
@@ -228,7 +202,7 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
 def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None) -> Column:
     """How a feature whose rows have one shape is stored: its value if TFDS stores just that, else its serialized form."""
     given = source_dtype(array)
-    if array.dtype == object and feature.np_dtype != np.object_ and not (given == "bytes" and isinstance(feature, _F.Image)):
+    if array.dtype == object and feature.np_dtype != np.object_ and not (given == "bytes" and kind_of(feature).is_image):
         given = ""  # files, which an encoder has read
     facts = {"source_dtype": given, "source_layout": layout.source if layout is not None else ""}
     info = feature.get_serialized_info()
@@ -245,7 +219,7 @@ def _tree_columns(
 ) -> tuple[Column, ...]:
     """What is stored of a feature with an encoder of its own, each column with the dtype and layout that the loader gave."""
     specs = serialized_specs(name, feature)
-    labels = dict(kind_of(feature).labels(name))
+    labels = {key: label.feature for key, label in kind_of(feature).labels(name)}
     given = {f"{name}/{path}" if path else name: batch.columns[source] for path, source in sources.items()}
     known = {key: source_dtype(part) for key, part in given.items() if part.dtype != object and not _is_unknown(part)}
     leaves = _leaf_kinds(name, feature, sources, batch)
@@ -270,8 +244,8 @@ def _leaf_kinds(name: str, feature: Any, sources: Mapping[str, str], batch: Batc
             continue
         rows = (_unwrap(row) for row in iterate_rows(batch.columns[sources[path]]))
         kinds = find_kinds(leaf, rows, leaf.path[len(path) + 1 if path else 0 :])
-        is_text = isinstance(leaf.feature, _F.Tensor) and leaf.feature.np_dtype == np.object_
-        takes = {"str", "bytes"} if is_text else {"bytes"} if isinstance(leaf.feature, _F.Image) else set()
+        is_text = leaf.kind.is_tensor and leaf.feature.np_dtype == np.object_
+        takes = {"str", "bytes"} if is_text else {"bytes"} if leaf.kind.is_image else set()
         if len(kinds) == 1 and kinds <= {*takes, *DTYPE_BYTES}:
             found |= dict.fromkeys(value_columns(join(name, leaf.path)), *kinds)
     return found

@@ -31,7 +31,6 @@ from tfds_builder.features.names import join
 from tfds_builder.readers.data_source import Value
 from tfds_builder.table.single_rows import values_of
 
-_F = tfds.features
 _BYTES = 4 * 1024 * 1024
 """So much of a first batch is decoded again, two rows at least: enough to see what a class does to its values."""
 
@@ -75,7 +74,7 @@ def _check_field(field: AnyField, batch: Batch, where: str) -> Iterator[str]:
         except UnsupportedReadError:
             return  # it lacks Pillow or OpenCV, which the machine that reads will have
         except Exception as error:  # decoders raise whatever they meet
-            if _is_of_the_user(field.feature):
+            if kind_of(field.feature).is_of_the_user:
                 return  # it may be decoded in TensorFlow only
             raise SchemaError(
                 f"{where}, feature {field.name!r}, row {number}: what {type(field.feature).__name__} stores cannot be decoded "
@@ -84,7 +83,7 @@ def _check_field(field: AnyField, batch: Batch, where: str) -> Iterator[str]:
         if is_same(field.feature, given[number], back):
             continue
         shown = f"given {_show(given[number])}, read again {_show(back)}"
-        if not _is_of_the_user(field.feature):
+        if not kind_of(field.feature).is_of_the_user:
             raise SchemaError(
                 f"{where}, feature {field.name!r}, row {number}: {type(field.feature).__name__} does not give back what it is "
                 f"given ({shown}); declare another feature"
@@ -120,50 +119,42 @@ def _as_read(column: Array | Ragged, spec: Column) -> Array | Ragged:
     return column.astype(dtype)
 
 
-def _is_of_the_user(feature: Any) -> bool:
-    """Whether a feature, or one inside of it, has an encoder or a decoder that is none of TFDS's."""
-    if isinstance(feature, _F.FeaturesDict) and any(map(_is_of_the_user, feature.values())):
-        return True
-    if isinstance(feature, _F.Sequence) and _is_of_the_user(feature.feature):
-        return True
-    methods = (getattr(type(feature), name, None) for name in ("encode_example", "decode_example", "decode_example_np"))
-    return any(not str(getattr(method, "__module__", "")).startswith("tensorflow_datasets.") for method in methods)
-
-
 def is_same(feature: Any, given: Any, back: Any) -> bool:
     """Whether a decoded value is the one that was given, as far as its feature promises to give it back."""
+    kind = kind_of(feature)
     if given is None:
-        return back is None or not kind_of(feature).is_optional
+        return back is None or not kind.is_optional
     if _is_changed_by_design(feature, given):
         return True
-    if isinstance(feature, _F.FeaturesDict):
-        return all(is_same(feature[key], given[key], back[key]) for key in feature) if isinstance(given, Mapping) else True
-    if isinstance(feature, _F.Translation | _F.TranslationVariableLanguages):
+    if kind.parts is not None:
+        parts = kind.parts.items() if isinstance(given, Mapping) else ()
+        return all(is_same(part, given[key], back[key]) for key, part in parts)
+    if kind.is_translation:
         return True  # dicts of texts, which come back in an order of TFDS's
-    if isinstance(feature, _F.Sequence) and not isinstance(feature, _F.Video):
-        return _is_same_sequence(feature.feature, given, back)
-    if isinstance(feature, _F.ClassLabel) and isinstance(given, str | bytes):
+    if kind.is_sequence and not kind.is_video:
+        return _is_same_sequence(kind.inner, given, back)
+    if kind.is_label and isinstance(given, str | bytes):
         return bool(int(back) == feature.str2int(given.decode() if isinstance(given, bytes) else given))
     return _is_same_array(given, back)
 
 
 def _is_same_sequence(inner: Any, given: Any, back: Any) -> bool:
-    if isinstance(inner, _F.FeaturesDict) and isinstance(given, Mapping) and not isinstance(back, Mapping):
-        back = {key: [item[key] for item in back] for key in inner}  # a Dataset gives examples
+    keys = kind_of(inner).parts
+    if keys is not None and isinstance(given, Mapping) and not isinstance(back, Mapping):
+        back = {key: [item[key] for item in back] for key in keys}  # a Dataset gives examples
     if isinstance(back, Mapping):
-        sequences, parts = 1, inner
-        while isinstance(parts, _F.Sequence):
-            sequences, parts = sequences + 1, parts.feature
-        if not isinstance(parts, _F.FeaturesDict):
+        kind, depth = kind_of(inner).innermost()
+        if kind.parts is None:
             return False  # it was not decoded: no tensor of several unknown sizes in a sequence
-        return all(is_same(_in_sequences(part, sequences), _part_of(given, key), back[key]) for key, part in parts.items())
+        parts = {key: _in_sequences(part, 1 + depth) for key, part in kind.parts.items()}
+        return all(is_same(part, _part_of(given, key), back[key]) for key, part in parts.items())
     items, found = list(given), list(back)
     return len(items) == len(found) and all(is_same(inner, *pair) for pair in zip(items, found, strict=True))
 
 
 def _in_sequences(feature: Any, count: int) -> Any:
     """A feature in so many sequences."""
-    return _in_sequences(_F.Sequence(feature), count - 1) if count else feature
+    return _in_sequences(tfds.features.Sequence(feature), count - 1) if count else feature
 
 
 def _part_of(given: Any, key: str) -> Any:
@@ -174,15 +165,12 @@ def _part_of(given: Any, key: str) -> Any:
 def _is_changed_by_design(feature: Any, given: Any) -> bool:
     """Whether a feature makes something else of what it is given, and says so: files are read, boxes are normalised, JPEG
     loses detail, text encoders make numbers of text."""
-    if isinstance(feature, _F.BBoxFeature):
+    kind = kind_of(feature)
+    if kind.is_box or kind.is_lossy or (kind.is_text and feature.encoder is not None):
         return True
-    if isinstance(feature, _F.Text) and feature.encoder is not None:
-        return True
-    if isinstance(feature, _F.Image | _F.Video) and getattr(feature, "encoding_format", None) == "jpeg":
-        return True
-    if isinstance(feature, _F.Video) and isinstance(given, list | tuple):
+    if kind.is_video and isinstance(given, list | tuple):
         return bool(given) and is_file(given[0])
-    return is_file(given) and isinstance(feature, _F.Image | _F.Video | _F.Audio)
+    return is_file(given) and (kind.is_image or kind.is_video or kind.is_sound)
 
 
 def _is_same_array(given: Any, back: Any) -> bool:
@@ -247,7 +235,7 @@ def _find_sized(fields: Sequence[AnyField]) -> Iterator[tuple[str, str, str, Lea
         if not isinstance(field, TreeField):
             continue
         for leaf in leaves_of(field.feature):
-            if not leaf.above or None not in leaf.shape or not isinstance(leaf.feature, _F.Image):
+            if not leaf.above or None not in leaf.shape or not leaf.kind.is_image:
                 continue
             for part, source in field.parts.items():
                 if not part or f"{leaf.path}/".startswith(f"{part}/"):

@@ -187,13 +187,11 @@ def _position_below(feature: Any, parts: Sequence[str]) -> int | None:
     """How many of the parts below a declared feature are names of its own before one that is a position in a list of it; None
     if all are names."""
     for number, part in enumerate(parts):
-        is_sequence = isinstance(feature, tfds.features.Sequence)
-        while isinstance(feature, tfds.features.Sequence):
-            feature = feature.feature
-        if isinstance(feature, tfds.features.FeaturesDict) and part in feature:
-            feature = feature[part]
+        kind, sequences = kind_of(feature).innermost()
+        if kind.parts is not None and part in kind.parts:
+            feature = kind.parts[part]
         else:
-            return number if part.isdigit() and (is_sequence or all(map(str.isdigit, parts[number:]))) else None
+            return number if part.isdigit() and (sequences or all(map(str.isdigit, parts[number:]))) else None
     return None
 
 
@@ -284,8 +282,8 @@ def as_before(options: Options, features: Mapping[str, Any], columns: Sequence[M
     """
     given, layouts = flatten_overrides(options.features), dict(options.source_layouts)
     for name, feature in flatten_features(tfds.features.FeaturesDict.from_json(features)):
-        is_unknown = type(feature) is tfds.features.Tensor and None in feature.shape
-        is_told = is_unknown or type(feature) is tfds.features.Sequence or name in (options.unpad or {}).values()
+        kind = kind_of(feature)
+        is_told = kind.is_run or (kind.is_array and None in feature.shape) or name in (options.unpad or {}).values()
         if name not in given and is_told:
             given[name] = feature
         if name in given:
@@ -320,7 +318,7 @@ def flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in features.items() if features is not None else ():
-        if isinstance(value, Mapping) or type(value) is tfds.features.FeaturesDict:
+        if isinstance(value, Mapping) or kind_of(value).is_structure:
             flat.update(flatten_overrides(value, f"{prefix}{name}/"))
         else:
             try:
@@ -366,14 +364,15 @@ def _describe(field: AnyField, batch: Batch, names: Mapping[str, str]) -> str:
     shape = stored_shape(batch.columns[field.sources[0]], field.layout)
     if isinstance(field, Field):
         shape = merge_shapes(feature.shape, shape)
-    if isinstance(feature, tfds.features.ClassLabel):
-        what = f"ClassLabel of {feature.num_classes} classes"
-    elif kind_of(feature).is_direct or isinstance(field, RaggedField):
+    kind = kind_of(feature)
+    if kind.is_label:
+        what = kind.describe()
+    elif kind.is_direct or isinstance(field, RaggedField):
         shape = tuple(feature.shape) if isinstance(field, RaggedField) else shape
-        what = f"{type(feature).__name__} {column.dtype}" + (f" {shape}" if shape and not field.layout else "")
+        what = f"{kind.describe()} {column.dtype}" + (f" {shape}" if shape and not field.layout else "")
     else:
-        lossy = " as JPEG, which loses detail" if getattr(feature, "_encoding_format", "") == "jpeg" else ""
-        what = f"{type(feature).__name__}, encoded by {encoding.encoder_name(feature)}{lossy}"
+        lossy = " as JPEG, which loses detail" if kind.is_lossy else ""
+        what = f"{kind.describe()}, encoded by {encoding.encoder_name(feature)}{lossy}"
     if field.layout is None:
         return f"{name}: {what}"
     return f"{layout_lib.describe(name, field.layout, shape)}, {what}"

@@ -69,6 +69,14 @@ def test_inferred_features(case, publish, loader_of, manifest_of):
     assert manifest_of(publish(loader_of({"x": batch}))).features == features_to_json(F.FeaturesDict({"x": feature}))
 
 
+def test_labels_in_sequences_are_narrow(publish, loader_of, manifest_of):
+    """A ClassLabel takes as many bytes as its classes need, also where it is one of the parts of a sequence."""
+    rows = [[{"label": 1, "x": 2.0}, {"label": 0, "x": 3.0}]] * 2
+    feature = F.Sequence({"label": F.ClassLabel(num_classes=3), "x": np.float32}, length=2)
+    columns = {c.name: c.width for c in manifest_of(publish(loader_of({"p": rows}), features={"p": feature})).columns}
+    assert columns == {"p/label": 2, "p/x": 8}
+
+
 OVERRIDES = {
     "int64 without encoding": (Y, F.Tensor(shape=(), dtype=np.int64)),
     "bool without encoding": (X.bool(), F.Tensor(shape=(5,), dtype=np.bool_)),
