@@ -74,7 +74,7 @@ def _check_declared(name: str, feature: Any) -> None:
     may."""
     check_json(name, feature)
     for leaf in leaves_of(feature):
-        if leaf.kind.is_optional and (None in leaf.shape or leaf.kind.is_encoded):
+        if leaf.kind.lacks_default:
             raise SchemaError(
                 f"feature {join(name, leaf.path)!r}: TFDS has no value that stands for None where a size is unknown or an "
                 "encoding is given; leave out optional=True, and give empty rows, or zeros and a mask"

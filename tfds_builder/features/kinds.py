@@ -120,6 +120,11 @@ class Kind:
     @property
     def is_optional(self) -> bool:
         """Whether a row may be None."""
+        return self.is_tensor and bool(getattr(self.feature, "_optional", False))
+
+    @property
+    def lacks_default(self) -> bool:
+        """Whether a row may be None, and TFDS has no value that stands for that; it then tells no shape either."""
         return False
 
     @property
@@ -220,7 +225,7 @@ class Kind:
 
 
 class _Sequence(Kind):
-    is_sequence = True
+    is_sequence, _class = True, _F.Sequence
 
     @property
     def inner(self) -> Feature:
@@ -232,7 +237,7 @@ class _Sequence(Kind):
 
     def replace_parts(self, change: Callable[[str, Feature], Feature]) -> Feature:
         inner = change("", self.inner)
-        return self.feature if inner is self.inner else _F.Sequence(inner, length=self.length)
+        return self.feature if inner is self.inner else self._class(inner, length=self.length)
 
 
 class _Run(_Sequence):
@@ -249,11 +254,7 @@ class _Run(_Sequence):
 
 
 class _Stream(_Sequence):
-    is_stream = True
-
-    def replace_parts(self, change: Callable[[str, Feature], Feature]) -> Feature:
-        inner = change("", self.inner)
-        return self.feature if inner is self.inner else _F.Dataset(inner, length=self.length)
+    is_stream, _class = True, _F.Dataset
 
 
 class _Video(_Sequence):
@@ -273,8 +274,7 @@ class _Dict(Kind):
 
     @property
     def parts(self) -> Mapping[str, Feature]:
-        parts: Mapping[str, Feature] = self.feature
-        return parts
+        return self.feature  # type: ignore[no-any-return]
 
     def replace_parts(self, change: Callable[[str, Feature], Feature]) -> Feature:
         parts = {key: change(key, part) for key, part in self.parts.items()}
@@ -305,13 +305,13 @@ class _Tensor(Kind):
     """Whether its encoder makes the value of what it is given without changing it."""
 
     @property
-    def is_optional(self) -> bool:
-        return bool(getattr(self.feature, "_optional", False))
+    def lacks_default(self) -> bool:
+        return self.is_optional and (None in self.feature._shape or self.is_encoded)
 
     @property
     def is_direct(self) -> bool:
-        is_direct = self.is_exact and self._keeps_values and self.encoding != _F.Encoding.ZLIB
-        return is_direct and None not in self.feature.shape[1:]
+        is_value = self.is_exact and self._keeps_values and self.encoding != _F.Encoding.ZLIB
+        return is_value and None not in self.feature.shape[1:]
 
     @property
     def is_direct_item(self) -> bool:
@@ -341,8 +341,7 @@ class _Label(_Value):
 
     @property
     def num_classes(self) -> int | None:
-        count: int | None = self.feature.num_classes
-        return count
+        return self.feature.num_classes  # type: ignore[no-any-return]
 
     @property
     def class_names(self) -> list[str] | None:
