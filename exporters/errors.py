@@ -14,11 +14,11 @@ class ArgumentError(ExportError, ValueError):
 
 
 class LoaderError(ExportError, TypeError):
-    """Not a DataLoader, or one whose batches cannot be turned into columns."""
+    """Not a DataLoader, or one that gives what no batch may have: an object, a part without a batch axis, a key with a `/`."""
 
 
 class SchemaError(ExportError, ValueError):
-    """A batch contradicts the features: another dtype, shape, structure, a label out of range."""
+    """Batches, or rows, contradict each other or the features: another dtype, shape, structure, a label out of range."""
 
 
 class LayoutError(ExportError, ValueError):

@@ -71,7 +71,7 @@ def assign(
       classes: the class names.
       columns: of the first batch, by structural name.
       names: flat name of each column, by structural name.
-      positions: `batches.position_names` of the raw batch.
+      positions: `flatten.position_names` of the raw batch.
       overrides: `features=`, by flat name, which come first.
 
     Raises:

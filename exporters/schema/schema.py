@@ -200,7 +200,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, optio
 
     Args:
       batch: the first batch of the first split.
-      positions: `batches.position_names` of the raw batch.
+      positions: `flatten.position_names` of the raw batch.
       classes: names of classes that the dataset brings along.
       options: what the caller said.
 

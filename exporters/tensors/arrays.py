@@ -136,17 +136,15 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
         return _object_array(values)
     if any(issubclass(kind, str | bytes) for kind in types):
         _check_strings(values, path, where)
-    if not all(isinstance(value, numbers.Number | np.generic) for value in values):
-        odd = next(v for v in values if not isinstance(v, numbers.Number | np.generic))
-        raise SchemaError(
-            f"{where}: {shown(path)} is a list that mixes numbers with {type(odd).__name__}; give every example a number"
-        )
-    kinds = {number_kind(value) for value in values}
+    odd = [kind.__name__ for kind in types if not issubclass(kind, numbers.Number | np.generic)]
+    if odd:
+        raise SchemaError(f"{where}: {shown(path)} is a list that mixes numbers with {min(odd)}; give every example a number")
+    kinds = set(map(_number_kind_of, types))
     if len(kinds) > 1 and kinds != {"int", "float"}:
         raise SchemaError(f"{where}: {shown(path)} is a list that mixes {' and '.join(sorted(kinds))}; use one type of number")
     if len(types) > 1:  # NumPy would find them a type of its own
         values = [value.item() if isinstance(value, np.generic) else value for value in values]
-    if kinds == {"int"} and all(isinstance(value, int) for value in values):
+    if kinds == {"int"} and all(issubclass(kind, int) for kind in set(map(type, values))):
         try:
             return np.array(values, dtype=np.int64)
         except OverflowError:
@@ -155,16 +153,22 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
         array = check_array(np.array(values, None if kinds != {"int", "float"} else np.float64), path, where)
     except OverflowError:
         raise LoaderError(f"{where}: {shown(path)} has an int that does not fit into float64") from None
-    if any(converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)):
+    if types != {float} and any(
+        converted != value and value == value for converted, value in zip(array.tolist(), values, strict=True)
+    ):
         raise SchemaError(f"{where}: {shown(path)} is a list that {array.dtype} cannot hold exactly; use one type of number")
     return array
 
 
 def number_kind(value: Any) -> str:
     """bool, int, float or complex, NumPy's scalars included."""
-    if isinstance(value, bool | np.bool_):
+    return _number_kind_of(type(value))
+
+
+def _number_kind_of(kind: type) -> str:
+    if issubclass(kind, bool | np.bool_):
         return "bool"
-    return "int" if isinstance(value, numbers.Integral) else "float" if isinstance(value, numbers.Real) else "complex"
+    return "int" if issubclass(kind, numbers.Integral) else "float" if issubclass(kind, numbers.Real) else "complex"
 
 
 def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
