@@ -102,7 +102,6 @@ def export(
     """
     check_tfds(BrokenInstallError)
     from exporters import formats, wording
-    from exporters.hazards.before import inspect
     from exporters.hazards.watch import Watch
     from exporters.jobs.job import Job
     from exporters.loaders import facts, items
@@ -135,7 +134,7 @@ def export(
         warn_of_hidden_versions(stage.target, "/".join(filter(None, (name, plan["config_name"]))), format)
         reads = not stage.has_finished_shards()
         for split, loader in splits.items():
-            watch.report(split, inspect(loader, splits.values(), watch.watches, reads=reads))
+            watch.inspect(split, loader, splits.values(), reads=reads)
         with (
             Progress(progress, facts.expected_total(splits.values()), name) as bar,
             contextlib.closing(Job(stage, encoder, bar, watch, plan)) as job,

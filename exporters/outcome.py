@@ -15,18 +15,18 @@ HazardName = Literal[
     "sampler_repeats",
     "sampler_shorter",
     "random_transform",
-    "workers_repeat",
-    "more_examples",
-    "layout_doubtful",
     "float_images",
+    "layout_doubtful",
     "padding",
+    "more_examples",
     "not_finite",
+    "workers_repeat",
+    "examples_missing",
+    "single_class",
     "duplicates",
     "shared_examples",
-    "single_class",
-    "examples_missing",
 ]
-"""The keys of `exporters.hazards.HAZARDS`."""
+"""The keys of `exporters.hazards.registry.HAZARDS`, in the order in which they are told where one moment shows several."""
 
 
 @dataclasses.dataclass(frozen=True)

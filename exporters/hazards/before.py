@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from exporters import wording
-from exporters.hazards.kinds import Finding
+from exporters.hazards.base import BEFORE, Finding, HazardKind
 from exporters.loaders import facts as loader_lib
 from exporters.loaders import items as items_lib
 from exporters.loaders.datasets import MOST, attributes_of, datasets_of
@@ -37,32 +37,73 @@ _COLLATED, _AGAIN = 16, 2
 """Examples that `collate_fn` is given, at most, to see whether it draws at random, and how often after the first time."""
 
 
-def inspect(loader: Any, loaders: Iterable[Any], watches: Callable[..., bool], *, reads: bool) -> Iterator[Finding]:
-    """What is found before the first byte.
+class DropLast(HazardKind[Any, Any]):
+    """The last, short batch is left out, by the loader or by a stage of the pipeline that it reads."""
 
-    Args:
-      loader: the DataLoader of one split.
-      loaders: those of all splits.
-      watches: whether a hazard is looked for; what costs a read of the dataset is left out otherwise.
-      reads: whether the dataset may be read.
-    """
-    yield from _find_dropped(loader)
-    yield from _find_sampling(loader, loaders)
-    if watches("random_transform"):
-        yield from _find_random(loader, reads)
+    name, found = "drop_last", BEFORE
+    meaning = "`drop_last=True` leaves out the last, short batch"
+    remedy = "DataLoader(..., drop_last=False)"
+
+    @classmethod
+    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+        yield from _find_dropped(loader)
 
 
-def expected_examples(loader: Any) -> int | None:
-    """How many examples a loader promises: by its sampler, or by the length of its iterable dataset.
+class SamplerRepeats(HazardKind[Any, Any]):
+    """The sampler has `replacement=True`."""
 
-    A map-style dataset without a batch size, whose items nobody said to be batches, has as many as it is long.
-    """
-    count = loader_lib.expected_examples(loader)
-    if count is not None or loader.drop_last or loader_lib.hands_on(loader):
-        return count
-    if loader_lib.is_iterable(loader):
-        return _len(loader.dataset) if loader.batch_size is not None else None
-    return _len(loader.sampler) if loader.batch_sampler is None and not items_lib.draws_lists(loader) else None
+    name, found = "sampler_repeats", BEFORE
+    meaning = "the sampler draws with replacement: examples repeat, others are missing"
+    remedy = "DataLoader(..., shuffle=True)"
+
+    @classmethod
+    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+        sampler = _sampler_of(loader)
+        if getattr(sampler, "replacement", False) is True:
+            drawn, total = loader_lib.length_of(sampler), loader_lib.length_of(loader.dataset)
+            count = "" if drawn is None or total is None else f": {drawn:,} draws from {wording.plural(total, 'example')}"
+            yield Finding("sampler_repeats", drawn, f"{type(sampler).__name__} draws with replacement{count}")
+
+
+class SamplerShorter(HazardKind[Any, Any]):
+    """The samplers of all splits of one dataset together are shorter than it."""
+
+    name, found = "sampler_shorter", BEFORE
+    meaning = "the samplers of all splits together draw fewer examples than their dataset has"
+    remedy = "DataLoader(dataset, sampler=None)"
+
+    @classmethod
+    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+        sampler, total = _sampler_of(loader), loader_lib.length_of(loader.dataset)
+        if sampler is None or total is None:
+            return
+        samplers = [loader_lib.sampler_of(other) for other in loaders if other.dataset is loader.dataset]
+        sizes = [loader_lib.length_of(item) for item in {id(item): item for item in samplers}.values()]
+        if None not in sizes and (missing := total - sum(size or 0 for size in sizes)) > 0:
+            text = f"the sampler ({type(sampler).__name__}) leaves out {missing:,} of {total:,} examples"
+            yield Finding("sampler_shorter", missing, text)
+
+
+class RandomTransform(HazardKind[Any, Any]):
+    """A transform draws at random, or the dataset or `collate_fn` give something else each time."""
+
+    name, found = "random_transform", BEFORE
+    meaning = "a random transform: the export freezes one draw of it for ever"
+    remedy = "dataset.transform = None  # and no such collate_fn: export what is fixed, augment where you train"
+
+    @classmethod
+    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+        names = list(dict.fromkeys(type(item).__name__ for item in transforms_of(loader) if _is_random(item)))
+        if names:
+            text = f"{', '.join(names)} draws at random, and the export freezes one draw"
+        elif reads and loader_lib.reads_differ(loader):
+            text = "dataset[0] read twice gives two different examples, and the export freezes one"
+        elif reads and _batches_differ(loader):
+            name = getattr(items_lib.collate_of(loader), "__qualname__", type(items_lib.collate_of(loader)).__name__)
+            text = f"collate_fn ({name}) gives different batches of the same examples, and the export freezes one"
+        else:
+            return
+        yield Finding("random_transform", None, text)
 
 
 def _find_dropped(loader: Any, parts: int = 1) -> Iterator[Finding]:
@@ -75,7 +116,7 @@ def _find_dropped(loader: Any, parts: int = 1) -> Iterator[Finding]:
     workers = max(1, loader.num_workers)
     if loader.drop_last and loader.batch_size:
         is_stream = loader_lib.is_iterable(loader)
-        total = _len(loader.dataset) if is_stream else _len(loader.sampler)
+        total = loader_lib.length_of(loader.dataset) if is_stream else loader_lib.length_of(loader.sampler)
         if is_stream and (total is None or workers > 1):
             yield from _find_cut(loader.batch_size, parts * workers, "drop_last=True", "")
         elif total is not None and (missing := total % loader.batch_size):
@@ -109,34 +150,11 @@ def _find_cut(size: int, parts: int, what: str, remedy: str) -> Iterator[Finding
         yield Finding("drop_last", None, f"{what} leaves out up to {wording.plural(most, 'example')}", remedy)
 
 
-def _find_sampling(loader: Any, loaders: Iterable[Any]) -> Iterator[Finding]:
-    """Samplers with replacement; samplers that, all splits of one dataset together, are shorter than it."""
+def _sampler_of(loader: Any) -> Any | None:
+    """The sampler of a loader whose draws are examples; None if there is none, or it draws lists of them."""
     sampler = loader_lib.sampler_of(loader)
-    if sampler is None or (sampler is loader.sampler and loader.batch_sampler is None and items_lib.draws_lists(loader)):
-        return
-    drawn, total = _len(sampler), _len(loader.dataset)
-    if getattr(sampler, "replacement", False) is True:
-        count = "" if drawn is None or total is None else f": {drawn:,} draws from {wording.plural(total, 'example')}"
-        yield Finding("sampler_repeats", drawn, f"{type(sampler).__name__} draws with replacement{count}")
-    if total is None:
-        return
-    samplers = [loader_lib.sampler_of(other) for other in loaders if other.dataset is loader.dataset]
-    sizes = [_len(item) for item in {id(item): item for item in samplers}.values()]
-    if None not in sizes and (missing := total - sum(size or 0 for size in sizes)) > 0:
-        text = f"the sampler ({type(sampler).__name__}) leaves out {missing:,} of {total:,} examples"
-        yield Finding("sampler_shorter", missing, text)
-
-
-def _find_random(loader: Any, reads: bool) -> Iterator[Finding]:
-    names = list(dict.fromkeys(type(item).__name__ for item in transforms_of(loader) if _is_random(item)))
-    if names:
-        yield Finding("random_transform", None, f"{', '.join(names)} draws at random, and the export freezes one draw")
-    elif reads and loader_lib.reads_differ(loader):
-        yield Finding("random_transform", None, "dataset[0] read twice gives two different examples, and the export freezes one")
-    elif reads and _batches_differ(loader):
-        name = getattr(items_lib.collate_of(loader), "__qualname__", type(items_lib.collate_of(loader)).__name__)
-        text = f"collate_fn ({name}) gives different batches of the same examples, and the export freezes one"
-        yield Finding("random_transform", None, text)
+    draws_lists = sampler is loader.sampler and loader.batch_sampler is None and items_lib.draws_lists(loader)
+    return None if draws_lists else sampler
 
 
 def _batches_differ(loader: Any) -> bool:
@@ -238,11 +256,3 @@ def _is_random(transform: Any) -> bool:
     if name.startswith("Random") or any(word in name for word in _RANDOM_WORDS):
         return True
     return chance is not None and 0 < chance < 1
-
-
-def _len(value: Any) -> int | None:
-    """`len(value)`, where it can tell, in whatever way it fails."""
-    try:
-        return len(value)
-    except Exception:
-        return None

@@ -12,6 +12,7 @@ tells examples apart: it misses 2**-32 of all differences, and none within four 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import zlib
@@ -20,7 +21,7 @@ from collections.abc import Mapping
 import google_crc32c
 import numpy as np
 
-from exporters.tensors.arrays import Array
+from exporters.tensors.arrays import Array, Columns, values_of
 
 WIDE_BYTES = 1024
 """From this size of a row on, the call of a CRC a row costs less than arithmetic in NumPy."""
@@ -32,24 +33,34 @@ _BLOCK_WORDS = 1 << 17
 _HALF = np.uint64(32)
 
 
-class Layouts:
+@dataclasses.dataclass(frozen=True)
+class AxisOrders:
     """Columns of a batch as rows of contiguous bytes, without a copy wherever the axes lie in memory as they did at first.
 
-    Columns are often permuted views. The order of their axes in memory at the first batch is taken for all
-    batches of all splits, so that equal examples have equal bytes.
+    Columns are often permuted views. The order of their axes in memory at the first batch of all is taken for all batches
+    of all splits, in whatever process they are, so that equal examples have equal bytes. It is a plain value.
+
+    Attributes:
+      orders: by column of more than two axes, all of its axes, the batch's own first.
     """
 
-    def __init__(self) -> None:
-        self._orders: dict[str, tuple[int, ...]] = {}
+    orders: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, columns: Columns) -> AxisOrders:
+        """The orders in which the axes of a first batch lie in memory."""
+        arrays = {name: values_of(column) for name, column in columns.items()}
+        return cls({name: _order(array.strides) for name, array in arrays.items() if array.ndim > 2})
 
     def contiguous(self, name: str, array: Array) -> Array:
         """Any shape (N, ...) -> the values of each row, shape (N, values), C-contiguous."""
         if array.ndim > 2:
-            if name not in self._orders:
-                strides = array.strides
-                self._orders[name] = (0, *sorted(range(1, array.ndim), key=lambda axis: -abs(strides[axis])))
-            array = array.transpose(self._orders[name])
+            array = array.transpose(self.orders[name])
         return np.ascontiguousarray(array).reshape(len(array), math.prod(array.shape[1:]))
+
+
+def _order(strides: tuple[int, ...]) -> tuple[int, ...]:
+    return (0, *sorted(range(1, len(strides)), key=lambda axis: -abs(strides[axis])))
 
 
 class Digester:

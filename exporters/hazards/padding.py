@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from exporters.features.fields import AnyField, Field, RaggedField
-from exporters.hazards.kinds import Finding
+from exporters.hazards.base import DRAINING, Finding, HazardKind, Look, Scope
+from exporters.hazards.digests import Tally
+from exporters.outcome import Counts
 from exporters.schema.widths import add_lengths, find_unpad, is_constant
 from exporters.tensors.arrays import PADS, Array, Columns
 from exporters.wording import argument
@@ -20,55 +22,150 @@ _FEW = 3
 """Fewer rows than that may end in zeros by chance."""
 
 
-@dataclasses.dataclass
-class _Ends:
-    """The rows of a column so far, by what they end in: how many have two or more of it, and how long they are without."""
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """Rows of a column by what they end in.
 
-    padded: list[int] = dataclasses.field(default_factory=list)
+    Attributes:
+      padded: how many end in two or more of it.
+      least, most: how long those are without, the shortest and the longest of them.
+      shortest, longest: the same of all rows.
+    """
+
+    padded: int = 0
+    least: int = 1 << 62
+    most: int = 0
     shortest: int = 1 << 62
     longest: int = 0
 
+    def __add__(self, other: Ends) -> Ends:
+        return Ends(
+            self.padded + other.padded,
+            min(self.least, other.least),
+            max(self.most, other.most),
+            min(self.shortest, other.shortest),
+            max(self.longest, other.longest),
+        )
+
     @property
     def are_padding(self) -> bool:
-        return len(self.padded) >= _FEW and len(set(self.padded)) > 1
+        return self.padded >= _FEW and self.least < self.most
 
 
-class PaddingWatch:
-    """Looks for padding in the first batches of a split.
+@dataclasses.dataclass(frozen=True)
+class PaddingOfBatch:
+    """What one batch shows of padding, whatever came before.
+
+    Attributes:
+      rows: its examples.
+      widths: by column that is watched and has rows of one length, that length.
+      ragged: columns whose rows have different lengths, and so were not padded.
+      ends: by column and value that some rows end in; None if it is a value among others.
+      told: by column, the one beside it that tells how long its rows are, and how many of them are shorter than the longest; 0
+        where that is no mask.
+    """
+
+    rows: int
+    widths: Mapping[str, int]
+    ragged: frozenset[str]
+    ends: Mapping[str, Mapping[int, Ends | None]]
+    told: Mapping[str, tuple[str, int]]
+
+
+@dataclasses.dataclass
+class PaddingSeen:
+    """What the first batches of a shard show, and how many of them the split's total has taken in already."""
+
+    batches: list[PaddingOfBatch] = dataclasses.field(default_factory=list)
+    taken: int = 0
+    is_done: bool = False
+
+
+@dataclasses.dataclass
+class PaddingTotal:
+    """What the batches of a split show together.
+
+    Attributes:
+      ends: by column and value that rows end in; without those that are no padding.
+      batches, rows: taken in so far.
+      told: rows that masks tell to be padded.
+      finding: once there is one, nothing more is taken in.
+    """
+
+    ends: dict[str, dict[int, Ends]]
+    batches: int = 0
+    rows: int = 0
+    told: int = 0
+    finding: Finding | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.finding is not None or not self.ends or self.batches == _BATCHES
+
+
+class Padding(HazardKind[PaddingSeen, PaddingTotal]):
+    """Rows of different lengths are stored at one length, and the lengths are not.
 
     Integer columns of shape (N, L) or (N, L, D) that are no images: padded to one length, or each batch to its own longest row,
     which a declared `Tensor(shape=(None,))` stores as it comes. Rows must end in one of the usual values, several of them
     and in different numbers, and have it nowhere else in their batch; or a mask must tell of them.
-
-    Args:
-      fields: of the schema.
-      names, unpad: of the schema, by structural names.
     """
 
-    def __init__(self, fields: Sequence[AnyField], names: Mapping[str, str], unpad: Mapping[str, str]) -> None:
-        self._names, known = list(names.values()), {*unpad, *unpad.values()}
-        self._said = {names[source]: names[partner] for source, partner in unpad.items() if source != partner}
-        self._ends: dict[str, dict[int, _Ends]] = {
-            field.name: {pad: _Ends() for pad in PADS}
-            for field in fields
-            if isinstance(field, Field | RaggedField) and field.source not in known and _may_be_padded(field)
-        }
-        self._batches = self._rows = self._told = 0
+    name, found, keeps = "padding", DRAINING, "padding"
+    meaning = "collate_fn pads rows of different lengths: the padding is stored, and the lengths are not"
+    remedy = (
+        'add the lengths to the batch in collate_fn, {"length": torch.tensor([len(row) for row in rows])}, '
+        'and say unpad={"tokens": "length"}'
+    )
 
-    def add(self, columns: Columns) -> Iterator[Finding]:
-        """What the stored columns of one more batch show; at most one finding in all."""
-        if not self._ends or self._batches == _BATCHES:
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+        names, unpad, known = scope.names, scope.unpad, {*scope.unpad, *scope.unpad.values()}
+        self._said = {names[source]: names[partner] for source, partner in unpad.items() if source != partner}
+        fields = scope.fields if scope.has_own_collate else ()
+        self._watched = [field.name for field in fields if _may_be_padded(field) and known.isdisjoint(field.sources)]
+
+    def start(self, total: PaddingTotal | None) -> PaddingSeen:
+        return PaddingSeen(is_done=not self._watched if total is None else total.is_done)
+
+    def add(self, seen: PaddingSeen, look: Look) -> None:
+        if not seen.is_done:
+            seen.batches.append(self._look_at(look.columns, look.rows))
+            seen.is_done = len(seen.batches) == _BATCHES
+
+    def begin(self, tally: Tally) -> PaddingTotal:
+        return PaddingTotal({name: {pad: Ends() for pad in PADS} for name in self._watched})
+
+    def merge(self, total: PaddingTotal, seen: PaddingSeen) -> None:
+        for batch in seen.batches[seen.taken :]:
+            self._take(total, batch)
+        seen.taken = len(seen.batches)
+
+    def now(self, total: PaddingTotal | None, seen: PaddingSeen) -> Iterator[Finding]:
+        if total is None:  # an earlier shard may show that a value is no padding
             return
-        self._batches, self._rows = self._batches + 1, self._rows + len(next(iter(columns.values())))
-        arrays = {name: array for name, column in columns.items() if (array := self._as_array(name, column)) is not None}
+        self.merge(total, seen)
+        seen.is_done = seen.is_done or total.is_done
+        if total.finding is not None:
+            yield total.finding
+
+    def finish(self, total: PaddingTotal, counts: Counts) -> Iterator[Finding]:
+        if total.finding is not None:
+            yield total.finding
+
+    def _look_at(self, columns: Columns, rows: int) -> PaddingOfBatch:
+        """What a batch shows by itself."""
+        arrays = {name: array for name, column in columns.items() if (array := _as_array(column)) is not None}
         arrays |= self._masks_of(columns, arrays)
-        seen = {name: found for name in self._ends if name in arrays and (found := self._look_at(name, arrays[name]))}
-        told = {name: partner for name, partner in find_unpad(arrays, trusted=self._said.values()).items() if name in self._ends}
-        if masks := [arrays[partner] for partner in told.values() if arrays[partner].ndim == 2]:
-            self._told += int((masks[0] == 0).any(axis=1).sum())
-        if (seen and self._rows > _FEW) or self._told >= _FEW:
-            yield self._describe(seen, told, arrays)
-            self._ends = {}
+        watched = [name for name in self._watched if name in arrays]
+        told = {name: partner for name, partner in find_unpad(arrays, trusted=self._said.values()).items() if name in watched}
+        return PaddingOfBatch(
+            rows=rows,
+            widths={name: arrays[name].shape[1] for name in watched if arrays[name].ndim > 1},
+            ragged=frozenset(name for name in self._watched if name not in arrays),
+            ends={name: _ends_of(arrays[name]) for name in watched},
+            told={name: (partner, _padded_rows(arrays[partner])) for name, partner in told.items()},
+        )
 
     def _masks_of(self, columns: Columns, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Masks that are stored without their padding, as they were: the lengths of what they tell of are left, and the side of
@@ -79,56 +176,94 @@ class PaddingWatch:
             if partner in arrays or not isinstance(column, Ragged):
                 continue
             lengths = np.diff(column.row_splits)
-            for watched in (arrays[other] for other in self._ends if other in arrays and arrays[other].ndim > 1):
+            for watched in (arrays[other] for other in self._watched if other in arrays and arrays[other].ndim > 1):
                 for side in (1, -1):
                     mask = (np.arange(watched.shape[1]) < lengths[:, None])[:, ::side]
                     if lengths.max(initial=0) <= watched.shape[1] and _fits(watched[:, ::side], mask[:, ::side]):
                         found.setdefault(partner, mask)
         return found
 
-    def _as_array(self, name: str, column: Array | Ragged) -> Array | None:
-        """A column with its batch axis; None if its rows have different lengths, and so were not padded."""
-        if not isinstance(column, Ragged):
-            return column
-        lengths = set(np.diff(column.row_splits).tolist())
-        if len(lengths) == 1:
-            return column.values.reshape(len(column), lengths.pop(), *column.values.shape[1:])
-        self._ends.pop(name, None)
-        return None
+    def _take(self, total: PaddingTotal, batch: PaddingOfBatch) -> None:
+        """Takes in the next batch, unless enough was seen."""
+        if total.is_done:
+            return
+        total.batches, total.rows = total.batches + 1, total.rows + batch.rows
+        for name in batch.ragged & total.ends.keys():
+            del total.ends[name]
+        seen = {
+            name: found
+            for name, ends in total.ends.items()
+            if name in batch.ends and (found := _take_ends(ends, batch.ends[name]))
+        }
+        told = {name: partner for name, (partner, _) in batch.told.items() if name in total.ends}
+        total.told += next((batch.told[name][1] for name in told), 0)
+        if (seen and total.rows > _FEW) or total.told >= _FEW:
+            total.finding = self._describe(seen, told, batch.widths)
 
-    def _look_at(self, name: str, array: Array) -> tuple[int, _Ends] | None:
-        """Takes in the rows of a batch; the value they end in, once enough of them do."""
-        if array.ndim not in (2, 3) or array.shape[1] < 4:
-            return None
-        for pad, ends in list(self._ends[name].items()):
-            if not (array[:, -2:] == pad).reshape(len(array), -1).all(axis=1).any():
-                continue
-            is_pad = array == pad if array.ndim == 2 else np.all(array == pad, axis=2)
-            runs = np.where(is_pad.all(axis=1), array.shape[1], np.argmin(is_pad[:, ::-1], axis=1))
-            if not np.array_equal(is_pad.sum(axis=1), runs):
-                del self._ends[name][pad]  # it is a value among others
-                continue
-            lengths = array.shape[1] - runs
-            ends.padded += lengths[runs >= 2].tolist()
-            ends.shortest, ends.longest = min(ends.shortest, int(lengths.min())), max(ends.longest, int(lengths.max()))
-            if ends.are_padding:
-                return pad, ends
-        return None
-
-    def _describe(self, seen: Mapping[str, tuple[int, _Ends]], told: Mapping[str, str], arrays: Mapping[str, Array]) -> Finding:
+    def _describe(self, seen: Mapping[str, tuple[int, Ends]], told: Mapping[str, str], widths: Mapping[str, int]) -> Finding:
         """The finding, with the names of this split's features in what mends it."""
         if told:
             name, partner = next(iter(told.items()))
-            text = f"{name!r} is padded to {arrays[name].shape[1]} values, and {partner!r} tells how long its rows are"
+            text = f"{name!r} is padded to {widths[name]} values, and {partner!r} tells how long its rows are"
             return Finding("padding", None, text, f"say {argument('unpad', self._said | dict(told))}")
         name, (pad, ends) = next(iter(seen.items()))
         text = f"{name!r} ends in {pad}s, as if rows of {ends.shortest} to {ends.longest} values were padded"
-        alike = [other for other in seen if arrays[other].shape[1] == arrays[name].shape[1]]
-        return Finding("padding", None, f"{text} to {arrays[name].shape[1]}", add_lengths(alike, self._names, self._said))
+        alike = [other for other in seen if widths[other] == widths[name]]
+        names = list(self.scope.names.values())
+        return Finding("padding", None, f"{text} to {widths[name]}", add_lengths(alike, names, self._said))
 
 
-def _may_be_padded(field: Field | RaggedField) -> bool:
+def _may_be_padded(field: AnyField) -> bool:
+    if not isinstance(field, Field | RaggedField):
+        return False
     return len(field.columns) == 1 and field.layout is None and field.dtype.kind in "iu"
+
+
+def _as_array(column: Array | Ragged) -> Array | None:
+    """A column with its batch axis; None if its rows have different lengths, and so were not padded."""
+    if not isinstance(column, Ragged):
+        return column
+    lengths = set(np.diff(column.row_splits).tolist())
+    if len(lengths) > 1:
+        return None
+    return column.values.reshape(len(column), *lengths, *column.values.shape[1:])
+
+
+def _ends_of(array: Array) -> dict[int, Ends | None]:
+    """What the rows of one batch end in, of the usual values: None for one that is a value among others."""
+    found: dict[int, Ends | None] = {}
+    if array.ndim not in (2, 3) or array.shape[1] < 4:
+        return found
+    for pad in PADS:
+        if not (array[:, -2:] == pad).reshape(len(array), -1).all(axis=1).any():
+            continue
+        is_pad = array == pad if array.ndim == 2 else np.all(array == pad, axis=2)
+        runs = np.where(is_pad.all(axis=1), array.shape[1], np.argmin(is_pad[:, ::-1], axis=1))
+        if not np.array_equal(is_pad.sum(axis=1), runs):
+            found[pad] = None
+            continue
+        lengths = array.shape[1] - runs
+        padded = lengths[runs >= 2]
+        found[pad] = Ends(len(padded), int(padded.min()), int(padded.max()), int(lengths.min()), int(lengths.max()))
+    return found
+
+
+def _take_ends(ends: dict[int, Ends], batch: Mapping[int, Ends | None]) -> tuple[int, Ends] | None:
+    """Takes in what the rows of a batch end in; the value that is padding, once enough of them do."""
+    for pad in [pad for pad in ends if pad in batch]:
+        found = batch[pad]
+        if found is None:
+            del ends[pad]
+            continue
+        ends[pad] += found
+        if ends[pad].are_padding:
+            return pad, ends[pad]
+    return None
+
+
+def _padded_rows(partner: Array) -> int:
+    """How many rows a mask tells to be padded; none if it is no mask."""
+    return int((partner == 0).any(axis=1).sum()) if partner.ndim == 2 else 0
 
 
 def _fits(column: Array, mask: Array) -> bool:

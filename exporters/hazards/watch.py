@@ -2,8 +2,8 @@
 
 >>> export(loader, data_dir, name="ds", on_hazard={"default": "error", "drop_last": "ignore"})     # doctest: +SKIP
 
-Here: the hazards by name, what to do about each, and the loaders watched from before the first byte to
-the end. `exporters.hazards.before` looks at loaders, `exporters.hazards.draining` at what they give.
+Here: what is found is told, or refused. `exporters.hazards.registry` has all hazards; `exporters.hazards.observers` looks
+at batches while they are drained.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 
 from exporters import wording
 from exporters.errors import HazardError, HazardWarning
-from exporters.hazards.digests import Digester, Layouts, Tally
-from exporters.hazards.kinds import HAZARDS, Finding, check_policy
+from exporters.hazards.base import BEFORE, Finding, Scope
+from exporters.hazards.digests import AxisOrders, Tally
+from exporters.hazards.registry import HAZARDS, check_policy
 from exporters.outcome import Counts, Hazard
 
 
@@ -24,26 +25,37 @@ class Watch:
     """Watches the loaders of one export.
 
     Args:
-      on_hazard: see `check_policy`.
+      on_hazard: see `registry.check_policy`.
 
     Attributes:
+      actions: what is done about each hazard.
       found: hazards found so far, those ignored left out.
       counts: by split that has been drained.
+      axes: the order of the columns' axes that is taken for all batches; None before the first one.
+      tally: the digests of all examples so far.
     """
 
     def __init__(self, on_hazard: Any) -> None:
-        self._policy = check_policy(on_hazard)
+        self.actions = check_policy(on_hazard)
         self.found: list[Hazard] = []
         self.counts: dict[str, Counts] = {}
-        self.layouts, self.digester, self.tally = Layouts(), Digester(), Tally()
+        self.axes: AxisOrders | None = None
+        self.tally = Tally()
 
-    def watches(self, *names: str) -> bool:
-        """Whether any of these hazards is not ignored."""
-        return any(self._policy[name] != "ignore" for name in names)
+    def inspect(self, split: str, loader: Any, loaders: Iterable[Any], *, reads: bool) -> None:
+        """Reports what a loader itself shows, before the first byte.
 
-    def raises(self, name: str) -> bool:
-        """Whether this hazard ends the export."""
-        return self._policy[name] == "error"
+        Args:
+          split, loader: of the split.
+          loaders: those of all splits.
+          reads: whether the dataset may be read.
+
+        Raises:
+          HazardError: one of it is an error.
+        """
+        for name, kind in HAZARDS.items():
+            if kind.found is BEFORE and self.actions[name] != "ignore":
+                self.report(split, kind.before(loader, loaders, reads=reads))
 
     def report(self, split: str, findings: Iterable[Finding]) -> None:
         """Warns of what was found, once per hazard and split.
@@ -52,16 +64,11 @@ class Watch:
           HazardError: one of it is an error.
         """
         for finding in findings:
-            name = finding.name
-            if not self.watches(name) or any((hazard.name, hazard.split) == (name, split) for hazard in self.found):
+            if any((hazard.name, hazard.split) == (finding.name, split) for hazard in self.found):
                 continue
-            remedy = finding.remedy or wording.spoken(HAZARDS[name].remedy)
-            message = (
-                f"split {split!r}: {finding.text} ({name}); to mend it: {remedy}; "
-                f"to accept it: {wording.argument('on_hazard', {name: 'ignore'})}"
-            )
-            self.found.append(Hazard(name, split, finding.count, message))
-            if self.raises(name):
+            message = _message(split, finding)
+            self.found.append(Hazard(finding.name, split, finding.count, message))
+            if self.actions[finding.name] == "error":
                 raise HazardError(f"{message}; nothing was published")
             warnings.warn(HazardWarning(message), stacklevel=_stacklevel())
 
@@ -70,6 +77,25 @@ class Watch:
         self.counts[split] = counts
         names = [hazard.name for hazard in self.found if hazard.split == split]
         return f"{split}: {counts}" + (f"; hazards: {', '.join(names)}" if names else "")
+
+
+def refuse(scope: Scope, findings: Iterable[Finding]) -> None:
+    """Refuses what is an error, in a process that does not report: all else is told by the one that does.
+
+    Raises:
+      HazardError: one of what was found is an error.
+    """
+    for finding in findings:
+        if scope.is_error(finding.name):
+            raise HazardError(f"{_message(scope.split, finding)}; nothing was published")
+
+
+def _message(split: str, finding: Finding) -> str:
+    remedy = finding.remedy or wording.spoken(HAZARDS[finding.name].remedy)
+    return (
+        f"split {split!r}: {finding.text} ({finding.name}); to mend it: {remedy}; "
+        f"to accept it: {wording.argument('on_hazard', {finding.name: 'ignore'})}"
+    )
 
 
 def _stacklevel() -> int:

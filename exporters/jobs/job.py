@@ -17,8 +17,7 @@ from exporters.batches.row_lists import Lists
 from exporters.engines import local, workers
 from exporters.errors import ResumeError
 from exporters.formats import Format, ShardContext
-from exporters.hazards.before import expected_examples
-from exporters.hazards.draining import Observer, find_duplicates
+from exporters.hazards.observers import SplitObserver
 from exporters.hazards.watch import Watch
 from exporters.jobs import assembly
 from exporters.jobs import plan as plan_lib
@@ -32,7 +31,6 @@ from exporters.loaders import saved_state as states_lib
 from exporters.loaders.first_batch import First, first_batch, without_examples
 from exporters.loaders.random_state import random_state_kept
 from exporters.options.features import Options
-from exporters.outcome import Counts
 from exporters.progress import Progress
 from exporters.schema import class_names as classes_lib
 from exporters.schema import no_label as unlabelled
@@ -153,19 +151,11 @@ class Job:
             raise without_examples(split)
         if observer is None:
             self._bar.pass_over(written, len(self._splits[split]))
-            self._bar.say(self._watch_finished(split, written))
-        else:
-            self._bar.say(observer.finish(written))
+            digests = self._ledger.digests(split, len(self._splits[split]))
+            observer = SplitObserver(self._watch, split, self._loaders[split], None, written, digests)
+        self._bar.say(observer.finish(written))
 
-    def _watch_finished(self, split: str, written: int) -> str:
-        """What there is to say of a split that was drained before: its summary."""
-        digests = self._ledger.digests(split, len(self._splits[split]))
-        if digests is not None and self._watch.watches("duplicates", "shared_examples"):
-            self._watch.tally.add(split, digests)
-            self._watch.report(split, find_duplicates(self._watch.tally, split, written))
-        return self._watch.finish(split, Counts(expected_examples(self._loaders[split]), written, written))
-
-    def _drain(self, split: str) -> Observer | None:
+    def _drain(self, split: str) -> SplitObserver | None:
         """Writes the pending shards of a split; what was seen of its examples, or None if there was none pending."""
         loader = self._used.get(split, self._loaders[split])
         order, finished = self._ledger.order(split), self._ledger.finished(split)
@@ -187,8 +177,8 @@ class Job:
                 self._look_ahead(split)
             done = sum(shard.rows for shard in finished[:first])
             self._bar.pass_over(done, first)
-            observer = Observer(self._watch, split, loader, self._schema, done, self._ledger.digests(split, first))
-            items = self._encode(lookahead.with_first([(head.number, head.raw)], raws), split, observer)
+            observer = SplitObserver(self._watch, split, loader, self._schema, done, self._ledger.digests(split, first))
+            items = self._encode(lookahead.with_first([(head.number, head.raw)], raws), split)
             del head  # no batch is held while the next one is drained
             runs = plan_lib.cut_into_shards(items, lambda item: self._size(item[1]), self._known["shard_bytes"])
             expected = self._expected_rows(loader)
@@ -272,7 +262,7 @@ class Job:
         done = sum(shard.rows for split in self._loaders for shard in self._ledger.finished(split))
         return max(0, rows - done) * self._row_bytes
 
-    def _encode(self, raws: Iterator[tuple[int, Any]], split: str, observer: Observer) -> Iterator[tuple[int, Columns]]:
+    def _encode(self, raws: Iterator[tuple[int, Any]], split: str) -> Iterator[tuple[int, Columns]]:
         """Numbered raw batches to (number, stored columns); batches without rows are passed over."""
         assert self._schema is not None
         unequal = UnequalImages(self._schema.fields)
@@ -281,7 +271,6 @@ class Job:
             columns = self._schema.encode(batch, split)
             if batch.rows:
                 unlabelled.check(columns, self._columns, f"split {split!r}, batch {number}")
-                observer.add(columns, number)
                 unequal.look_at(batch, split)
                 yield number, columns
                 self._bar.add_batch(batch.rows, self._size(columns))
@@ -303,7 +292,7 @@ class Job:
 
     def _write(
         self,
-        observer: Observer,
+        observer: SplitObserver,
         split: str,
         finished: Sequence[ShardResult],
         expected: Sequence[int],
@@ -318,10 +307,12 @@ class Job:
         stem, states = f"{split}-{number:05d}", list[bytes | None]()
         rows = expected[number] if number < len(expected) else None
         context = dataclasses.replace(self._context(split, number), expected_rows=rows)
+        seen = observer.start_shard()
+        batches = seen.watching(batches)
         if number < len(finished):  # a stream can but be run past
             with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self._stage.notes.directory) as aside:
                 again = write_shard(self._encoder, context, pathlib.Path(aside), stem, batches)
-            observer.take_shard(again.rows)
+            observer.merge(seen.take())
             if again != finished[number]:
                 raise ResumeError(
                     f"split {split!r}: the loader gives other data than before it was stopped (shard {number} differs); make it "
@@ -331,7 +322,7 @@ class Job:
         if self._ledger.sources[split].kind == "state":
             batches = self._with_state(batches, self._used.get(split, self._loaders[split]), states)
         shard = write_shard(self._encoder, context, self._stage.path, stem, batches)
-        self._ledger.finish_shard(split, number, shard, states[-1] if states else None, observer.take_shard(shard.rows))
+        self._ledger.finish_shard(split, number, shard, states[-1] if states else None, observer.merge(seen.take()))
 
     def _with_state(
         self, batches: Iterator[tuple[int, Columns]], loader: Any, states: list[bytes | None]

@@ -77,6 +77,8 @@ def _ends_at(column: Array, mask: Array) -> bool:
         return True
     last = mask.sum(axis=1) - 1
     ends = column[np.arange(len(column)), last][last >= 0]
+    if not len(ends):  # zeros are lengths of nothing
+        return False
     differs = ends != column[~mask][0]
     return bool(np.all(differs.reshape(len(ends), -1).any(axis=1)))
 

@@ -20,6 +20,13 @@ Columns = dict[str, Array | Ragged]
 
 PADS = (0, -1, -100)
 """What rows are padded with, usually."""
+
+
+def values_of(column: Array | Ragged) -> Array:
+    """The values of a stored column, whether its rows have one size or many."""
+    return column.values if isinstance(column, Ragged) else column
+
+
 _STORABLE = frozenset("?bBhHiIlLqQefdFD")
 """NumPy type characters of the dtypes that come back bit-exact (docs/format.md has the table)."""
 

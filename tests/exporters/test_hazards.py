@@ -31,9 +31,10 @@ from torch.utils.data import (
 )  # fmt: skip
 
 from exporters import ArgumentError, ExportError, HazardError, HazardWarning
-from exporters.hazards.digests import Digester, Layouts, Tally
-from exporters.hazards.draining import count_not_finite, find_contradiction
-from exporters.hazards.kinds import HAZARDS, check_policy
+from exporters.hazards.content import count_not_finite, find_contradiction
+from exporters.hazards.digests import AxisOrders, Digester, Tally
+from exporters.hazards.observers import SplitObserver
+from exporters.hazards.registry import HAZARDS, check_policy
 from exporters.hazards.watch import Watch
 from exporters.outcome import Action, Counts, HazardName
 
@@ -448,6 +449,10 @@ SILENT = {
     "rows of one length": lambda: batches(padded(0, lengths=(7, 7, 7, 7)), collate_fn=named),
     "zeros within": lambda: batches(padded(0, first=-20), collate_fn=named),
     "one-hot": lambda: batches(torch.eye(40, dtype=torch.int64), collate_fn=named),
+    "zeros that tell the length of nothing": lambda: batches(
+        torch.ones(31, 5, dtype=torch.int32),
+        collate_fn=lambda rows: {"x": torch.stack(rows), "label": torch.zeros(len(rows)).int()},
+    ),
     "large and small floats": lambda: batches(TensorDataset(NUMBERS.float() * 1e33, LABELS)),
     "float16 whose sum overflows": lambda: batches(TensorDataset(NUMBERS.half() + 30_000, torch.arange(40))),
     "narrow duplicates": lambda: batches(TensorDataset(LABELS.repeat(3))),
@@ -680,8 +685,8 @@ def test_command_line(tmp_path, monkeypatch, capsys):
 
 def digest(**columns):
     """Digests of the rows of some columns."""
-    layouts, digester = Layouts(), Digester()
-    digester.add({name: layouts.contiguous(name, array) for name, array in columns.items()})
+    axes, digester = AxisOrders.of(columns), Digester()
+    digester.add({name: axes.contiguous(name, array) for name, array in columns.items()})
     return digester.take()
 
 
@@ -705,10 +710,10 @@ def test_one_hot(dtype, size):
 def test_digests_do_not_depend_on_batches_or_memory():
     """Equal rows have equal digests, whatever batch they are in and however it lies in memory."""
     images, texts = IMAGES.numpy(), np.array([str(i).encode() for i in range(40)] + [None], object)[:-1]
-    digester, layouts = Digester(), Layouts()
+    digester, axes = Digester(), AxisOrders.of({"i": images.transpose(0, 2, 3, 1), "t": texts})
 
     def add(image, text):
-        digester.add({name: layouts.contiguous(name, array) for name, array in (("i", image), ("t", text))})
+        digester.add({name: axes.contiguous(name, array) for name, array in (("i", image), ("t", text))})
 
     add(images.transpose(0, 2, 3, 1), texts)
     whole = digester.take()
@@ -765,18 +770,13 @@ def test_not_finite(dtype):
 
 def test_estimates_are_said_to_be():
     """A count from a sample is told with "about"."""
-    from exporters.hazards.draining import Observer
-
-    class Field:
-        columns = (type("Column", (), {"name": "x", "dtype": "int32"}),)
-        shape, dtype, layout, feature = (100,), np.dtype("i4"), None, None
-
     watch = Watch({"default": "ignore", "duplicates": "warn"})
     watch.tally = Tally(kept=30)
-    schema = type("Schema", (), {"fields": [Field], "columns": Field.columns, "supervised_keys": None})
-    observer = Observer(watch, "train", batches(CLEAN), schema)
-    observer.add({"x": NUMBERS.numpy()}, 0)
-    observer.add({"x": NUMBERS.numpy()}, 1)
+    observer = SplitObserver(watch, "train", batches(CLEAN), None)
+    for number in range(2):
+        shard = observer.start_shard()
+        shard.add({"x": NUMBERS.numpy()}, number)
+        observer.merge(shard.take())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         observer.finish(80)

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import exporters
 from exporters import cli, wording
-from exporters.hazards.kinds import HAZARDS
+from exporters.hazards.registry import HAZARDS
 
 ROOT = pathlib.Path(exporters.__file__).parent
 KEYWORDS = sorted(set(inspect.signature(exporters.export).parameters) - {"loaders", "data_dir", "name", "format"})
