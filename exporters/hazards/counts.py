@@ -13,6 +13,7 @@ from exporters.features.fields import Field
 from exporters.hazards.base import DRAINING, END, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Tally
 from exporters.outcome import Counts
+from tfds_builder.features.kinds import kind_of
 
 FEW_ROWS = 32
 """A split smaller than that may well have one class only."""
@@ -87,7 +88,7 @@ class SingleClass(HazardKind[Labels, Labels]):
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
         self._labels = [field.name for field in scope.fields if _is_label(field, scope.target)]
-        self._classes = {field.name for field in scope.fields if type(field.feature).__name__ == "ClassLabel"}
+        self._classes = {field.name for field in scope.fields if kind_of(field.feature).is_label}
 
     def start(self, total: Labels | None) -> Labels:
         return Labels(dict.fromkeys(self._labels if total is None else total.values))
@@ -126,4 +127,4 @@ def _is_label(field: Any, target: str | None) -> bool:
     """Whether a field is a class label: declared as one, or an integer that is the target or called like one."""
     if not isinstance(field, Field) or field.shape or field.dtype.kind not in "iu":
         return False
-    return type(field.feature).__name__ == "ClassLabel" or field.name == target or field.name.split("/")[-1] in _LABELS
+    return kind_of(field.feature).is_label or field.name == target or field.name.split("/")[-1] in _LABELS
