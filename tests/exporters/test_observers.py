@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from exporters import HazardError, HazardWarning
 from exporters.batches.flatten import to_batch
-from exporters.batches.rows import Lists
+from exporters.batches.row_lists import Lists
 from exporters.hazards.observers import ShardObserver, SplitObserver
 from exporters.hazards.registry import HAZARDS
 from exporters.hazards.watch import Watch
