@@ -7,6 +7,7 @@ a forked process whose parent has used it. So Pillow does it wherever it is inst
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import io
 import os
@@ -84,14 +85,15 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
         if fault:
             raise SchemaError(f"{where}, feature {name!r}, row {number}: the encoded image {fault}; leave it out of the dataset")
         return value
-    encode = _pillow_encoder(feature) or feature.encode_example
+    encoder = _encoder_of(feature)
+    encode = feature.encode_example if encoder is None else functools.partial(encoder.encode, feature)
     if kind.is_sound and isinstance(value, np.ndarray | list):
         encode = functools.partial(_encode_samples, feature)
     try:
         with _rewound(value):
             return encode(value)
     except ImportError as error:
-        extra = "image" if _suits_pillow(feature) else "tensorflow"
+        extra = next((encoder.extra for encoder in _ENCODERS if encoder.suits(feature)), "tensorflow")
         raise SchemaError(
             f"{where}, feature {name!r}: TFDS needs TensorFlow to encode {type(feature).__name__}: {how_to_install(extra)}"
         ) from error
@@ -181,7 +183,8 @@ def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> d
 
 def encoder_name(feature: Any) -> str:
     """Who encodes a feature that is not direct, in words."""
-    return "TFDS" if _pillow_encoder(feature) is None else "Pillow"
+    encoder = _encoder_of(feature)
+    return "TFDS" if encoder is None else encoder.name
 
 
 def runs_in_worker(feature: Any) -> bool:
@@ -190,7 +193,7 @@ def runs_in_worker(feature: Any) -> bool:
     Of TFDS's own encoders only that of `Tensor` is known to need none; one that is not known stays in the main process.
     """
     kind = kind_of(feature)
-    return not kind.is_direct and (kind.has_tensor_encoder or _pillow_encoder(feature) is not None)
+    return not kind.is_direct and (kind.has_tensor_encoder or _encoder_of(feature) is not None)
 
 
 def to_bytes(array: Array, name: str, where: str) -> Array:
@@ -220,23 +223,15 @@ def _describe_value(value: Any) -> str:
 
 
 def _suits_pillow(feature: Any) -> bool:
+    """Whether Pillow encodes the rows of a feature: images as TFDS has them, of a kind that Pillow knows."""
     return kind_of(feature).has_image_encoder and (np.dtype(feature.np_dtype).name, feature.shape[-1]) in _PILLOW
 
 
-def _pillow_encoder(feature: Any) -> Callable[[Array], bytes] | None:
-    """Pillow's encoder for the rows of a feature; None where it is not installed, or TFDS's own must do it."""
-    if not _suits_pillow(feature) or _pillow() is None:
-        return None
-    return _to_jpeg if kind_of(feature).is_lossy else _to_png
-
-
-def _to_png(image: Array) -> bytes:
+def _encode_image(feature: Any, image: Array) -> bytes:
+    """An image as PNG, or as JPEG as `tf.io.encode_jpeg` does it by default: quality 95, colour at half the resolution."""
+    if kind_of(feature).is_lossy:
+        return _save(image, format="JPEG", quality=95, subsampling="4:2:0")
     return _save(image, format="PNG")
-
-
-def _to_jpeg(image: Array) -> bytes:
-    """As `tf.io.encode_jpeg` does it by default, which TFDS uses: quality 95, colour at half the resolution."""
-    return _save(image, format="JPEG", quality=95, subsampling="4:2:0")
 
 
 def _save(image: Array, **options: Any) -> bytes:
@@ -254,3 +249,30 @@ def _pillow() -> Any:
     except ImportError:
         return None
     return PIL.Image
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoder:
+    """An encoder that takes the place of TFDS's own, which may need TensorFlow.
+
+    Attributes:
+      name: who encodes, in words.
+      extra: of torch2tfds, which installs what it needs.
+      suits: whether it encodes the rows of a feature.
+      is_there: whether what it needs is installed.
+      encode: what is stored of a feature and a row.
+    """
+
+    name: str
+    extra: str
+    suits: Callable[[Any], bool]
+    is_there: Callable[[], bool]
+    encode: Callable[[Any, Any], Any]
+
+
+_ENCODERS = (_Encoder("Pillow", "image", _suits_pillow, lambda: _pillow() is not None, _encode_image),)
+"""The first that suits a feature, and is there, encodes it; TFDS does it where there is none."""
+
+
+def _encoder_of(feature: Any) -> _Encoder | None:
+    return next((encoder for encoder in _ENCODERS if encoder.suits(feature) and encoder.is_there()), None)
