@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 from tqdm import tqdm
 
 import exporters
@@ -571,3 +571,20 @@ def test_duplicates_of_what_was_done(stopped, format, tmp_path):
         with pytest.raises(Stop):
             run(tmp_path / "data", loaders(**stop_at), format, on_hazard="warn")
     assert hazards(tmp_path / "data") == expected
+
+
+def test_a_finished_split_is_judged_as_in_one_go(tmp_path):
+    """Of a split that was finished before the export was stopped, it is told again that examples are missing."""
+
+    def loaders(stop_at=None):
+        short = loader(Recorder(), collate_fn=lambda rows: default_collate(rows[:3]))
+        return {"train": short, "test": loader(Recorder(stop_at=stop_at))}
+
+    policy = {"default": "ignore", "examples_missing": "warn"}
+    with pytest.warns(exporters.HazardWarning, match="examples expected did not come"):
+        expected = run(tmp_path / "whole", loaders(), on_hazard=policy).hazards
+    with pytest.raises(Stop), pytest.warns(exporters.HazardWarning):
+        run(tmp_path / "data", loaders(stop_at=12), on_hazard=policy)
+    with pytest.warns(exporters.HazardWarning):
+        assert run(tmp_path / "data", loaders(), on_hazard=policy).hazards == expected
+    assert [(hazard.name, hazard.split) for hazard in expected] == [("examples_missing", "train")]
