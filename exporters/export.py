@@ -137,9 +137,8 @@ def export(
             watch.inspect(split, loader, splits.values(), reads=reads)
         with (
             Progress(progress, facts.expected_total(splits.values()), name) as bar,
-            contextlib.closing(Job(stage, encoder, bar, watch, plan)) as job,
+            contextlib.closing(Job(stage, splits, options, encoder, bar, watch, plan)) as job,
         ):
-            job.begin(splits, options)
             for split in splits:
                 job.write_split(split)
         manifest = job.publish()

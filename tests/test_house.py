@@ -69,7 +69,7 @@ def imports_of(module, *, types=True):
 
 
 def room_of(module):
-    """`exporters.jobs` of `exporters.jobs.plan`."""
+    """`exporters.jobs` of `exporters.plans.plan`."""
     return ".".join(module.split(".")[:2])
 
 

@@ -1,19 +1,30 @@
-"""The local engine: shard after shard, in the loader's order, in this process."""
+"""The local engine: task after task, in the loader's order, in this process.
+
+Batches are drained by the calling thread (a DataLoader's workers report their death to the main thread); hashing and writing
+go on meanwhile in the staged files' own threads. Tasks that follow each other share one iteration of the loader.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-Run = TypeVar("Run")
-Result = TypeVar("Result")
+from exporters.engines.base import Session, Work
+
+Task = TypeVar("Task")
+Done = TypeVar("Done")
 
 
-def run(runs: Iterable[Run], write: Callable[[int, Run], Result], first: int = 0) -> Iterator[Result]:
-    """Calls `write(shard index, batches of the shard)` for each shard, from index `first` on, and yields what it returns.
-
-    The batches are drained by the calling thread (a DataLoader's workers report their death to the
-    main thread); hashing and writing go on meanwhile in the staged files' own threads.
-    """
-    for number, batches in enumerate(runs, first):
-        yield write(number, batches)
+def run(work: Work[Task, Done], tasks: Iterable[Task]) -> Iterator[Done]:
+    """As `engines.base.Engine.run`; the results come in the order of the tasks."""
+    with contextlib.ExitStack() as stack:
+        session: Session[Task, Done] | None = None
+        for task in tasks:
+            if session is None or not session.goes_on_with(task):
+                stack.close()
+                session = stack.enter_context(work.open(task))
+            done = session.write(task)
+            if done is None:
+                return
+            yield done

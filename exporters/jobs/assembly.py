@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from exporters.jobs.plan import Plan
-from exporters.jobs.shard import ShardResult
+from exporters.plans.plan import Plan
+from exporters.plans.shard import ShardResult
 from tfds_builder.contract.manifest import Column, File, Geometry, Manifest, Shard, Split
 
 

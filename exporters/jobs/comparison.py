@@ -15,10 +15,10 @@ import numpy as np
 
 from exporters import wording
 from exporters.errors import ExportError, ResumeError
-from exporters.jobs.shard import ShardResult, stored_rows
 from exporters.loaders import facts as loader_lib
 from exporters.loaders.order import Order
 from exporters.loaders.random_state import random_state_kept
+from exporters.plans.shard import ShardResult, stored_rows
 from exporters.tensors.arrays import Array, Columns
 from exporters.tensors.copies import copy_callable, copy_example
 from tfds_builder.contract.decode import to_numpy_dtype
@@ -57,24 +57,23 @@ def pick(finished: Sequence[ShardResult], order: Order) -> list[Place]:
     Where every index became a row, that of every batch is known. Elsewhere (`collate_fn` left some out, or an index is a
     batch) it is that of the batches a shard begins and ends with.
     """
-    stop = finished[-1].stop
-    places = {place.number: place for number in (0, stop // 2, stop - 1) for place in [_find(number, finished, order)]}
+    middle = finished[-1].stop // 2
+    between = next(shard for shard in finished if middle < shard.stop)
+    numbers = (finished[0].start, max(middle, between.start), finished[-1].stop - 1)
+    places = {place.number: place for number in numbers for place in [_find(number, finished, order)]}
     return [places[number] for number in sorted(places)]
 
 
 def _find(number: int, finished: Sequence[ShardResult], order: Order) -> Place:
-    begin = rows = 0
-    for shard in finished:
-        if number < shard.stop:
-            break
-        begin, rows = shard.stop, rows + shard.rows
-    sizes = order.sizes(begin, shard.stop)
+    shard = next(shard for shard in finished if number < shard.stop)
+    rows = sum(before.rows for before in finished[: finished.index(shard)])
+    sizes = order.sizes(shard.start, shard.stop)
     if sizes is not None and sum(sizes) == shard.rows:
-        start = rows + sum(sizes[: number - begin])
-        return Place(number, start, start + sizes[number - begin])
+        start = rows + sum(sizes[: number - shard.start])
+        return Place(number, start, start + sizes[number - shard.start])
     if number == shard.stop - 1:
         return Place(number, None, rows + shard.rows)
-    return Place(begin, rows, None)
+    return Place(shard.start, rows, None)
 
 
 class _Tried:

@@ -16,7 +16,7 @@ from exporters.staging import contents
 from exporters.staging.contents import SHARD_NOTE, STAGE_NOTE
 from exporters.staging.disk import naming, open_no_link, remove_file, sync_directory
 
-_VERSION = 1
+_VERSION = 2
 """Of the notes. Another one is not gone on with."""
 
 
@@ -68,6 +68,11 @@ class Notes:
         sync_directory(self.stage)
         self.write(f"{split}-{number:05d}{SHARD_NOTE}", content)
 
+    def shards_of(self, split: str) -> dict[int, bytes]:
+        """The notes of a split's finished shards, by number."""
+        found = sorted(filter(None, map(contents.shard_of, self.shard_names())))
+        return {number: self.read(f"{split}-{number:05d}{SHARD_NOTE}") for owner, number in found if owner == split}
+
     def finished_shards(self, split: str) -> Iterator[bytes]:
         """The notes of a split's finished shards, in order."""
         for number in itertools.count():
@@ -106,10 +111,8 @@ class Notes:
         if not noted["inode"]:
             return ""
         known = collections.Counter[str]()
-        for split, number in sorted(filter(None, map(contents.shard_of, self.shard_names()))):
-            if number != known[split]:
-                return f"the note of shard {known[split]} of split {split!r} is gone from {self.directory}; put it back"
-            known[split] += 1
+        for split, number in filter(None, map(contents.shard_of, self.shard_names())):
+            known[split] = max(known[split], number + 1)
         for split, number in filter(None, map(contents.shard_of, files)):
             if number > known[split]:
                 return (

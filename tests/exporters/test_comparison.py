@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 import exporters
 from exporters import ResumeError
 from exporters.jobs import comparison
-from exporters.jobs.shard import ShardResult
 from exporters.loaders import order
+from exporters.plans.shard import ShardResult
+from exporters.staging.files import StagedFiles
 from tfds_builder.contract.manifest import File, Geometry
 from tfds_builder.contract.ragged import Ragged
 
@@ -157,14 +158,12 @@ def test_a_split_that_is_finished(tmp_path):
 @pytest.mark.parametrize("renamed", [False, True])
 def test_all_is_finished(renamed, format, tmp_path, monkeypatch):
     """An export that was stopped when it had drained everything, its shards named or not, is compared all the same."""
-    from exporters.staging.stage import Stage
-
     with monkeypatch.context() as patch:
 
         def leave(*_):
             raise Stop
 
-        patch.setattr(Stage, "keep_only" if renamed else "rename", leave)
+        patch.setattr(StagedFiles, "keep_only" if renamed else "rename", leave)
         stop(tmp_path, Data(wide), format)
     with pytest.raises(ResumeError, match=r"split 'train', batch 0, feature 'features', row 1"):
         run(tmp_path, Data(wide, changed=[1]), format)
@@ -295,15 +294,19 @@ def test_any_bit_is_seen(seed, data):
     assert comparison.find_difference(one, other) == f", feature {name!r}, row {row}"
 
 
-def shard(rows, stop):
-    return ShardResult(File(file="a", bytes=1, sha256="0"), None, rows, stop, Geometry(offsets=(), strides=(), row_splits=()))
+def shard(rows, start, stop):
+    return ShardResult(
+        File(file="a", bytes=1, sha256="0"), None, rows, start, stop, Geometry(offsets=(), strides=(), row_splits=())
+    )
 
 
 def test_places():
     """Where every index became a row any batch can be found; elsewhere those that shards begin and end with."""
     batches = order.Order.of_range(100, 4, drop_last=False)
-    exact = comparison.pick([shard(20, 5), shard(20, 10), shard(8, 12)], batches)
+    exact = comparison.pick([shard(20, 0, 5), shard(20, 5, 10), shard(8, 10, 12)], batches)
     assert [(place.number, place.start, place.stop) for place in exact] == [(0, 0, 4), (6, 24, 28), (11, 44, 48)]
-    fewer = comparison.pick([shard(20, 5), shard(19, 10), shard(7, 12)], batches)
+    fewer = comparison.pick([shard(20, 0, 5), shard(19, 5, 10), shard(7, 10, 12)], batches)
     assert [(place.number, place.start, place.stop) for place in fewer] == [(0, 0, 4), (5, 20, None), (11, None, 46)]
-    assert [place.number for place in comparison.pick([shard(4, 1)], batches)] == [0]
+    assert [place.number for place in comparison.pick([shard(4, 0, 1)], batches)] == [0]
+    gaps = comparison.pick([shard(20, 2, 7), shard(8, 12, 14), shard(8, 20, 22)], batches)
+    assert [(place.number, place.start, place.stop) for place in gaps] == [(2, 0, 4), (12, 20, 24), (21, 32, 36)]

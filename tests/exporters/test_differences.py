@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters import wording
-from exporters.jobs.plan import Plan
-from exporters.jobs.plan_differences import differences
+from exporters.plans.differences import differences
+from exporters.plans.plan import Plan
 from tfds_builder.features.feature_json import features_to_json
 
 _F = tfds.features

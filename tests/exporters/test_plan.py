@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.jobs import plan
+from exporters.plans import cut, plan
 
 SIZES = st.lists(st.integers(0, 12), max_size=30)
 
@@ -16,7 +16,7 @@ SIZES = st.lists(st.integers(0, 12), max_size=30)
 def test_cuts(sizes, limit):
     """Runs join up to the batches in order; each fits the limit or is a single batch, and none could have taken one more."""
     batches = list(enumerate(sizes))
-    runs = [list(run) for run in plan.cut_into_shards(iter(batches), lambda batch: batch[1], limit)]
+    runs = [list(run) for run in cut.cut_into_shards(iter(batches), lambda batch: batch[1], limit)]
     assert [batch for run in runs for batch in run] == batches
     assert all(runs)
     totals = [sum(size for _, size in run) for run in runs]
@@ -37,7 +37,7 @@ def test_nothing_is_held_back(sizes, limit):
             yield batch
 
     given_out = []
-    for run in plan.cut_into_shards(loader(), lambda batch: batch[1], limit):
+    for run in cut.cut_into_shards(loader(), lambda batch: batch[1], limit):
         for batch in run:
             given_out.append(batch)
             assert asked == given_out
@@ -45,7 +45,7 @@ def test_nothing_is_held_back(sizes, limit):
 
 def test_no_batches_no_shards():
     """No batch gives no shard."""
-    assert list(plan.cut_into_shards([], len, 10)) == []
+    assert list(cut.cut_into_shards([], len, 10)) == []
 
 
 def test_plan_is_canonical_json():

@@ -138,6 +138,26 @@ def test_goes_on_where_it_stopped(name, format, tmp_path, tree):
             assert done or stop_at < 29
 
 
+@pytest.mark.parametrize("make", [loader, shuffled])
+def test_finished_shards_behind_a_gap_count(make, format, tmp_path, tree):
+    """Shards whose notes are lost, and whose files are damaged, are written again; those between and behind them are not."""
+    small = {"format": format, "shard_bytes": 400}
+    run(tmp_path / "whole", {"train": make(Recorder()), "test": make(Recorder(9))}, **small)
+    with pytest.raises(Stop):
+        run(tmp_path / "data", {"train": make(Recorder(stop_at=33)), "test": make(Recorder(9))}, **small)
+    notes, stage = tmp_path / "data" / "ds" / "1.0.0.resume", tmp_path / "data" / "ds" / "1.0.0.incomplete"
+    done = [json.loads(path.read_bytes()) for path in sorted(notes.glob("train-*.shard.json"))]
+    for number in (0, 2):
+        (notes / f"train-{number:05d}.shard.json").unlink()
+        (stage / done[number]["data"]["file"]).write_bytes(b"damaged")
+    again = Recorder()
+    run(tmp_path / "data", {"train": make(again), "test": make(Recorder(9))}, **small)
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+    kept = sum(shard["rows"] for number, shard in enumerate(done) if number not in (0, 2))
+    compared, looked_at = 3 * 4, 2 * 4  # batches; each gap reads on to where the shard behind it begins
+    assert len(again.asked) <= ROWS - kept + compared + looked_at < ROWS + compared
+
+
 def test_an_unseeded_shuffle_is_recorded_as_drawn(format, tmp_path):
     """A shuffle without a seed goes on in the order that was drawn first: every example once."""
     with pytest.raises(Stop):

@@ -9,22 +9,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from exporters import wording
 from exporters.errors import ResumeError
-from exporters.jobs.plan import Plan
-from exporters.jobs.plan_differences import differences
-from exporters.jobs.shard import ShardResult
 from exporters.loaders import facts as loader_lib
 from exporters.loaders import saved_state as states
 from exporters.loaders.order import Order, Source
+from exporters.plans.differences import differences
+from exporters.plans.plan import Plan
+from exporters.plans.shard import ShardResult
 from exporters.staging.contents import PLAN_NOTE
 from exporters.staging.stage import Stage
 from exporters.tensors.arrays import Array
+
+_ORDERED = ("range", "indices")
+"""Kinds of `Source` whose batches can be drawn by number."""
 
 
 class Ledger:
@@ -72,8 +75,8 @@ class Ledger:
         files = [
             file
             for split in plan.splits
-            for shards in [self.finished(split)]
-            for number, shard in enumerate(shards)
+            for shards in [self._noted(split)]
+            for number, shard in shards.items()
             for file in shard.files(plan.format, plan.name, split, number, len(shards))
         ]
         if not self._stage.files.names():
@@ -86,7 +89,9 @@ class Ledger:
                 f"{wording.passing('overwrite', True)} to begin anew"
             )
         for split, source in plan.sources.items():
-            for number, shard in enumerate(self.finished(split)):
+            if source["kind"] not in _ORDERED:
+                self._check_gaps(split)
+            for number, shard in self._noted(split).items():
                 name = _digests_note(split, number)
                 if self._stage.notes.has(name) and len(self._stage.notes.read(name)) != 8 * shard.rows:
                     raise ValueError(f"{name} is not as long as its shard has rows")
@@ -95,6 +100,15 @@ class Ledger:
         if self._stage.was_moved:
             self._stage.settle_in()
         return plan
+
+    def _check_gaps(self, split: str) -> None:
+        """Raises ResumeError if a shard of a stream is not noted and one behind it is: it cannot be drawn alone."""
+        for expected, number in enumerate(sorted(self._noted(split))):
+            if number != expected:
+                raise ResumeError(
+                    f"the note of shard {expected} of split {split!r} is gone from {self._stage.notes.directory}; put it "
+                    f"back, or {wording.passing('overwrite', True)} to begin anew"
+                )
 
     def _check_order(self, split: str, loader: Any) -> None:
         """Raises ResumeError if a loader's sampler draws other examples than those whose order was recorded."""
@@ -144,9 +158,15 @@ class Ledger:
         self._check(plan)
         return plan
 
+    @property
+    def settled_plan(self) -> Plan:
+        """The plan, once the first batch of all has settled it."""
+        if self.plan is None:
+            raise RuntimeError("the plan is asked for before the first batch has settled it")
+        return self.plan
+
     def _check(self, plan: Plan) -> None:
-        assert self.plan is not None
-        if found := differences(self.plan, plan):
+        if found := differences(self.settled_plan, plan):
             how = wording.either("export with what was given before", "run the command as it was before")
             raise ResumeError(
                 f"{self._stage.path} holds finished shards of another export of this version: {'; '.join(found)}; "
@@ -157,9 +177,19 @@ class Ledger:
         """The finished shards of a split, in order."""
         return [ShardResult.from_json(json.loads(note)) for note in self._stage.notes.finished_shards(split)]
 
-    def digests(self, split: str, shards: int) -> Array | None:
-        """The digests of all examples of the first so many shards of a split, in order; None unless all were noted."""
-        names = [_digests_note(split, number) for number in range(shards)]
+    def done(self, split: str) -> dict[int, ShardResult]:
+        """The finished shards of a split by number: those behind a gap too, where batches can be drawn by number."""
+        if self.order(split) is None:
+            return dict(enumerate(self.finished(split)))
+        return self._noted(split)
+
+    def _noted(self, split: str) -> dict[int, ShardResult]:
+        notes = self._stage.notes.shards_of(split)
+        return {number: ShardResult.from_json(json.loads(note)) for number, note in notes.items()}
+
+    def digests(self, split: str, numbers: Iterable[int]) -> Array | None:
+        """The digests of all examples of some finished shards of a split, in order; None unless all were noted."""
+        names = [_digests_note(split, number) for number in sorted(numbers)]
         if not all(map(self._stage.notes.has, names)):
             return None
         return np.frombuffer(b"".join(map(self._stage.notes.read, names)), "<u8")
@@ -173,18 +203,20 @@ class Ledger:
             return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
         return None
 
-    def pass_over(self, split: str, loader: Any) -> int:
-        """How many finished shards need not be drained again. A loader that has a state is put into the one after them.
+    def pass_over(self, split: str, loader: Any) -> dict[int, ShardResult]:
+        """The finished shards that need not be drained again, by number. A loader that has a state is put into the one after
+        them.
 
         Of such a loader the last finished shard is drained again and compared: what its state does not bring back shows.
         """
-        finished = len(self.finished(split))
+        done = self.done(split)
         if self.order(split) is not None:
-            return finished
-        note = _state_note(split, finished - 2)
+            return done
+        note = _state_note(split, len(done) - 2)
         if self.sources[split].kind != "state" or not self._stage.notes.has(note):
-            return 0
-        return finished - 1 if states.restore_state(loader, self._stage.notes.read(note)) else 0
+            return {}
+        is_restored = states.restore_state(loader, self._stage.notes.read(note))
+        return {number: shard for number, shard in done.items() if is_restored and number < len(done) - 1}
 
     def finish_shard(
         self, split: str, number: int, shard: ShardResult, state: bytes | None = None, digests: Array | None = None
@@ -201,16 +233,18 @@ class Ledger:
         self._stage.notes.write(_split_note(split), str(len(self.finished(split))).encode())
 
     def is_finished(self, split: str) -> bool:
-        """Whether a split has no more shards.
+        """Whether a split has no more shards, and all are noted.
 
         Raises:
-          ResumeError: it had more than there are notes of.
+          ResumeError: it had more than there are notes of, and the others cannot be drawn alone.
         """
         if not self._stage.notes.has(_split_note(split)):
             return False
         with self._reading():
             noted = int(self._stage.notes.read(_split_note(split)))
             if noted != len(self.finished(split)):
+                if self.order(split) is not None:
+                    return False  # what is missing is written again
                 raise ValueError(f"split {split!r} has {noted} shards, and there are notes of {len(self.finished(split))}")
         return True
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from exporters import wording
-from exporters.jobs.plan import Plan
+from exporters.plans.plan import Plan
 
 _NONE = "none"
 _KINDS: Mapping[str, str] = {

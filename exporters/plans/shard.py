@@ -22,13 +22,14 @@ class ShardResult:
     Attributes:
       data, index: its files, still under their staged names.
       rows: its examples.
-      stop: number of the first batch of the split that is behind it.
+      start, stop: number of its first batch in the split, and of the one behind its last.
       geometry: where its columns lie.
     """
 
     data: File
     index: File | None
     rows: int
+    start: int
     stop: int
     geometry: Geometry
 
@@ -48,6 +49,7 @@ class ShardResult:
             data=File(**content["data"]),
             index=None if index is None else File(**index),
             rows=content["rows"],
+            start=content["start"],
             stop=content["stop"],
             geometry=Geometry(**{name: tuple(value) for name, value in geometry.items()}),
         )
@@ -63,7 +65,7 @@ def write_shard(
       context: the columns and what is said about them.
       directory: the stage.
       stem: staged file name, without suffix.
-      batches: used up; an exception they raise passes through, and the shard's files stay behind
+      batches: one at least; used up; an exception they raise passes through, and the shard's files stay behind
         unfinished for the stage to remove.
 
     Returns:
@@ -74,10 +76,11 @@ def write_shard(
         for suffix in ("data", "index") if format.stored.needs_index(context.columns) else ("data",):
             files.append(StagedFile(directory / f"{stem}.{suffix}"))  # noqa: PERF401 (if one fails, the other is closed)
         writer, rows = format.open(files[0], files[1] if len(files) > 1 else None, context), 0
-        stop = 0
+        numbers = list[int]()
         for number, columns in batches:
             writer.append(columns)
-            rows, stop = rows + stored_rows(columns), number + 1
+            rows += stored_rows(columns)
+            numbers[1:] = [number]  # the first, and the last so far
             del columns
         geometry = writer.finish()
         written = [file.close() for file in files]
@@ -85,7 +88,7 @@ def write_shard(
         for file in files:
             file.abort()
         raise
-    return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, stop, geometry)
+    return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, numbers[0], numbers[-1] + 1, geometry)
 
 
 def stored_rows(columns: Columns) -> int:

@@ -1,0 +1,154 @@
+"""The data of a split, drained from one batch on into one shard after another: where a `Task` becomes a `Done`.
+
+raw batches -> columns of the loader -> stored columns -> runs of batches (plans.cut) -> looked at (hazards) -> shard
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from exporters import wording
+from exporters.errors import ResumeError
+from exporters.formats import Format
+from exporters.hazards.observers import ShardObserver
+from exporters.jobs.settled import Settled
+from exporters.jobs.task import Done, Task
+from exporters.loaders.lookahead import Numbered
+from exporters.plans.cut import cut_into_shards
+from exporters.plans.plan import Plan
+from exporters.plans.shard import ShardResult, write_shard
+from exporters.schema.round_trip import UnequalImages
+from exporters.staging.contents import ASIDE
+from exporters.tensors.arrays import Columns
+
+Batches = Iterator[tuple[int, Columns]]
+"""Stored columns of batches that have rows, with the number of each in its split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitWork:
+    """Everything that is needed to write the shards of one split.
+
+    Attributes:
+      plan, settled, format: of the export.
+      stage: where shards are written.
+      aside: in which directory one is written that is only compared.
+      expected_rows: of each shard, as far as the loader can tell.
+      drain: gives the raw batches from a number on.
+      observe: looks at the next shard.
+      state: of the loader, now; None if it has none.
+      on_batch: is told of the rows and bytes of each batch.
+    """
+
+    plan: Plan
+    settled: Settled
+    format: Format
+    stage: pathlib.Path
+    aside: pathlib.Path
+    expected_rows: Sequence[int]
+    drain: Callable[[int], Numbered]
+    observe: Callable[[], ShardObserver]
+    state: Callable[[], bytes | None] | None
+    on_batch: Callable[[int, int], None]
+
+    @contextlib.contextmanager
+    def open(self, task: Task) -> Iterator[SplitSession]:
+        """A session that begins with the first batch of a task."""
+        start = task.start or 0
+        with contextlib.closing(self.drain(start)) as raws:
+            yield SplitSession(self, task.split, raws, start)
+
+
+class SplitSession:
+    """Writes one shard after another, as long as there are batches.
+
+    Attributes:
+      position: number of the batch behind the last that was written.
+    """
+
+    def __init__(self, work: SplitWork, split: str, raws: Numbered, start: int) -> None:
+        self._work, self._split, self.position = work, split, start
+        self._runs = cut_into_shards(self._encode(raws), self._size, work.plan.shard_bytes)
+
+    def goes_on_with(self, task: Task) -> bool:
+        """Whether the task begins where the session is."""
+        return task.start is None or task.start == self.position
+
+    def _size(self, batch: tuple[int, Columns]) -> int:
+        return self._work.settled.size(batch[1])
+
+    def _encode(self, raws: Iterator[tuple[int, Any]]) -> Batches:
+        """Numbered raw batches to (number, stored columns); batches without rows are passed over."""
+        settled = self._work.settled
+        unequal = UnequalImages(settled.schema.fields)
+        for number, raw in raws:
+            batch = settled.to_batch(raw, self._split, number)
+            columns = settled.encode(batch, self._split)
+            if batch.rows:
+                unequal.look_at(batch, self._split)
+                yield number, columns
+                self._work.on_batch(batch.rows, settled.size(columns))
+            del raw, batch, columns  # no batch is held while the next one is drained
+
+    def write(self, task: Task) -> Done | None:
+        """Writes the shard of a task, or compares it with what is finished; None if there is no batch left.
+
+        Raises:
+          ResumeError: the loader gives other data than before the export was stopped.
+          ExportError: a batch contradicts the schema, or has a hazard that is an error.
+        """
+        run = next(self._runs, None)
+        if run is None:
+            return None
+        states = list[bytes | None]()
+        observer = self._work.observe()
+        batches = observer.watching(run)
+        if task.before is not None:
+            shard = self._compare(task, task.before, batches)
+        else:
+            if self._work.state is not None:
+                batches = _with_state(batches, self._work.state, states)
+            shard = self._write(task, self._work.stage, batches)
+        self.position = shard.stop
+        if task.stop is not None and self._next_number() != task.stop:
+            raise _other_data(task, "does not end where the one behind it begins")
+        return Done(task, shard, observer.take(), states[-1] if states else None)
+
+    def _next_number(self) -> int | None:
+        """Number of the batch that follows, which nothing else is done with; None if there is none."""
+        run = next(self._runs, None)
+        return None if run is None else next(number for number, _ in run)
+
+    def _write(self, task: Task, directory: pathlib.Path, batches: Batches) -> ShardResult:
+        expected = self._work.expected_rows
+        rows = expected[task.number] if task.number < len(expected) else None
+        context = self._work.settled.context(self._work.plan, task.split, task.number, rows)
+        return write_shard(self._work.format, context, directory, f"{task.split}-{task.number:05d}", batches)
+
+    def _compare(self, task: Task, before: ShardResult, batches: Batches) -> ShardResult:
+        """Writes a shard once more, to be thrown away."""
+        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self._work.aside) as aside:
+            again = self._write(task, pathlib.Path(aside), batches)
+        if again != before:
+            raise _other_data(task, "differs")
+        return again
+
+
+def _with_state(batches: Batches, state: Callable[[], bytes | None], states: list[bytes | None]) -> Batches:
+    """The batches; the loader's state when the last of them had been drawn, and no more, is left in `states`."""
+    for batch in batches:
+        states[:] = [state()]  # as bytes: what it is made of moves on
+        yield batch
+        del batch
+
+
+def _other_data(task: Task, how: str) -> ResumeError:
+    return ResumeError(
+        f"split {task.split!r}: the loader gives other data than before it was stopped (shard {task.number} {how}); make it "
+        f"give the same examples in the same order, or {wording.passing('overwrite', True)} to begin anew"
+    )

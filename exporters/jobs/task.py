@@ -1,0 +1,43 @@
+"""The unit of work, and what comes of it: plain values, which can go to another process and come back from it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from exporters.hazards.observers import Observations
+from exporters.plans.shard import ShardResult
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One shard of a split.
+
+    Attributes:
+      split, number: which.
+      start: number of the first batch that may be in it; None where it is the one behind the task before.
+      stop: number of the batch with which the shard behind it begins, where that is finished; else None.
+      before: what was written of it before the export was stopped, if it is only to be compared: a stream can but be run past.
+    """
+
+    split: str
+    number: int
+    start: int | None
+    stop: int | None = None
+    before: ShardResult | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A shard that is on disk.
+
+    Attributes:
+      task: what was to be done.
+      shard: its files, their hashes, its rows, and where in it columns lie.
+      seen: of its examples; merged in the order of the shards.
+      state: of the loader behind its last batch, where the loader has one.
+    """
+
+    task: Task
+    shard: ShardResult
+    seen: Observations
+    state: bytes | None
