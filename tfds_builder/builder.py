@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from tfds_builder.catalog.configs import ExportedConfig, FromDirectory
 from tfds_builder.catalog.listing import list_configs, list_versions
 from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
 from tfds_builder.features.feature_json import features_of
 from tfds_builder.features.info import dataset_info
@@ -78,18 +78,18 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         root = data_dir or self.DATA_DIR
         if root is None:
             raise MissingFileError(f"dataset {self.name!r}: no data_dir; pass data_dir= (tfds.load({self.name!r}, data_dir=...))")
-        self._root = pathlib.Path(os.path.expanduser(os.fspath(root)))
-        self._published = list_configs(self._root / self.name)
+        self._root = Directory.given(root)
+        self._published = list_configs(self._root.below(self.name))
         if not self._published:
             if location.is_url(self._root):
                 raise MissingFileError(location.explain_url(root))
             raise MissingFileError(
-                f"dataset {self.name!r}: {self._root / self.name} holds no published version (links are not followed); "
+                f"dataset {self.name!r}: {self._root.below(self.name)} holds no published version (links are not followed); "
                 "pass the data_dir= it was exported to"
             )
         self._manifest: manifest_lib.Manifest | None = None
         self._verify = verify
-        super().__init__(data_dir=self._root, config=config, version=version)
+        super().__init__(data_dir=self._root.path, config=config, version=version)
         if getattr(file_format, "value", file_format) != "array_record":
             self._check_format(file_format)
 
@@ -102,7 +102,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         name = next(iter(self._published)) if builder_config is None else getattr(builder_config, "name", builder_config)
         if not isinstance(name, str) or name not in self._published:
             raise ValueError(f"dataset {self.name!r} has no config {name!r}; published are {self._describe_published()}")
-        versions = self._published[name] or list_versions(self._root / self.name / name)  # which says why there are none
+        versions = self._published[name] or list_versions(self._root.below(self.name, name))  # which says why there are none
         if not versions:
             raise ValueError(
                 f"dataset {self.name!r} has no version of config {name!r}; published are {self._describe_published()}"
@@ -144,11 +144,11 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     def manifest(self) -> manifest_lib.Manifest:
         """What the version directory holds, byte for byte."""
         if self._manifest is None:
-            found = self._read_manifest()
+            directory, found = Directory.at(self.data_path), self._read_manifest()
             if found.place != tuple(filter(None, (self.name, self.builder_config_name, str(self.version)))):
-                raise ManifestError(location.explain_misplaced(self.data_path, found.place, self._root))
-            for problem in metadata_files.check(self.data_path, found):
-                raise problem.to_error(self.data_path)
+                raise ManifestError(location.explain_misplaced(directory, found.place, self._root))
+            for problem in metadata_files.check(directory, found):
+                raise problem.to_error(directory)
             self._manifest = found
         return self._manifest
 
@@ -171,7 +171,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         Raises:
           MissingFileError: the version directory is gone.
         """
-        if not self.data_path.exists():
+        if not Directory.at(self.data_path).exists():
             self._download_and_prepare()
 
     def _download_and_prepare(self, dl_manager: Any = None, download_config: Any = None) -> None:
@@ -313,11 +313,11 @@ def builder_from_directory(version_dir: str | os.PathLike[str], verify: bool = F
       MissingFileError, ManifestError, DamagedFileError: it is not a version directory this can read.
     """
     found = location.read_given(version_dir)
-    path = pathlib.Path(version_dir).resolve()
-    if path.parts[-len(found.place) :] != found.place:
-        raise ManifestError(location.explain_misplaced(path, found.place))
-    data_dir = path.parents[len(found.place) - 1]
-    return make_builder_class(found.name, data_dir)(config=found.config_name, version=found.version, verify=verify)
+    directory = Directory.at(version_dir).resolved()
+    data_dir = location.find_data_dir(directory, found.place)
+    if data_dir is None:
+        raise ManifestError(location.explain_misplaced(directory, found.place))
+    return make_builder_class(found.name, data_dir.path)(config=found.config_name, version=found.version, verify=verify)
 
 
 def _reopen(version_dir: str, verify: bool, head: bytes) -> ExportedBuilder:

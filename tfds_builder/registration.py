@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 import warnings
 from collections.abc import Iterator, Mapping
 
@@ -17,9 +16,9 @@ from tfds_builder.catalog.location import enumerate_some
 from tfds_builder.catalog.metadata_files import FEATURES
 from tfds_builder.catalog.provider import NAMESPACE, catalog
 from tfds_builder.catalog.read import read_place
-from tfds_builder.contract.files import permission_denied
+from tfds_builder.contract.directory import Directory, permission_denied
 from tfds_builder.contract.names import NAME
-from tfds_builder.errors import DatasetError, DatasetWarning, MissingFileError
+from tfds_builder.errors import DamagedFileError, DatasetError, DatasetWarning, MissingFileError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,19 +53,19 @@ def scan(data_dir: str | os.PathLike[str]) -> list[Entry]:
       MissingFileError: the directory does not exist, or is no data_dir: the message says which folder is.
       UnreadableFileError: this user may not list the directory.
     """
-    entries, notes = _survey(_to_path(data_dir))
+    entries, notes = _survey(_find(data_dir))
     for note in notes:
         warnings.warn(note, DatasetWarning, stacklevel=2)
     return entries
 
 
-def _to_path(data_dir: str | os.PathLike[str]) -> pathlib.Path:
+def _find(data_dir: str | os.PathLike[str]) -> Directory:
     if location.is_url(data_dir):
         raise MissingFileError(location.explain_url(data_dir))
-    return pathlib.Path(os.path.expanduser(os.fspath(data_dir)))
+    return Directory.given(data_dir)
 
 
-def _survey(root: pathlib.Path) -> tuple[list[Entry], list[str]]:
+def _survey(root: Directory) -> tuple[list[Entry], list[str]]:
     """What `scan` returns, and what it warns of."""
     names, links = _list_names(root)
     entries: list[Entry] = []
@@ -79,39 +78,36 @@ def _survey(root: pathlib.Path) -> tuple[list[Entry], list[str]]:
             elsewhere.append(name)
     if not any(entry.version for entry in entries) and (text := location.explain(root, "data_dir")):
         raise MissingFileError(text)
-    notes = [location.explain_elsewhere(root / name) for name in elsewhere]
+    notes = [location.explain_elsewhere(root.below(name)) for name in elsewhere]
     if links:
         text = enumerate_some(links, "and")
         notes.append(f"symbolic links are not followed, and in {root} these lead to directories: {text}; pass what they lead to")
     return entries, notes
 
 
-def _list_names(root: pathlib.Path) -> tuple[list[str], list[str]]:
+def _list_names(root: Directory) -> tuple[list[str], list[str]]:
     """Names under a data_dir that a dataset can have: of directories, and of links to directories."""
     try:
-        with os.scandir(root) as entries:
-            found = sorted((entry.name, entry.is_symlink()) for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir())
-    except PermissionError as error:
-        raise permission_denied(root) from error
-    except OSError as error:
-        hint = location.explain(root, "data_dir") if os.path.lexists(root) else None
+        directories, links = root.directories(), root.linked_directories()
+    except (MissingFileError, DamagedFileError) as error:
+        hint = location.explain(root, "data_dir") if root.is_taken() else None
         raise MissingFileError(hint or f"{root} is not a directory; pass the data_dir datasets were exported to") from error
-    return [name for name, is_link in found if not is_link], [name for name, is_link in found if is_link]
+    return sorted(filter(NAME.fullmatch, directories)), sorted(filter(NAME.fullmatch, links))
 
 
-def _scan_dataset(root: pathlib.Path, name: str) -> Iterator[Entry]:
+def _scan_dataset(root: Directory, name: str) -> Iterator[Entry]:
     """The versions under what may be the directory of a dataset."""
     try:
-        published: Mapping[str, list[str]] = list_configs(root / name)
+        published: Mapping[str, list[str]] = list_configs(root.below(name))
     except DatasetError as error:
-        yield Entry(name, "", "", os.fspath(root / name), str(error))
+        yield Entry(name, "", "", str(root.below(name)), str(error))
         return
     for config, versions in published.items():
-        directory = root / name / config
+        directory = root.below(name, config)
         for version in versions:
-            yield Entry(name, config, version, os.fspath(directory / version))
+            yield Entry(name, config, version, str(directory.below(version)))
         if not versions:
-            yield Entry(name, config, "", os.fspath(directory), str(permission_denied(directory)))
+            yield Entry(name, config, "", str(directory), str(permission_denied(directory.path)))
 
 
 def _belongs(entries: list[Entry]) -> bool:
@@ -120,10 +116,10 @@ def _belongs(entries: list[Entry]) -> bool:
     One that lies under names which are not its own says nothing: it was moved there, and is an error when it is loaded.
     """
     for entry in entries:
-        place = read_place(entry.path) if entry.version else None
+        place = read_place(Directory.at(entry.path)) if entry.version else None
         if place == tuple(filter(None, (entry.name, entry.config, entry.version))):
             return True
-        if place and location.find_data_dir(pathlib.Path(entry.path), place):
+        if place and location.find_data_dir(Directory.at(entry.path), place):
             return False
     return True
 
@@ -153,11 +149,11 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
       MissingFileError: the directory does not exist, or it is too high or too deep: the message says which folder is meant.
       UnreadableFileError: this user may not list it.
     """
-    root = _to_path(data_dir).absolute()
+    root = _find(data_dir).absolute()
     entries, notes = _survey(root)
     names = sorted({entry.name for entry in entries})
     for name in names:
-        catalog.add(make_builder_class(name, root))
+        catalog.add(make_builder_class(name, root.path))
     if not names:
         before = [f"{name} from {builder.DATA_DIR}" for name, builder in catalog.builders.items()]
         stays = f"; what was registered before stays: {enumerate_some(before, 'and')}" if before else ""
@@ -173,9 +169,8 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
     return names
 
 
-def _find_shadowed(root: pathlib.Path, entries: list[Entry]) -> Entry | None:
+def _find_shadowed(root: Directory, entries: list[Entry]) -> Entry | None:
     """A version that TFDS finds by itself and reads without asking the catalog, when that version is named."""
-    places = {os.path.realpath(os.path.expanduser(os.fspath(path))) for path in file_utils.list_data_dirs()}
-    if os.path.realpath(root) not in places:
+    if root.resolved() not in {Directory.given(path).resolved() for path in file_utils.list_data_dirs()}:
         return None
-    return next((entry for entry in entries if entry.version and os.path.isfile(os.path.join(entry.path, FEATURES))), None)
+    return next((entry for entry in entries if entry.version and Directory.at(entry.path).has(FEATURES)), None)

@@ -25,6 +25,7 @@ from tensorflow_datasets.core import naming
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
 from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract.decode import to_numpy_dtype
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import FILENAME, Column
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import MissingFileError
@@ -91,10 +92,10 @@ def _find_builder(name_or_path: str | os.PathLike[str]) -> ExportedBuilder:
         name, options = naming.parse_builder_name_kwargs(text)
     except ValueError:  # it is no name
         name, options = None, {}
-    if name and catalog.has_dataset(name.name) and not os.path.exists(os.path.join(text, FILENAME)):
+    if name and catalog.has_dataset(name.name) and not Directory.at(text).has(FILENAME):
         builder: ExportedBuilder = catalog.get_builder_cls(name.name)(**options)
         return builder
-    if not os.path.isdir(text):
+    if not Directory.at(text).exists():
         raise MissingFileError(
             f"{text!r} is neither a registered dataset nor a directory; tfds_builder.register(data_dir) makes those of a "
             "data_dir known"

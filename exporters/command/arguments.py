@@ -108,24 +108,24 @@ def class_label(names: str, where: str) -> Any:
 
 
 def _read_names(path: pathlib.Path, where: str) -> list[str]:
-    from tfds_builder.contract.files import read_limited
+    from tfds_builder.contract.directory import Directory
 
     try:
-        return read_limited(path, _NAMES_BYTES).decode().splitlines()
+        return Directory.at(path.parent).read(path.name, _NAMES_BYTES).decode().splitlines()
     except (DatasetError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{where}: expected {_CLASS_NAMES} ({error})") from error
 
 
 def _read_features(path: pathlib.Path) -> Mapping[str, Any]:
     """The features of a file of TFDS's, with the class names that TFDS keeps beside it. No class they name is imported."""
-    from tfds_builder.contract.files import read_limited
+    from tfds_builder.contract.directory import Directory
     from tfds_builder.contract.untrusted import parse_json
     from tfds_builder.features.feature_json import parse_features
     from tfds_builder.features.kinds import kind_of
 
     where = f"--features {path}"
     try:
-        content = parse_json(read_limited(path, _FEATURES_BYTES), _FEATURES_VALUES, os.fspath(path))
+        content = parse_json(Directory.at(path.parent).read(path.name, _FEATURES_BYTES), _FEATURES_VALUES, os.fspath(path))
         found = parse_features(content, {}, os.fspath(path))
         beside = {name: path.parent / f"{name.replace('/', '-')}.labels.txt" for name, _ in kind_of(found).labels()}
         labels = {name: _read_names(file, where) for name, file in beside.items() if file.exists()}

@@ -17,6 +17,7 @@ from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.catalog.location import read_given
 from tfds_builder.contract import manifest as manifest_lib
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError, UnsupportedVersionError
@@ -61,9 +62,9 @@ def _describe(entry: Any) -> dict[str, Any]:
     if manifest.place != tuple(filter(None, (entry.name, entry.config, entry.version))):
         from tfds_builder.catalog.location import explain_misplaced
 
-        problem = explain_misplaced(pathlib.Path(entry.path), manifest.place)
+        problem = explain_misplaced(Directory.at(entry.path), manifest.place)
         return {**found, "state": "misplaced", "problem": problem}
-    published = datetime.datetime.fromtimestamp(os.stat(os.path.join(entry.path, manifest_lib.FILENAME)).st_mtime, datetime.UTC)
+    published = datetime.datetime.fromtimestamp(Directory.at(entry.path).modified(manifest_lib.FILENAME), datetime.UTC)
     return _summarize(manifest, entry.path) | {
         "description": manifest.card.get("description", ""),
         "config_description": manifest.config_description,

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import pathlib
 import warnings
 
 from tfds_builder import formats
 from tfds_builder.catalog.listing import list_versions
+from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.errors import DatasetError, DatasetWarning
 
 
-def warn_of_hidden_versions(target: pathlib.Path, tfds_name: str, format: str) -> None:
+def warn_of_hidden_versions(version_dir: AnyDirectory, tfds_name: str, format: str) -> None:
     """Warns where stock TFDS will find no version of a dataset unless it is told one.
 
     Without a version, stock `tfds.load(name, data_dir=...)` takes the newest directory and no other, and it cannot read HDF5
     (`read_only_builder._find_builder_dir` of TFDS 4.9.10). So an HDF5 version hides the TFRecord ones that are older.
 
     Args:
-      target: the version directory that is about to be published.
+      version_dir: the version directory that is about to be published.
       tfds_name: `name` or `name/config`.
       format: of the version.
     """
+    target = Directory.at(version_dir)
+    dataset_dir = target.above()
     try:
-        beside = list_versions(target.parent)
+        beside = list_versions(dataset_dir)
     except DatasetError:
         return  # nothing is known of it
-    is_readable = {version: (target.parent / version / "features.json").is_file() for version in beside}
+    is_readable = {version: dataset_dir.below(version).has("features.json") for version in beside}
     is_readable[target.name] = formats.find(format).tfds_name is not None
     versions = sorted(is_readable, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
     readable = next((version for version in versions if is_readable[version]), None)

@@ -54,8 +54,8 @@ class PlainStored(StoredFormat):
             if len(stream.read()) != sum(column.width for column in columns) * rows:
                 raise DamagedFileError("has bytes that are of no column")
 
-    def rows(self, directory, files, columns, geometries):
-        return PlainRows(directory, files, columns, geometries)
+    def rows(self, files, columns, geometries):
+        return PlainRows(files, columns, geometries)
 
 
 class PlainRows(StoredRows):

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builder
 from tfds_builder.catalog import location
+from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import DatasetWarning, ManifestError, MissingFileError
 from tfds_builder.registration import scan
 
@@ -149,5 +150,5 @@ def test_search_is_bounded(home, monkeypatch):
     monkeypatch.setattr(location, "_DIRECTORIES", 3)
     looked = []
     monkeypatch.setattr(location, "list_directories", lambda path: looked.append(path) or ["other"])
-    assert list(location.find_versions(home / "other")) == []
+    assert list(location.find_versions(Directory.at(home / "other"))) == []
     assert len(looked) == 3

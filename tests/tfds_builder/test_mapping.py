@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_mapped(code, file, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(mapping.mmap, "mmap", refuse)
+    monkeypatch.setattr(mmap, "mmap", refuse)
     files = Files(tmp_path)
     assert files.view(file, 100, 9000).tobytes() == (tmp_path / "shard").read_bytes()[100:9000]
     assert files.map(file) is None

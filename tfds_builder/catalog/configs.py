@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.listing import list_configs, list_versions
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import Manifest
 
 
@@ -63,20 +62,20 @@ class FromDirectory:
 
     def __get__(self, builder: Any, owner: Any) -> Any:
         root = owner.DATA_DIR if builder is None else builder._root
-        return self._make([] if root is None else _configs_of(pathlib.Path(os.path.expanduser(root)) / owner.name))
+        return self._make([] if root is None else _configs_of(Directory.given(root).below(owner.name)))
 
 
-def _configs_of(dataset_dir: pathlib.Path) -> list[ExportedConfig]:
+def _configs_of(dataset_dir: Directory) -> list[ExportedConfig]:
     """The configs of a dataset, the default one first; one called `""` if some versions have none and others do."""
     published = list_configs(dataset_dir)
     if list(published) == [""]:
         return []
     return [
-        ExportedConfig(name, versions, functools.partial(_read_newest, dataset_dir / name, versions))
+        ExportedConfig(name, versions, functools.partial(_read_newest, dataset_dir.below(name), versions))
         for name, versions in published.items()
     ]
 
 
-def _read_newest(config_dir: pathlib.Path, versions: Sequence[str]) -> Manifest:
+def _read_newest(config_dir: Directory, versions: Sequence[str]) -> Manifest:
     """The manifest of the newest version. Where none could be listed, listing them again says why."""
-    return read_lib.read_manifest(config_dir / (versions or list_versions(config_dir))[0])
+    return read_lib.read_manifest(config_dir.below((versions or list_versions(config_dir))[0]))

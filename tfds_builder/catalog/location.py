@@ -8,12 +8,12 @@ the data_dir is.
 from __future__ import annotations
 
 import os
-import pathlib
 import re
 from collections.abc import Iterator, Sequence
 
 from tfds_builder.catalog.listing import is_published, list_directories, list_versions
 from tfds_builder.catalog.read import read_manifest, read_place
+from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.names import VERSION
 from tfds_builder.errors import DatasetError, MissingFileError
@@ -27,28 +27,33 @@ _DIRECTORIES = 2000
 _SHOWN = 3
 
 
-def is_url(path: str | os.PathLike[str]) -> bool:
+def is_url(path: AnyDirectory) -> bool:
     """Whether a path is a URL (`s3://bucket/data`) instead, and no directory is called that."""
-    return bool(_URL.match(os.fspath(path))) and not os.path.lexists(path)
+    return bool(_URL.match(_as_given(path))) and not Directory.at(path).is_taken()
 
 
-def explain_url(path: str | os.PathLike[str]) -> str:
+def _as_given(path: AnyDirectory) -> str:
+    return str(path) if isinstance(path, Directory) else os.fspath(path)
+
+
+def explain_url(path: AnyDirectory) -> str:
     """What to do about a URL."""
-    url = os.fspath(path).replace(":/", "://", 1) if "://" not in os.fspath(path) else os.fspath(path)
+    text = _as_given(path)
+    url = text.replace(":/", "://", 1) if "://" not in text else text
     return f"{url} is a URL, and URLs are not read yet: copy the folder to a local disk first, and pass the copy"
 
 
-def find_data_dir(version_dir: pathlib.Path, place: Sequence[str]) -> pathlib.Path | None:
+def find_data_dir(version_dir: Directory, place: Sequence[str]) -> Directory | None:
     """The data_dir of a version directory with the manifest of that place; None if it lies under other names.
 
-    >>> find_data_dir(pathlib.Path("/data/noise/small/1.0.0"), ("noise", "small", "1.0.0"))
-    PosixPath('/data')
+    >>> find_data_dir(Directory.at("/data/noise/small/1.0.0"), ("noise", "small", "1.0.0"))
+    Directory(path=PosixPath('/data'))
     """
-    path = version_dir.resolve()
-    return path.parents[len(place) - 1] if path.parts[-len(place) :] == tuple(place) else None
+    found = version_dir.resolved()
+    return found.above(len(place)) if found.parts[-len(place) :] == tuple(place) else None
 
 
-def find_versions(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+def find_versions(directory: Directory) -> Iterator[Directory]:
     """Published version directories at or under a directory, the nearest first; only so many directories are looked into."""
     if is_published(directory):
         yield directory
@@ -64,12 +69,12 @@ def find_versions(directory: pathlib.Path) -> Iterator[pathlib.Path]:
                 versions = list_versions(parent)
             except DatasetError:
                 continue
-            yield from (parent / version for version in versions)
-            following += [parent / name for name in names if not VERSION.match(name)]
+            yield from (parent.below(version) for version in versions)
+            following += [parent.below(name) for name in names if not VERSION.match(name)]
         level = following
 
 
-def explain(path: str | os.PathLike[str], wanted: str) -> str | None:
+def explain(path: AnyDirectory, wanted: str) -> str | None:
     """Why a path is not the folder that is asked for, and which one is; None if nothing published is near.
 
     Args:
@@ -78,7 +83,7 @@ def explain(path: str | os.PathLike[str], wanted: str) -> str | None:
     """
     if is_url(path):
         return explain_url(path)
-    root = pathlib.Path(os.path.realpath(os.path.expanduser(path)))
+    root = Directory.given(path).resolved()
     found = _read_places(root)
     if not found:
         return None
@@ -87,11 +92,11 @@ def explain(path: str | os.PathLike[str], wanted: str) -> str | None:
         f"{root} {_describe(root, version_dir, place)}, and not a {'data_dir' if wanted == 'data_dir' else 'version directory'}"
     )
     if wanted == "version":
-        return f"{what}: pass {enumerate_some([os.fspath(directory) for directory, _ in found], 'or')}"
+        return f"{what}: pass {enumerate_some([str(directory) for directory, _ in found], 'or')}"
     return f"{what}: {_advise(found)}"
 
 
-def read_given(version_dir: str | os.PathLike[str]) -> Manifest:
+def read_given(version_dir: AnyDirectory) -> Manifest:
     """The manifest of a version directory that a person gave: where there is none, the error says which folder may be meant.
 
     Raises:
@@ -104,13 +109,13 @@ def read_given(version_dir: str | os.PathLike[str]) -> Manifest:
         raise MissingFileError(explain(version_dir, "version") or str(error)) from error
 
 
-def explain_elsewhere(path: pathlib.Path) -> str:
+def explain_elsewhere(directory: Directory) -> str:
     """What to do about a folder in a data_dir that looks like a dataset and is none."""
-    found = _read_places(path)
-    return f"{path} is no dataset of {path.parent}, and is passed over: {_advise(found)}"
+    found = _read_places(directory)
+    return f"{directory} is no dataset of {directory.above()}, and is passed over: {_advise(found)}"
 
 
-def explain_misplaced(version_dir: pathlib.Path, place: Sequence[str], data_dir: pathlib.Path | None = None) -> str:
+def explain_misplaced(version_dir: Directory, place: Sequence[str], data_dir: Directory | None = None) -> str:
     """What to do about a version directory whose manifest is of another place than where it was looked for.
 
     Args:
@@ -127,9 +132,9 @@ def explain_misplaced(version_dir: pathlib.Path, place: Sequence[str], data_dir:
     )
 
 
-def _advise(found: Sequence[tuple[pathlib.Path, tuple[str, ...]]]) -> str:
+def _advise(found: Sequence[tuple[Directory, tuple[str, ...]]]) -> str:
     """Which data_dir to pass for the datasets of some version directories, of which the places are known."""
-    data_dirs: dict[pathlib.Path, set[str]] = {}
+    data_dirs: dict[Directory, set[str]] = {}
     for version_dir, place in found:
         if (data_dir := find_data_dir(version_dir, place)) is not None:
             data_dirs.setdefault(data_dir, set()).add(place[0])
@@ -140,14 +145,15 @@ def _advise(found: Sequence[tuple[pathlib.Path, tuple[str, ...]]]) -> str:
     return f"{version_dir} is version {'/'.join(place)}; put it where that is its path from a data_dir on, and pass the data_dir"
 
 
-def _read_places(root: pathlib.Path) -> list[tuple[pathlib.Path, tuple[str, ...]]]:
+def _read_places(root: Directory) -> list[tuple[Directory, tuple[str, ...]]]:
     """The version directories at, under or right above a path, and the places that their manifests say."""
-    inside = next((parent for parent in root.parents[:2] if is_published(parent)), None)
+    above = [root.above(levels) for levels in range(1, min(3, len(root.parts)))]
+    inside = next((parent for parent in above if is_published(parent)), None)
     found = find_versions(root) if inside is None else [inside]
     return [(version_dir, place) for version_dir in found if (place := read_place(version_dir)) is not None]
 
 
-def _describe(root: pathlib.Path, version_dir: pathlib.Path, place: Sequence[str]) -> str:
+def _describe(root: Directory, version_dir: Directory, place: Sequence[str]) -> str:
     """What a directory is, seen from a version directory inside it or around it."""
     above = len(version_dir.parts) - len(root.parts)
     if above < 0:

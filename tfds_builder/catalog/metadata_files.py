@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from tfds_builder import formats
-from tfds_builder.contract.files import permission_denied, read_limited
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import FILENAME, File, Manifest, Split
 from tfds_builder.contract.untrusted import expect_shallow, parse_json, show
 from tfds_builder.errors import (
@@ -52,20 +50,20 @@ class Problem:
     kind: _Kind = "damaged"
 
     @classmethod
-    def of(cls, file: str, error: DatasetError, path: str | os.PathLike[str]) -> Problem:
-        """An error as a problem; what it says of the file at `path` then begins with the file's name."""
+    def of(cls, file: str, error: DatasetError, directory: Directory) -> Problem:
+        """An error as a problem; what it says of that file of a directory then begins with the file's name."""
         kind: _Kind = next((kind for kind, errors in _KINDS.items() if isinstance(error, errors)), "damaged")
-        return cls(file, str(error).replace(f"{os.fspath(path)} ", ""), kind)
+        return cls(file, str(error).replace(f"{directory.path_of(file)} ", ""), kind)
 
-    def to_error(self, directory: pathlib.Path) -> DatasetError:
+    def to_error(self, directory: Directory) -> DatasetError:
         """The problem as an error about a version directory."""
-        return _KINDS.get(self.kind, DamagedFileError)(f"{directory / self.file}: {self.message}")
+        return _KINDS.get(self.kind, DamagedFileError)(f"{directory.path_of(self.file)}: {self.message}")
 
     def __str__(self) -> str:
         return f"{self.file}: {self.message}"
 
 
-def check(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
+def check(directory: Directory, manifest: Manifest) -> Iterator[Problem]:
     """What of a version directory disagrees with its manifest; shards are not read.
 
     Args:
@@ -76,7 +74,7 @@ def check(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
         try:
             _check_metadata(file.file, _read(directory, file), manifest)
         except DatasetError as error:
-            yield Problem.of(file.file, error, directory / file.file)
+            yield Problem.of(file.file, error, directory)
     listed = {file.file for file in manifest.metadata}
     required = [INFO] if formats.find(manifest.format).tfds_name is None else [INFO, FEATURES]
     yield from (Problem(FILENAME, f"does not list {name}") for name in required if name not in listed)
@@ -93,9 +91,9 @@ def _check_metadata(name: str, text: bytes, manifest: Manifest) -> None:
         _check_labels(name, text, manifest)
 
 
-def _read(directory: pathlib.Path, file: File) -> bytes:
+def _read(directory: Directory, file: File) -> bytes:
     """The content of a metadata file. Raises DatasetError if it is not what was published."""
-    text = read_limited(directory / file.file, _MAX_BYTES)
+    text = directory.read(file.file, _MAX_BYTES)
     if len(text) != file.bytes:
         raise ManifestError(f"has {len(text)} bytes, the manifest says {file.bytes}")
     if (digest := hashlib.sha256(text).hexdigest()) != file.sha256:
@@ -159,13 +157,13 @@ def _check_labels(file: str, text: bytes, manifest: Manifest) -> None:
             raise ManifestError(f"differs from the labels of {show(name)} in the manifest")
 
 
-def _check_strangers(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
+def _check_strangers(directory: Directory, manifest: Manifest) -> Iterator[Problem]:
     """Files nobody published that TFDS would read by their name. What else lies there is no concern of a reader."""
     listed = {file.file for file in manifest.metadata}
     try:
-        strangers = sorted(name for name in os.listdir(directory) if _is_metadata(name) and name not in listed)
-    except PermissionError:
-        yield Problem(FILENAME, str(permission_denied(directory)), "unreadable")
+        strangers = sorted(name for name in directory.names() if _is_metadata(name) and name not in listed)
+    except UnreadableFileError as error:
+        yield Problem(FILENAME, str(error), "unreadable")
         return
     for name in strangers:
         if name == FEATURES and formats.find(manifest.format).tfds_name is None:
@@ -174,13 +172,13 @@ def _check_strangers(directory: pathlib.Path, manifest: Manifest) -> Iterator[Pr
             yield Problem(name, "is not in the manifest, and TFDS would read it; remove it")
 
 
-def check_lookalikes(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
+def check_lookalikes(directory: Directory, manifest: Manifest) -> Iterator[Problem]:
     """Files nobody published that are named like shards: no reader takes them, and somebody meant them to be."""
     listed = {file.file for file in manifest.files}
     prefix = f"{manifest.name}-"
     try:
-        strangers = sorted(name for name in os.listdir(directory) if name.startswith(prefix) and name not in listed)
-    except PermissionError:
+        strangers = sorted(name for name in directory.names() if name.startswith(prefix) and name not in listed)
+    except UnreadableFileError:
         return  # `check` has said so
     for name in strangers:
         if not _is_metadata(name):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 from tfds_builder import formats
 from tfds_builder.catalog import consistency
 from tfds_builder.contract.columns import Column, Geometry
-from tfds_builder.contract.files import read_limited
+from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import FILENAME, FORMAT_VERSION, HEAD, Manifest
 from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.shards import File, Shard, Split
@@ -118,7 +116,7 @@ def _read_fields(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     }
 
 
-def read_manifest(version_dir: str | os.PathLike[str]) -> Manifest:
+def read_manifest(version_dir: AnyDirectory) -> Manifest:
     """Reads the manifest of a published version directory.
 
     Args:
@@ -128,31 +126,32 @@ def read_manifest(version_dir: str | os.PathLike[str]) -> Manifest:
       MissingFileError: there is no manifest there (`catalog.location.read_manifest` says which folder may be meant).
       UnreadableFileError: this user may not read it.
       DamagedFileError: it is no regular file (a link, for example), or the system cannot open it.
+      OverwrittenError: it is another one than the directory must have (`Directory.of_version`).
       UnsupportedVersionError: it is of a newer format version.
       ManifestError: it is damaged or too large.
     """
-    path = pathlib.Path(version_dir) / FILENAME
+    directory = Directory.at(version_dir)
+    path = directory.path_of(FILENAME)
     try:
-        text = read_limited(path, MAX_BYTES)
+        text = directory.read(FILENAME, MAX_BYTES)
     except MissingFileError as error:
         raise MissingFileError(
             f"{path} does not exist: {version_dir} is not a version directory published by torch2tfds"
         ) from error
-    return parse_manifest(text, os.fspath(path))
+    return parse_manifest(text, path)
 
 
-def read_place(version_dir: str | os.PathLike[str]) -> tuple[str, ...] | None:
+def read_place(version_dir: Directory) -> tuple[str, ...] | None:
     """`Manifest.place` alone, as the manifest of a directory says it; None if none can be read. It is not checked as `read` does.
 
-    >>> read_place("/data/noise/small/1.0.0")            # doctest: +SKIP
+    >>> read_place(Directory.at("/data/noise/small/1.0.0"))            # doctest: +SKIP
     ('noise', 'small', '1.0.0')
     """
-    path = pathlib.Path(version_dir) / FILENAME
     try:
-        text = read_limited(path, MAX_BYTES)
+        text = version_dir.read(FILENAME, MAX_BYTES)
         found = {key.decode(): json.loads(value) for key, value in _PLACE.findall(text)}
         if not {"name", "version"} <= set(found):
-            return parse_manifest(text, os.fspath(path)).place
+            return parse_manifest(text, version_dir.path_of(FILENAME)).place
     except (DatasetError, ValueError):
         return None
     name, config, version = found["name"], found.get("config_name", ""), found["version"]
@@ -162,7 +161,7 @@ def read_place(version_dir: str | os.PathLike[str]) -> tuple[str, ...] | None:
     return tuple(filter(None, (name, config, version)))
 
 
-def refuse_another(manifest: Manifest, head: bytes, version_dir: str | os.PathLike[str]) -> None:
+def refuse_another(manifest: Manifest, head: bytes, version_dir: AnyDirectory) -> None:
     """Raises OverwrittenError unless a manifest that was read again is the one that was read before."""
     if manifest.head != head:
-        raise OverwrittenError(f"{os.fspath(version_dir)} was overwritten after it was opened; load the dataset again")
+        raise OverwrittenError(f"{Directory.at(version_dir)} was overwritten after it was opened; load the dataset again")

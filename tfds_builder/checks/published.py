@@ -10,7 +10,6 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
-import pathlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,7 +18,7 @@ from tfds_builder import formats
 from tfds_builder.catalog import location, metadata_files
 from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract import manifest as manifest_lib
-from tfds_builder.contract.files import open_regular, permission_denied
+from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import DamagedFileError, DatasetError, MissingFileError, UnreadableFileError
 from tfds_builder.install import check_tfds
 
@@ -79,23 +78,17 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
       UnreadableFileError: this user may not look into the directory above it.
       BrokenInstallError: (`deep`) TFDS cannot be imported.
     """
-    directory = pathlib.Path(path)
-    try:
-        is_dir = directory.is_dir()
-    except PermissionError as error:
-        raise permission_denied(directory) from error
-    if not is_dir:
+    directory = Directory.at(path)
+    if not directory.exists():
         raise MissingFileError(
             location.explain(directory, "version")
             or f"{directory} is not a directory; pass DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION"
         )
-    directory = directory.resolve()
+    directory = directory.resolved()
     try:
         manifest = location.read_given(directory)
     except DatasetError as error:
-        return Report(
-            os.fspath(path), 1, 0, 0, [Problem.of(manifest_lib.FILENAME, error, directory / manifest_lib.FILENAME)], deep
-        )
+        return Report(os.fspath(path), 1, 0, 0, [Problem.of(manifest_lib.FILENAME, error, directory)], deep)
     problems, total = _check_files(directory, manifest, on_bytes)
     not_decoded: list[str] = []
     if deep and not problems:  # of what is damaged already, nothing is learnt by decoding it
@@ -107,7 +100,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     return Report(os.fspath(path), len(manifest.files) + 1, total, examples, problems, deep, not_decoded)
 
 
-def _check_files(directory: pathlib.Path, manifest: Manifest, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
+def _check_files(directory: Directory, manifest: Manifest, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
     """What is wrong with the directory and its files, and how many bytes were read to find it out."""
     problems = list(_check_directory(directory, manifest))
     total = sum(file.bytes for file in manifest.metadata)
@@ -133,7 +126,7 @@ def _shard_files(manifest: Manifest) -> Iterator[tuple[File, Shard | None]]:
             yield from ((file, shard if file is shard.data else None) for file in shard.files)
 
 
-def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
+def _check_directory(directory: Directory, manifest: Manifest) -> Iterator[Problem]:
     """The manifest against the directory it lies in, and TFDS's metadata against the manifest."""
     place = directory.parts[-len(manifest.place) :]
     if place != manifest.place:
@@ -142,9 +135,9 @@ def _check_directory(directory: pathlib.Path, manifest: Manifest) -> Iterator[Pr
     yield from metadata_files.check_lookalikes(directory, manifest)
 
 
-def _check_structure(stored: StoredFormat, directory: pathlib.Path, manifest: Manifest, shard: Shard) -> list[Problem]:
+def _check_structure(stored: StoredFormat, directory: Directory, manifest: Manifest, shard: Shard) -> list[Problem]:
     def open_file() -> BinaryIO:
-        return open_regular(directory / shard.data.file)
+        return directory.open(shard.data.file)
 
     try:
         stored.check_structure(open_file, manifest.columns, manifest.geometries[shard.geometry], shard.rows)
@@ -169,12 +162,12 @@ class _FileReader:
 
     def __init__(
         self,
-        directory: pathlib.Path,
+        directory: Directory,
         file: File,
         on_bytes: Callable[[int], Any],
         thread: concurrent.futures.ThreadPoolExecutor,
     ) -> None:
-        self._path, self._file, self._on_bytes, self._thread = directory / file.file, file, on_bytes, thread
+        self._directory, self._file, self._on_bytes, self._thread = directory, file, on_bytes, thread
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -189,7 +182,7 @@ class _FileReader:
         try:
             self._read(checker)
         except DatasetError as error:
-            return [Problem.of(name, error, self._path)]
+            return [Problem.of(name, error, self._directory)]
         except OSError as error:
             return [Problem(name, f"cannot be read: {error.strerror or error}")]
         problems = []
@@ -205,7 +198,7 @@ class _FileReader:
         return problems
 
     def _read(self, checker: FileChecker | None) -> None:
-        with open_regular(self._path, buffering=0) as stream:
+        with self._directory.open(self._file.file, 0) as stream:
             if checker is None:
                 block = bytearray(_CHUNK)
                 while count := stream.readinto(block):  # type: ignore[attr-defined]  # a raw stream has it

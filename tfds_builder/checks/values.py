@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builder import formats
 from tfds_builder.catalog.metadata_files import Problem
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import STRINGS, Column, Manifest, Shard
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import DamagedFileError, DatasetError
@@ -26,7 +26,7 @@ _BLOCK_BYTES = 4 * 1024 * 1024
 _BLOCK_ROWS = 4096
 
 
-def check(directory: pathlib.Path, manifest: Manifest) -> tuple[list[Problem], list[str]]:
+def check(directory: Directory, manifest: Manifest) -> tuple[list[Problem], list[str]]:
     """Decodes every value of a version directory whose files are what the manifest says.
 
     Args:
@@ -50,11 +50,11 @@ def check(directory: pathlib.Path, manifest: Manifest) -> tuple[list[Problem], l
                 if encoded and has_tensorflow:
                     _decode(directory, manifest, shard, features, encoded)
             except DatasetError as error:
-                problems.append(Problem(shard.data.file, str(error).replace(f"{directory / shard.data.file} ", "")))
+                problems.append(Problem(shard.data.file, str(error).replace(f"{directory.path_of(shard.data.file)} ", "")))
     return problems, [] if has_tensorflow else encoded
 
 
-def _decode(directory: pathlib.Path, manifest: Manifest, shard: Shard, features: Any, names: list[str]) -> None:
+def _decode(directory: Directory, manifest: Manifest, shard: Shard, features: Any, names: list[str]) -> None:
     """Has TFDS decode the features that are stored in encodings of its own.
 
     Raises:
@@ -84,7 +84,7 @@ class _ShardChecker:
       features: the FeaturesDict of the manifest.
     """
 
-    def __init__(self, directory: pathlib.Path, manifest: Manifest, shard: Shard, features: Any) -> None:
+    def __init__(self, directory: Directory, manifest: Manifest, shard: Shard, features: Any) -> None:
         self._manifest, self._shard = manifest, shard
         self._table = Table(directory, manifest, [Segment(shard, 0, shard.rows)])
         geometry = manifest.geometries[shard.geometry]

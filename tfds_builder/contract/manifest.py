@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder.contract.columns import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column, Geometry
-from tfds_builder.contract.files import MANIFEST
+from tfds_builder.contract.directory import MANIFEST
 from tfds_builder.contract.shards import File, Shard, Split
 
 __all__ = [

@@ -7,8 +7,6 @@ read (HDF5) gets no `features.json`: stock TFDS takes any directory that has one
 
 from __future__ import annotations
 
-import os
-import pathlib
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -18,6 +16,7 @@ from tensorflow_datasets.core import splits as splits_lib
 
 from tfds_builder import formats
 from tfds_builder.catalog import metadata_files
+from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import ManifestError
 from tfds_builder.features.feature_json import features_of
@@ -60,12 +59,12 @@ def dataset_info(builder: Any, manifest: Manifest, features: Any) -> ExportedInf
     return info
 
 
-def _identity(manifest: Manifest, directory: str) -> Any:
+def _identity(manifest: Manifest, directory: Directory) -> Any:
     """What a manifest is called, as TFDS takes it in place of a builder."""
     return dataset_info_lib.DatasetIdentity(
         name=manifest.name,
         version=tfds.core.Version(manifest.version),
-        data_dir=directory,
+        data_dir=str(directory),
         module_name=f"{manifest.name}_dataset_builder",
         config_name=manifest.config_name or None,
         config_description=manifest.config_description or None,
@@ -73,27 +72,27 @@ def _identity(manifest: Manifest, directory: str) -> Any:
     )
 
 
-def read_dataset_info(manifest: Manifest, directory: str) -> ExportedInfo:
+def read_dataset_info(manifest: Manifest, directory: Directory) -> ExportedInfo:
     """The `tfds.core.DatasetInfo` of a version directory, as its builder has it.
 
     Raises:
       DatasetError: TFDS's files there are not what was published.
     """
-    for problem in metadata_files.check(pathlib.Path(directory), manifest):
-        raise problem.to_error(pathlib.Path(directory))
+    for problem in metadata_files.check(directory, manifest):
+        raise problem.to_error(directory)
     info = dataset_info(_identity(manifest, directory), manifest, features_of(manifest))
-    info.read_from_directory(directory)
+    info.read_from_directory(str(directory))
     return info
 
 
-def write_metadata(manifest: Manifest, directory: str | os.PathLike[str]) -> list[str]:
+def write_metadata(manifest: Manifest, version_dir: AnyDirectory) -> list[str]:
     """Writes TFDS's metadata files of a manifest into a directory that holds its shards.
 
     Returns:
       Names of the files written.
     """
-    directory, stored = os.fspath(directory), formats.find(manifest.format)
-    before = set(os.listdir(directory))
+    directory, stored = Directory.at(version_dir), formats.find(manifest.format)
+    before, path = set(directory.names()), str(directory)  # TFDS writes them itself, into a path
     identity = _identity(manifest, directory)
     info = dataset_info(identity, manifest, features_of(manifest))
     info.set_splits(
@@ -104,7 +103,7 @@ def write_metadata(manifest: Manifest, directory: str | os.PathLike[str]) -> lis
                     shard_lengths=[shard.rows for shard in split.shards],
                     num_bytes=sum(shard.data.bytes for shard in split.shards),
                     filename_template=naming.ShardedFileTemplate(
-                        data_dir=directory,
+                        data_dir=path,
                         dataset_name=manifest.name,
                         split=name,
                         filetype_suffix=stored.tfds_name,
@@ -116,8 +115,8 @@ def write_metadata(manifest: Manifest, directory: str | os.PathLike[str]) -> lis
         )
     )
     if stored.tfds_name is None:
-        info.features.save_metadata(directory, feature_name=None)
+        info.features.save_metadata(path, feature_name=None)
     else:
         info.set_file_format(stored.tfds_name)
-    info.write_to_directory(directory, all_metadata=stored.tfds_name is not None)
-    return sorted(set(os.listdir(directory)) - before)
+    info.write_to_directory(path, all_metadata=stored.tfds_name is not None)
+    return sorted(set(directory.names()) - before)

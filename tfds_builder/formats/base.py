@@ -7,7 +7,6 @@ files of a table the values of a row lie. To add one, write both in a module of 
 from __future__ import annotations
 
 import abc
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, TypeAlias
 
@@ -24,6 +23,9 @@ Rows: TypeAlias = "slice | Array"
 
 class FileMemory(Protocol):
     """The files of a version directory as memory; `table.mapped_files.Files` is one."""
+
+    def path_of(self, file: File) -> str:
+        """The path of a file, for messages."""
 
     def view(self, file: File, start: int, stop: int, *, populate: bool = True) -> Array:
         """Bytes `start` to `stop` of a file, uint8, to be copied from; `populate` says that all of them are about to be used."""
@@ -159,9 +161,7 @@ class StoredFormat(abc.ABC):
         return None
 
     @abc.abstractmethod
-    def rows(
-        self, directory: pathlib.Path, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]
-    ) -> StoredRows:
+    def rows(self, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]) -> StoredRows:
         """Where the rows of a version's shards lie."""
 
 
@@ -170,15 +170,12 @@ class StoredRows(abc.ABC):
     before it has been checked against the file's size.
 
     Args:
-      directory: the version directory.
-      files: its files.
+      files: those of the version directory.
       columns, geometries: of its manifest. Columns are asked for by their number among these.
     """
 
-    def __init__(
-        self, directory: pathlib.Path, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]
-    ) -> None:
-        self._directory, self._files, self._columns, self._geometries = directory, files, columns, geometries
+    def __init__(self, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]) -> None:
+        self._files, self._columns, self._geometries = files, columns, geometries
 
     def stride(self, shard: Shard, number: int) -> Stride | None:
         """Where a column of fixed-size rows lies; None if rows are found by an index."""
@@ -238,14 +235,14 @@ class StoredRows(abc.ABC):
         size = shard.data.bytes
         inside = (starts >= 0) & (starts <= size) & (np.asarray(lengths) >= 0)
         if not np.all(inside & (lengths <= size - starts)):
-            raise DamagedFileError(f"the index of {self._directory / shard.data.file} points outside the file")
+            raise DamagedFileError(f"the index of {self._files.path_of(shard.data)} points outside the file")
 
     def _expect_apart(self, shard: Shard, starts: Array, lengths: Array, rows: Rows) -> None:
         """Raises DamagedFileError where strings lie over each other, which could make memory of any size out of a small file."""
         if starts.size and lengths.sum(dtype=np.float64) > shard.data.bytes:
             once = np.unique(rows, return_index=True)[1] if isinstance(rows, np.ndarray) else slice(None)
             if lengths[once].sum(dtype=np.float64) > shard.data.bytes:
-                raise DamagedFileError(f"the index of {self._directory / shard.data.file} has strings that overlap")
+                raise DamagedFileError(f"the index of {self._files.path_of(shard.data)} has strings that overlap")
 
 
 class SingleRows:

@@ -7,7 +7,6 @@ find them there.
 from __future__ import annotations
 
 import itertools
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -42,10 +41,8 @@ class HDF5(StoredFormat):
         with open_file() as stream:
             hdf5_structure.check_structure(stream, columns, geometry, rows)
 
-    def rows(
-        self, directory: pathlib.Path, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]
-    ) -> StoredRows:
-        return _HDF5Rows(directory, files, columns, geometries)
+    def rows(self, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]) -> StoredRows:
+        return _HDF5Rows(files, columns, geometries)
 
 
 FORMAT = HDF5()
@@ -104,7 +101,7 @@ class _HDF5Rows(StoredRows):
         splits = self._splits(shard, start, shard.rows)
         first, last = splits[:-1][rows], splits[1:][rows]
         if not np.all((first >= 0) & (first <= last) & (last <= shard.data.bytes // item_bytes)):
-            raise DamagedFileError(f"the row_splits of {self._directory / shard.data.file} point outside the file")
+            raise DamagedFileError(f"the row_splits of {self._files.path_of(shard.data)} point outside the file")
         return first, last
 
     def _splits(self, shard: Shard, start: int, count: int) -> Array:

@@ -87,7 +87,7 @@ class _Reader:
     """Walks the groups of an HDF5 file."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._file, self._size = stream.fileno(), os.fstat(stream.fileno()).st_size
+        self._file, self._size = stream, stream.seek(0, os.SEEK_END)
         self._read_bytes = 0
 
     def check(self, expected: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, tuple[int, ...]]:
@@ -112,7 +112,8 @@ class _Reader:
         self._read_bytes += count
         if not 0 <= start <= start + count <= self._size or self._read_bytes > _MAX_BLOCK:
             raise DamagedFileError(f"points to bytes {start} to {start + count} of {self._size}")
-        return os.pread(self._file, count, start)
+        self._file.seek(start)
+        return self._file.read(count)
 
     def _root(self) -> int:
         block = self._at(0, 48)

@@ -3,7 +3,6 @@ each of them begins, and each run of bytes in it."""
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -64,10 +63,8 @@ class TFRecord(StoredFormat):
     def row_checker(self, columns: Sequence[Column], geometry: Geometry, shard: Shard, files: FileMemory) -> RecordComparison:
         return RecordComparison(columns, geometry, shard, files)
 
-    def rows(
-        self, directory: pathlib.Path, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]
-    ) -> StoredRows:
-        return _TFRecordRows(directory, files, columns, geometries)
+    def rows(self, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]) -> StoredRows:
+        return _TFRecordRows(files, columns, geometries)
 
 
 FORMAT = TFRecord()
@@ -81,10 +78,8 @@ def _stride_of(geometry: Geometry, is_indexed: bool) -> int:
 class _TFRecordRows(StoredRows):
     """Rows at a constant stride, or found by the index of their shard."""
 
-    def __init__(
-        self, directory: pathlib.Path, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]
-    ) -> None:
-        super().__init__(directory, files, columns, geometries)
+    def __init__(self, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]) -> None:
+        super().__init__(files, columns, geometries)
         ends = np.cumsum([1, *(2 * column.index_slots for column in columns)]).tolist()
         self._slots: list[int] = ends[:-1]  # where in a row of the index the (start, length) pairs of each column begin
 
@@ -119,7 +114,7 @@ class _TFRecordRows(StoredRows):
         for content in self._files.slices(shard.data, *self.item_runs(shard, number, rows), populate=isinstance(rows, slice)):
             strings = [content[first:last] for first, last in example.parse_list(content)]
             if len(strings) % column.values:
-                raise DamagedFileError(f"{self._directory / shard.data.file} has a part of an item in {column.name}")
+                raise DamagedFileError(f"{self._files.path_of(shard.data)} has a part of an item in {column.name}")
             yield strings
 
     def _read_index(self, shard: Shard, rows: Rows) -> Array:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
@@ -23,7 +22,7 @@ from tensorflow_datasets.core import example_parser, file_adapters
 from tensorflow_datasets.core.features import image_feature
 
 from tfds_builder import formats
-from tfds_builder.catalog.read import read_manifest, refuse_another
+from tfds_builder.catalog.read import read_manifest
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.features.decoders import flatten_decoders
@@ -248,7 +247,7 @@ class ExportedDataSource(Sequence[Any]):
 
     def __init__(self, table: Table, manifest: Manifest, request: Request) -> None:
         table.check_files()
-        self._table, self._name, self._directory = table, manifest.name, os.fspath(table.directory)
+        self._table, self._name = table, manifest.name
         self.split, self.features, self.decoders = request.split, request.features, request.decoders
         self.deserialize_method = request.deserialize_method
         stored = formats.find(manifest.format)
@@ -283,9 +282,8 @@ class ExportedDataSource(Sequence[Any]):
     def dataset_info(self) -> Any:
         """The `tfds.core.DatasetInfo` of the dataset."""
         if self._info is None:
-            manifest = read_manifest(self._directory)
-            refuse_another(manifest, self._table.head, self._directory)
-            self._info = read_dataset_info(manifest, self._directory)
+            manifest = read_manifest(self._table.directory)
+            self._info = read_dataset_info(manifest, self._table.directory)
         return self._info
 
     def __len__(self) -> int:
@@ -327,7 +325,7 @@ class ExportedDataSource(Sequence[Any]):
         return f"{type(self).__name__}(name={self._name}, split={self.split!r}, decoders={decoders})"
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_table", "_name", "_directory", "_block", "split", "features", "decoders", "deserialize_method")
+        kept = ("_table", "_name", "_block", "split", "features", "decoders", "deserialize_method")
         return {key: self.__dict__[key] for key in kept}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:

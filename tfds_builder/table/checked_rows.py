@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pathlib
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,9 +19,8 @@ from tfds_builder.formats.base import Damage, StoredRows
 from tfds_builder.table.mapped_files import Files
 from tfds_builder.table.ragged_columns import Piece
 
-_CHUNK = 1024 * 1024
-_whole: set[tuple[Any, ...]] = set()
-"""Files whose SHA-256 was right, as they were then."""
+_whole: set[tuple[Any, str]] = set()
+"""Files whose SHA-256 was right, as they were then: their stamps (`Directory.stamp`), and which SHA-256."""
 _locks: dict[tuple[Any, ...], threading.Lock] = {}
 """Held while a file is read for the first time: others wait for it, or check other files meanwhile."""
 
@@ -33,13 +31,12 @@ class Checks:
     """Checks rows of a table before they are copied.
 
     Args:
-      directory: the version directory.
-      files: its files.
+      files: those of its version directory.
       stored: where the rows lie in them, and what their own checksums say.
     """
 
-    def __init__(self, directory: pathlib.Path, files: Files, stored: StoredRows) -> None:
-        self._directory, self._files, self._stored = directory, files, stored
+    def __init__(self, files: Files, stored: StoredRows) -> None:
+        self._directory, self._files, self._stored = files.directory, files, stored
 
     def check(self, pieces: Sequence[Piece]) -> None:
         """Raises DamagedFileError unless the rows are what was exported."""
@@ -54,62 +51,39 @@ class Checks:
 
     def _expect_none(self, shard: Shard, found: Damage | None) -> None:
         if found is not None:
-            path = self._directory / shard.data.file
-            raise DamagedFileError(
-                f"{path} is damaged: record {found.row} (byte {found.start}) {found.what}; {_mend(self._directory)}"
-            )
+            path = self._files.path_of(shard.data)
+            raise DamagedFileError(f"{path} is damaged: record {found.row} (byte {found.start}) {found.what}; {self._mend()}")
 
     def _check_files(self, files: Iterable[File]) -> None:
         """Checks whole files, those first that nobody else is reading."""
         waiting = []
         for file in files:
-            path = self._directory / file.file
-            if _is_known(path, file):
+            if (self._directory.stamp(file.file), file.sha256) in _whole:
                 continue
-            lock = _locks.setdefault((path, file.sha256), threading.Lock())
+            lock = _locks.setdefault((self._files.path_of(file), file.sha256), threading.Lock())
             if lock.acquire(blocking=False):
                 try:
-                    self._check_file(path, file)
+                    self._check_file(file)
                 finally:
                     lock.release()
             else:
-                waiting.append((path, file, lock))
-        for path, file, lock in waiting:
+                waiting.append((file, lock))
+        for file, lock in waiting:
             with lock:
-                self._check_file(path, file)
+                self._check_file(file)
 
-    def _check_file(self, path: pathlib.Path, file: File) -> None:
+    def _check_file(self, file: File) -> None:
         """Raises DamagedFileError unless a file has its SHA-256. Lets go of the interpreter lock."""
-        with self._files.open(file) as stream:
-            found = os.fstat(stream.fileno())
-            if _is_whole(found, file):
+        with self._directory.open(file.file, 0) as stream:
+            found = self._directory.stamp(file.file, stream)
+            if (found, file.sha256) in _whole:
                 return
-            digest, room = hashlib.sha256(), bytearray(_CHUNK)
-            while count := stream.readinto(room):  # type: ignore[attr-defined]  # a raw stream has it
-                digest.update(memoryview(room)[:count])
-        if digest.hexdigest() != file.sha256:
-            raise DamagedFileError(
-                f"{path} is damaged: its SHA-256 is {digest.hexdigest()}, the manifest says {file.sha256}; {_mend(path.parent)}"
-            )
-        _whole.add(_identity(found, file))
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # a raw stream is read in place
+        if digest != file.sha256:
+            path = self._files.path_of(file)
+            raise DamagedFileError(f"{path} is damaged: its SHA-256 is {digest}, the manifest says {file.sha256}; {self._mend()}")
+        if found is not None:
+            _whole.add((found, file.sha256))
 
-
-def _mend(directory: pathlib.Path) -> str:
-    return f"`torch2tfds verify {directory}` lists what is wrong; copy the dataset again, or export it again"
-
-
-def _is_known(path: pathlib.Path, file: File) -> bool:
-    """The same of the file that is at a path, without opening it."""
-    try:
-        return _is_whole(os.lstat(path), file)
-    except OSError:
-        return False
-
-
-def _is_whole(found: os.stat_result, file: File) -> bool:
-    """Whether the SHA-256 of a file has been right, and it is still what it was then."""
-    return _identity(found, file) in _whole
-
-
-def _identity(found: os.stat_result, file: File) -> tuple[Any, ...]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, file.sha256
+    def _mend(self) -> str:
+        return f"`torch2tfds verify {self._directory}` lists what is wrong; copy the dataset again, or export it again"

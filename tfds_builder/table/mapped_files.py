@@ -3,7 +3,7 @@
 Files are mapped, whole and read-only. Pages are brought in by one call that lets go of the
 interpreter lock (`MADV_POPULATE_READ`, man 2 madvise, Linux 5.14), not by faults in the middle of a
 copy; and what is kept mapped is bounded. A file that cannot be mapped (an address space limit, a
-file system without mmap), or must not be, so that there is room for what is read, is read with `preadv` instead.
+file system without mmap), or must not be, so that there is room for what is read, is read instead (`Directory.read_into`).
 
 Rows are always copied out. TensorFlow would take them as they lie in the file, but it also writes
 into what it is given: an operation may put its result where its input was, and a slice of a tensor
@@ -16,19 +16,17 @@ from __future__ import annotations
 import collections
 import ctypes
 import errno
-import mmap
 import os
-import pathlib
 import resource
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tfds_builder.contract.files import MANIFEST, open_of_version, size_of
+from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import File
 from tfds_builder.errors import DamagedFileError, MissingFileError
 from tfds_builder.table.memory import Buffers
@@ -53,31 +51,12 @@ _REFUSALS = (errno.ENOMEM, errno.ENODEV, errno.EAGAIN, errno.EPERM)
 """Why a file that can be read may not be mapped (man 2 mmap)."""
 
 
-def check_file(directory: str | os.PathLike[str], file: File) -> None:
-    """Raises unless the file is there and has the size the manifest says.
-
-    Raises:
-      MissingFileError: it is not there.
-      DamagedFileError: it is shorter or longer, or a link or anything else that is no regular file.
-    """
-    path = pathlib.Path(directory) / file.file
-    try:
-        size = size_of(path)
-    except MissingFileError as error:
-        raise MissingFileError(f"{path} is missing; the manifest lists it with {file.bytes} bytes") from error
-    if size != file.bytes:
-        raise DamagedFileError(f"{path} has {size} bytes, and the manifest says {file.bytes}: it is damaged or truncated")
-
-
 class _Mapping:
     """A whole file, mapped; which chunks of it have been brought in; and what readers have made of it."""
 
-    def __init__(self, path: pathlib.Path, size: int, head: bytes) -> None:
-        with open_of_version(path, head) as stream:
-            if os.fstat(stream.fileno()).st_size != size:
-                raise DamagedFileError(f"{path} has changed its size: somebody is writing to it")
-            self.data: Array = np.frombuffer(mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ), np.uint8)
-        self._path, self._present = path, np.zeros(-(-size // _CHUNK), bool)
+    def __init__(self, directory: Directory, file: File) -> None:
+        self.data: Array = np.frombuffer(directory.map(file.file, file.bytes), np.uint8)
+        self._path, self._present = directory.path_of(file.file), np.zeros(-(-file.bytes // _CHUNK), bool)
         self.made: dict[Any, Any] = {}
 
     def populate(self, start: int, stop: int) -> None:
@@ -94,7 +73,7 @@ class _Mapping:
                 self.populate(start, stop)
 
 
-def _populate(pages: Array, path: pathlib.Path) -> None:
+def _populate(pages: Array, path: str) -> None:
     """Brings in the pages of a mapped range, which begins at a page.
 
     An older kernel does not know how: then they come when they are touched.
@@ -124,29 +103,39 @@ class Files:
     """The files of one version directory, as memory. Safe to use from several threads, and after a fork.
 
     Args:
-      directory: where they are.
-      head: how the manifest there must begin whenever a file is opened: with nothing, there need not be one.
+      directory: where they are. If it must be of a version (`Directory.of_version`), it is whenever a file is opened.
 
     Attributes:
       buffers: memory for rows that are copied.
     """
 
-    def __init__(self, directory: pathlib.Path, head: bytes = b"") -> None:
-        self._directory, self._head, self.buffers = directory, head, Buffers(self._stop_mapping)
+    def __init__(self, directory: AnyDirectory) -> None:
+        self.directory, self.buffers = Directory.at(directory), Buffers(self._stop_mapping)
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
         self._bytes, self._maps = 0, True
         self._lock = threading.RLock()
         _ALL_FILES.add(self)
 
     def check(self, file: File) -> None:
-        """Raises unless this is still the version that was opened, and the file has the size the manifest says."""
-        if self._head:
-            open_of_version(self._directory / MANIFEST, self._head, 0).close()
-        check_file(self._directory, file)
+        """Checks that a file can be read as the manifest has it.
 
-    def open(self, file: File) -> BinaryIO:
-        """Opens a file, unbuffered; raises what `open_of_version` does."""
-        return open_of_version(self._directory / file.file, self._head, 0)
+        Raises:
+          OverwrittenError: this is not the version any more that was opened.
+          MissingFileError: the file is not there.
+          DamagedFileError: it is shorter or longer, or a link or anything else that is no regular file.
+        """
+        self.directory.check_version()
+        path = self.path_of(file)
+        try:
+            size = self.directory.size(file.file)
+        except MissingFileError as error:
+            raise MissingFileError(f"{path} is missing; the manifest lists it with {file.bytes} bytes") from error
+        if size != file.bytes:
+            raise DamagedFileError(f"{path} has {size} bytes, and the manifest says {file.bytes}: it is damaged or truncated")
+
+    def path_of(self, file: File) -> str:
+        """The path of a file, for messages."""
+        return self.directory.path_of(file.file)
 
     def renew_lock(self) -> None:
         """A new lock, for a child in which the old one may be held for ever."""
@@ -211,8 +200,7 @@ class Files:
             while self._mappings and (len(self._mappings) >= _FILES or self._bytes + file.bytes > limit):
                 _, mapping = self._mappings.popitem(last=False)
                 self._bytes -= mapping.data.size if mapping is not None else 0
-            path = self._directory / file.file
-            mapping = self._mappings[file.file] = self._insist(lambda: _Mapping(path, file.bytes, self._head))
+            mapping = self._mappings[file.file] = self._insist(lambda: _Mapping(self.directory, file))
             self._bytes += mapping.data.size if mapping is not None else 0
             self.buffers.keeps = True
             return mapping
@@ -235,7 +223,7 @@ class Files:
             self._bytes = 0
 
     def _stop_mapping(self) -> None:
-        """Reads with `preadv` from now on: mapped files have left no address space for what is read of them."""
+        """Reads, and maps nothing, from now on: mapped files have left no address space for what is read of them."""
         self._maps = False
         self.let_go()
 
@@ -255,25 +243,16 @@ class Files:
         Raises:
           MissingFileError, DamagedFileError: the file is not what the manifest says.
         """
-        done, rest = 0, memoryview(room)  # type: ignore[arg-type]  # ndarray is a buffer
-        with self.open(file) as stream:
-            while done < len(room):
-                count = os.preadv(stream.fileno(), [rest[done:]], start + done)
-                if not count:
-                    raise self._ends(file, start + done)
-                done += count
+        done = self.directory.read_into(file.file, start, memoryview(room))  # type: ignore[arg-type]  # ndarray is a buffer
+        if done < len(room):
+            raise self._ends(file, start + done)
 
     def read_bytes(self, file: File, start: int, stop: int) -> bytes:
         """The same as an object of its own."""
-        parts = []
-        with self.open(file) as stream:
-            while start < stop:
-                part = os.pread(stream.fileno(), stop - start, start)
-                if not part:
-                    raise self._ends(file, start)
-                parts.append(part)
-                start += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        found = self.directory.view(file.file, start, stop)
+        if start + len(found) < stop:
+            raise self._ends(file, start + len(found))
+        return found
 
     def slices(self, file: File, starts: Array, lengths: Array, *, populate: bool) -> list[bytes]:
         """Runs of bytes of a file, each as an object of its own.
@@ -294,7 +273,7 @@ class Files:
         ]
 
     def _ends(self, file: File, place: int) -> DamagedFileError:
-        return DamagedFileError(f"{self._directory / file.file} ends at {place}: it is damaged or truncated")
+        return DamagedFileError(f"{self.path_of(file)} ends at {place}: it is damaged or truncated")
 
 
 def _random_bytes() -> int:

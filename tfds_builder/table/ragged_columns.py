@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -34,13 +33,12 @@ class VariableReader:
     """Reads the variable columns of a table.
 
     Args:
-      directory: the version directory.
-      files: its files.
+      files: those of its version directory.
       stored: where in them the rows lie.
     """
 
-    def __init__(self, directory: pathlib.Path, files: Files, stored: StoredRows) -> None:
-        self._directory, self._files, self._stored = directory, files, stored
+    def __init__(self, files: Files, stored: StoredRows) -> None:
+        self._files, self._stored = files, stored
 
     def read_items(self, number: int, column: Column, pieces: Sequence[Piece], count: int) -> tuple[Array, Array]:
         """Rows of any number of items: their bytes, uint8 of shape (items, width), and the bounds of the rows among them."""
@@ -48,7 +46,7 @@ class VariableReader:
         for places, segment, rows in pieces:
             starts, lengths = self._stored.item_runs(segment.shard, number, rows)
             if np.any(lengths % column.width):
-                raise DamagedFileError(f"{self._directory / segment.shard.data.file} has a part of an item in {column.name}")
+                raise DamagedFileError(f"{self._files.path_of(segment.shard.data)} has a part of an item in {column.name}")
             sizes[to_target(places)] = lengths
             found.append((places, segment.shard, starts, lengths, isinstance(rows, slice)))
         ends = np.cumsum(sizes)

@@ -12,8 +12,6 @@ only. Checksums are looked at if that is asked for (`checking`).
 from __future__ import annotations
 
 import functools
-import os
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +20,7 @@ import numpy as np
 from tfds_builder import formats
 from tfds_builder.catalog.location import read_given
 from tfds_builder.contract.decode import decode_column, to_numpy_dtype
+from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import STRINGS, Column, Manifest, Shard
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.formats.base import Array as Array
@@ -48,17 +47,15 @@ class Table:
     Safe to read from several threads; picklable (maps are reopened on the other side).
 
     Args:
-      directory: the version directory.
+      directory: the version directory, or its path.
       manifest: its manifest.
       segments: the runs of rows the table is made of, in order.
       verify: whether rows are checked before they are read: the CRCs of their records (TFRecord), or the SHA-256 of their
         file, once (HDF5).
     """
 
-    def __init__(
-        self, directory: str | os.PathLike[str], manifest: Manifest, segments: Sequence[Segment], *, verify: bool = False
-    ) -> None:
-        self._directory, self._head = pathlib.Path(directory), manifest.head
+    def __init__(self, directory: AnyDirectory, manifest: Manifest, segments: Sequence[Segment], *, verify: bool = False) -> None:
+        self._directory = Directory.at(directory).of_version(manifest.head)
         self._columns = {column.name: (i, column) for i, column in enumerate(manifest.columns)}
         self._geometries, self._format, self._verify = manifest.geometries, formats.find(manifest.format), verify
         self._segments = [segment for segment in segments if segment.stop > segment.start]
@@ -66,7 +63,7 @@ class Table:
         self._open()
 
     @classmethod
-    def of_split(cls, version_dir: str | os.PathLike[str], split: str, *, verify: bool = False) -> Table:
+    def of_split(cls, version_dir: AnyDirectory, split: str, *, verify: bool = False) -> Table:
         """The whole of one split of a published version directory."""
         manifest = read_given(version_dir)
         return cls(version_dir, manifest, [Segment(s, 0, s.rows) for s in manifest.splits[split].shards], verify=verify)
@@ -82,23 +79,19 @@ class Table:
         self._open()
 
     def _open(self) -> None:
-        self._files = Files(self._directory, self._head)
-        self._stored = self._format.rows(self._directory, self._files, self.columns(), self._geometries)
-        self._variable = VariableReader(self._directory, self._files, self._stored)
-        self._checks = Checks(self._directory, self._files, self._stored) if self._verify else None
+        self._files = Files(self._directory)
+        self._stored = self._format.rows(self._files, self.columns(), self._geometries)
+        self._variable = VariableReader(self._files, self._stored)
+        self._checks = Checks(self._files, self._stored) if self._verify else None
 
     @property
     def segments(self) -> Sequence[Segment]:
         return self._segments
 
     @property
-    def directory(self) -> pathlib.Path:
+    def directory(self) -> Directory:
+        """The version directory, which must be of the version of the manifest, unless that was read from no file."""
         return self._directory
-
-    @property
-    def head(self) -> bytes:
-        """How the manifest of the version begins; nothing if it was read from no file."""
-        return self._head
 
     @property
     def files(self) -> Files:
