@@ -15,13 +15,13 @@ from typing import Any
 from exporters import wording
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.describe import Loaded, describe
-from tfds_builder.catalog.location import read_given
+from tfds_builder.catalog.location import explain_misplaced, read_given
+from tfds_builder.catalog.survey import Entry, scan
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError, UnsupportedVersionError
-from tfds_builder.install import check_tfds
 
 _STATES = {UnreadableFileError: "not readable", UnsupportedVersionError: "not supported"}
 _NAMES_SHOWN = 5
@@ -30,9 +30,6 @@ _TEXT_SHOWN = 80
 
 def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
     """Prints every version published under a directory, and on stderr what there is no dataset of it."""
-    check_tfds()
-    from tfds_builder.registration import scan
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DatasetWarning)
         entries = scan(data_dir)
@@ -49,7 +46,7 @@ def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
         print(f"nothing is published under {data_dir}")
 
 
-def _describe(entry: Any) -> dict[str, Any]:
+def _describe(entry: Entry) -> dict[str, Any]:
     """A version as `list --json` has it: a summary of its manifest, or what keeps it from being read."""
     found = {key: value for key, value in dataclasses.asdict(entry).items() if key != "problem"}
     if entry.problem:
@@ -60,8 +57,6 @@ def _describe(entry: Any) -> dict[str, Any]:
         state = next((text for kind, text in _STATES.items() if isinstance(error, kind)), "damaged")
         return {**found, "state": state, "problem": str(error)}
     if manifest.place != tuple(filter(None, (entry.name, entry.config, entry.version))):
-        from tfds_builder.catalog.location import explain_misplaced
-
         problem = explain_misplaced(Directory.at(entry.path), manifest.place)
         return {**found, "state": "misplaced", "problem": problem}
     published = datetime.datetime.fromtimestamp(Directory.at(entry.path).modified(manifest_lib.FILENAME), datetime.UTC)

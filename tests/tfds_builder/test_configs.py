@@ -16,8 +16,8 @@ from tensorflow_datasets.core.dataset_builder import load_default_config_name
 import tfds_builder
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.builder_module import render
+from tfds_builder.catalog.survey import scan
 from tfds_builder.errors import DatasetError, ManifestError
-from tfds_builder.registration import scan
 
 ROWS = {
     "only/large:1.0.0": 10, "only/large:1.2.0": 20, "only/large:1.10.0": 30, "only/small:2.0.0": 40, "only/small:1.0.0": 50,

@@ -18,9 +18,9 @@ import tensorflow_datasets as tfds
 import tfds_builder
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.builder_module import render
+from tfds_builder.catalog.survey import scan
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.errors import DatasetError, ManifestError
-from tfds_builder.registration import scan
 
 pytestmark = pytest.mark.once
 

@@ -9,9 +9,9 @@ import tensorflow_datasets as tfds
 
 import tfds_builder
 from tfds_builder.catalog import location
+from tfds_builder.catalog.survey import scan
 from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import DatasetWarning, ManifestError, MissingFileError
-from tfds_builder.registration import scan
 
 ONE = {"train": kit.numbers(3)}
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builder
+from tfds_builder.catalog.survey import scan
 from tfds_builder.errors import DatasetError, DatasetWarning, ManifestError, MissingFileError
-from tfds_builder.registration import scan
 
 
 def first_row(name, **options):
