@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session", autouse=True)
 def fsync_that_does_not_wait(request):
     """No test cuts the power, so none can tell whether the disk was waited for, which is most of the time that a small export
-    takes (it fsyncs twenty times). That fsync is called, and when, is tested (`test_staging`, `test_resume`, `test_disk`);
+    takes (it fsyncs twenty times). That fsync is called, and when, is tested (`test_stage`, `test_resume`, `test_disk`);
     processes that tests start, and runs with `--endurance`, do wait."""
     with pytest.MonkeyPatch.context() as patch:
         if not request.config.getoption("--endurance"):

@@ -11,7 +11,7 @@ import pytest
 from exporters.command import show
 from tfds_builder.errors import MissingFileError
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 NAMES = ("coded_hdf5", "pairs_tfrecord", "rows_hdf5", "variants_hdf5")
 
 

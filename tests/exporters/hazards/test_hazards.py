@@ -38,7 +38,7 @@ from exporters.hazards.registry import HAZARDS, check_policy
 from exporters.hazards.watch import Watch
 from exporters.outcome import Action, Counts, HazardName
 
-DOCS = pathlib.Path(__file__).parents[2] / "docs" / "hazards.md"
+DOCS = pathlib.Path(__file__).parents[3] / "docs" / "hazards.md"
 
 NUMBERS = torch.arange(40 * 100, dtype=torch.int32).reshape(40, 100)
 LABELS = torch.arange(40) % 3

@@ -17,7 +17,7 @@ from exporters.errors import ArgumentError
 from tfds_builder.command import explain_other
 
 OURS = pathlib.Path(exporters.__file__).parent
-PYPROJECT = pathlib.Path(__file__).parents[2] / "pyproject.toml"
+PYPROJECT = pathlib.Path(__file__).parents[3] / "pyproject.toml"
 
 
 def put(directory, *files):
