@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import report
-from report import Run
+from tables import Run, Table
 
 BUDGET_SECONDS = 90.0
 """A contestant that has used this up takes no part in further rounds (`runs` in the table says so)."""
@@ -72,7 +71,7 @@ class Contest:
         }
         return dataclasses.replace(self, contestants=chosen)
 
-    def measure(self, workload: Any, repeat: int) -> report.Table:
+    def measure(self, workload: Any, repeat: int) -> Table:
         """Runs all rounds.
 
         Raises:
@@ -91,7 +90,7 @@ class Contest:
                 if abs(seen - workload.rows) >= contestant.share:
                     raise RuntimeError(f"{name}: {seen} examples, and the workload has {workload.rows}")
         baselines = {heading: name for heading, name in self.baselines.items() if name in runs}
-        return report.Table(workload.title, self.title, workload.rows, workload.row_bytes, runs, baselines)
+        return Table(workload.title, self.title, workload.rows, workload.row_bytes, runs, baselines)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import venv
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from report import Run
+from tables import Run
 
 PACKAGES = {"MosaicML MDSWriter": "mosaicml-streaming", "litdata BinaryWriter": "litdata"}
 VARIABLE = "BENCH_PEERS_PYTHON"

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from report import Table
+from tables import Table
 
 _BASELINES = {"write": "store_as", "read": "stock"}
 _TITLES = {

@@ -27,6 +27,7 @@ import outside
 import peers
 import report
 import studies
+from tables import Sheet, Table
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -51,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_workload(arguments: argparse.Namespace, out: pathlib.Path) -> list[report.Table]:
+def run_workload(arguments: argparse.Namespace, out: pathlib.Path) -> list[Table]:
     """The tables of one workload, each printed as soon as it is there."""
     import contest
     import workloads
@@ -76,7 +77,7 @@ def run_workload(arguments: argparse.Namespace, out: pathlib.Path) -> list[repor
     return tables
 
 
-def run_study(arguments: argparse.Namespace, out: pathlib.Path) -> list[report.Sheet]:
+def run_study(arguments: argparse.Namespace, out: pathlib.Path) -> list[Sheet]:
     """The sheets of one study, printed."""
     sheets = studies.run(arguments.study, out, small=arguments.small, repeat=arguments.repeat)
     for sheet in sheets:
@@ -118,7 +119,7 @@ def main() -> None:
     if arguments.picture is not None and not arguments.part:
         import picture
 
-        picture.draw([report.Table.from_json(table) for table in results["tables"]], arguments.picture)
+        picture.draw([Table.from_json(table) for table in results["tables"]], arguments.picture)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH, WORKLOADS, Workload, channels_last, make_loader
 
 from studies.common import FORMATS, Setting, export, timed

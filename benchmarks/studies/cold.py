@@ -6,7 +6,7 @@ import pathlib
 import statistics
 from typing import Any
 
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH
 
 from studies.common import (

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH, WORKLOADS, Workload, make_loader
 
 from studies.common import FORMATS, Setting, count, export, load, stock, timed

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH, Workload
 
 from studies.common import FORMATS, Setting, count, exponent, export, load, median_time, pool_loader, timed

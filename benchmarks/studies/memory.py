@@ -9,7 +9,7 @@ import resource
 import shutil
 from typing import Any
 
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH
 
 from studies.common import (

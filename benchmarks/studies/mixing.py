@@ -7,7 +7,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH, WORKLOADS, ArrayPairs, make_arrays
 
 from studies.common import Setting, by_rows, export, load, stock

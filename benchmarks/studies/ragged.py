@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH
 
 from studies.common import FORMATS, Setting, export, load, stock, timed

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH
 
 from studies.common import (

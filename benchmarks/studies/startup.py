@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from report import Sheet
+from tables import Sheet
 from workloads import BATCH, Workload
 
 from studies.common import FORMATS, Setting, export, export_tiny, in_child, load, pool_loader, stock, timed, warm_up

@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 import numpy as np
-from report import Sheet
+from tables import Sheet
 from workloads import WORKLOADS, Workload
 
 from studies.common import Setting, export, pool_loader, timed
