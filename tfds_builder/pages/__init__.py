@@ -1,0 +1,1 @@
+"""What a person sees of a published dataset: statistics, and pages made of them."""
