@@ -1,4 +1,5 @@
-"""Helpers of the producer's tests: real DataLoaders in, published directories out, read back with NumPy alone."""
+"""Helpers of the producer's tests: real DataLoaders in, published directories out, read back with NumPy alone. What is no
+fixture is in `producer_kit.py`, which this makes importable."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import operator
 import os
 import pathlib
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from torch.utils.data import DataLoader
 import exporters
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.table.table import Table
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 FORMATS = ("tfrecord", "hdf5")
 

@@ -161,42 +161,6 @@ def test_moved_directory(data_dir):
         tfds.load("alpha")
 
 
-@pytest.fixture
-def no_community(monkeypatch):
-    """TFDS's own namespaces list nothing: they would ask the network."""
-    from tensorflow_datasets.core.community import register_package, register_path
-
-    for register in (register_package.PackageRegister, register_path.DataDirRegister):
-        monkeypatch.setattr(register, "list_builders", lambda self: [])
-
-
-def test_list_builders(data_dir, no_community):
-    """`tfds.list_builders()` has the registered names beside TFDS's own, and every one of them loads by that name."""
-    tfds_builder.register(data_dir)
-    assert {"alpha", "beta", "mnist"} <= set(tfds.list_builders())
-    assert "alpha" not in tfds.list_builders(with_community_datasets=False)
-    references = {ref.tfds_name(): ref.data_dir for ref in tfds_builder.catalog.provider.catalog.list_dataset_references()}
-    assert references.items() >= {f"torch2tfds:{name}": os.fspath(data_dir) for name in ("alpha", "beta")}.items()
-
-
-@pytest.mark.parametrize(("name", "row"), [
-    ("torch2tfds:alpha", 0), ("torch2tfds:beta", 30), ("torch2tfds:beta:1.0.0", 10), ("torch2tfds:beta:1.2.*", 20),
-])  # fmt: skip
-def test_namespace(name, row, data_dir):
-    """`torch2tfds:` before a registered name says the same, with a version too; `tfds.builder_cls` takes it as well."""
-    tfds_builder.register(data_dir)
-    assert first_row(name) == row
-    assert issubclass(tfds.builder_cls(":".join(name.split(":")[:2])), tfds_builder.ExportedBuilder)
-
-
-def test_namespace_of_an_unknown_name(data_dir):
-    """A name in the namespace that is not registered is TFDS's own error, and says what is."""
-    tfds_builder.register(data_dir)
-    for use in (tfds.builder_cls, tfds.load):
-        with pytest.raises(tfds.core.DatasetNotFoundError, match=r"torch2tfds:gamma not found; .* registered .*alpha, beta"):
-            use("torch2tfds:gamma")
-
-
 @pytest.mark.once
 def test_where_tfds_looks_by_itself(tmp_path, run_python, monkeypatch):
     """In TFDS_DATA_DIR stock TFDS reads a TFRecord version that is named: `register` says so, and its line is read by us."""

@@ -5,26 +5,18 @@ from __future__ import annotations
 import collections
 import dataclasses
 import decimal
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import (
-    BatchSampler,
-    ConcatDataset,
     DataLoader,
     Dataset,
-    IterableDataset,
-    SequentialSampler,
-    Subset,
-    TensorDataset,
 )
 
 from exporters import LoaderError, SchemaError
 from exporters.batches import flatten as batches
-from exporters.loaders import facts as loader
 
 
 class Pair(NamedTuple):
@@ -98,69 +90,6 @@ def test_structures(case, workers, publish, read_back, assert_same):
     assert_same(read_back(publish(data)), expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16, torch.complex64])
-@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_memory_formats(dtype, memory, format, round_trip, assert_same):
-    """An image batch comes back channels-last whatever its memory format."""
-    images = torch.arange(5 * 3 * 4 * 6).reshape(5, 3, 4, 6).to(dtype).contiguous(memory_format=memory)
-    assert_same(round_trip(images, format=format), {"image": images.permute(0, 2, 3, 1).contiguous()})
-
-
-def test_lazy_conjugate_and_negative(format, round_trip, assert_same):
-    """A tensor whose conjugation or sign is only a flag comes back as the values it stands for."""
-    numbers = torch.complex(X, X)
-    batch = {"conj": numbers.conj(), "neg": numbers.conj().imag}
-    assert batch["conj"].is_conj()
-    assert batch["neg"].is_neg()
-    assert_same(round_trip(batch, format=format), {"conj": torch.complex(X, -X), "neg": -X})
-
-
-class Stream(IterableDataset):
-    """An iterable dataset that shares its items between workers and knows no length."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def __iter__(self):
-        info = torch.utils.data.get_worker_info()
-        start, step = (info.id, info.num_workers) if info else (0, 1)
-        return iter(self.items[start::step])
-
-
-def seeded(dataset, **options):
-    return DataLoader(dataset, generator=torch.Generator().manual_seed(3), **options)
-
-
-ROWS = list(zip(X, Y.tolist(), strict=True))
-SOURCES = {
-    "sequential": lambda n: DataLoader(ROWS, batch_size=2, num_workers=n),
-    "shuffle": lambda n: seeded(ROWS, batch_size=2, shuffle=True, num_workers=n),
-    "drop_last": lambda n: seeded(ROWS, batch_size=2, shuffle=True, drop_last=True, num_workers=n),
-    "sampler": lambda n: DataLoader(ROWS, batch_size=3, sampler=[6, 0, 0, 2], num_workers=n),
-    "batch_sampler": lambda n: DataLoader(ROWS, batch_sampler=BatchSampler([5, 4, 3, 1, 1], 2, False), num_workers=n),
-    "uneven batch_sampler": lambda n: DataLoader(ROWS, batch_sampler=[[0], [1, 2, 3], [6, 5]], num_workers=n),
-    "iterable": lambda n: DataLoader(Stream(ROWS), batch_size=2, num_workers=n),
-    "TensorDataset": lambda n: DataLoader(TensorDataset(X, Y), batch_size=4, num_workers=n),
-    "batches of the dataset": lambda n: DataLoader([(X[:4], Y[:4]), (X[4:], Y[4:])], collate_fn=itemgetter(0), num_workers=n),
-    "batches of a stream": lambda n: DataLoader(
-        Stream([(X[:2], Y[:2]), (X[2:], Y[2:])]), collate_fn=lambda items: items[0], num_workers=n
-    ),
-    "pin_memory": lambda n: DataLoader(ROWS, batch_size=2, pin_memory=True, num_workers=n),
-    "persistent workers": lambda n: DataLoader(ROWS, batch_size=2, num_workers=n, persistent_workers=n > 0),
-}
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("source", SOURCES)
-def test_sources(source, workers, publish, read_back, assert_same):
-    """An export holds exactly what one loop over the same loader gives, in its order."""
-    batches = list(SOURCES[source](workers))
-    expected = {name: torch.cat([batch[part] for batch in batches]) for part, name in enumerate(("features", "label"))}
-    result = publish(SOURCES[source](workers), on_hazard={"drop_last": "ignore", "sampler_shorter": "ignore"})
-    assert result.examples == {"train": len(expected["label"])}
-    assert_same(read_back(result), expected)
-
-
 class OneBuffer(DataLoader):
     """A loader that fills the same tensors again for each batch."""
 
@@ -176,32 +105,6 @@ def test_one_buffer_for_all_batches(format, publish, read_back, assert_same):
     """A loader may overwrite a batch as soon as it gives the next: nothing of it is kept by reference."""
     expected = {"x": X[:6], "y": Y[:6], "x_again": X[:6], "y_u32": Y[:6].numpy().astype(np.uint32)}
     assert_same(read_back(publish(OneBuffer([0]), format)), expected)
-
-
-class Classes(TensorDataset):
-    def __init__(self, classes, *tensors):
-        super().__init__(*(tensors or (torch.arange(4), torch.arange(4) % 2)))
-        self.classes = classes
-
-
-@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: Subset(Subset(d, [1, 2]), [0]), lambda d: ConcatDataset([d, d])])
-def test_class_names(wrap, publish, manifest_of):
-    """`dataset.classes` names the label's classes, also through Subset and ConcatDataset; synonyms become one name."""
-    result = publish(DataLoader(wrap(Classes([("cat", "tom"), "dog"]))))
-    assert manifest_of(result).labels == {"label": ("cat, tom", "dog")}
-
-
-def test_class_names_of_parts_that_differ(publish, manifest_of):
-    """A ConcatDataset whose parts have different classes has no class names."""
-    result = publish(DataLoader(ConcatDataset([Classes(["a", "b"]), Classes(["b", "a"])])))
-    assert manifest_of(result).labels == {}
-
-
-def test_class_names_find_the_label_of_a_dict(publish, manifest_of):
-    """Among several integer columns of a dict, the one called like a label gets the class names."""
-    rows = [{"id": i, "target": i % 2, "x": X[0]} for i in range(4)]
-    dataset = type("Dicts", (list,), {"classes": ["a", "b"]})(rows)
-    assert manifest_of(publish(DataLoader(dataset, batch_size=2))).labels == {"target": ("a", "b")}
 
 
 GOOD = {"x": X[:2], "y": Y[:2]}
@@ -270,51 +173,6 @@ def test_ragged_batch(short, loader_of, refuses):
     refuses(loader_of(GOOD, {"x": X[:2], "y": short}), SchemaError, "split 'train', batch 1", "'x': 2", "'y")
 
 
-@pytest.mark.parametrize("value", [None, 3, [1, 2], X, TensorDataset(X), iter([X]), "loader"])
-def test_not_a_loader(value, refuses):
-    """What is no DataLoader is refused by the name of its split, with its type."""
-    refuses(
-        {"train": DataLoader([1]), "test": value},
-        LoaderError,
-        "split 'test'",
-        "torch.utils.data.DataLoader",
-        type(value).__name__,
-    )
-    refuses(value, LoaderError, "split 'train'")
-
-
 def test_key_with_a_slash(loader_of, refuses):
     """A feature name with `/` is refused: it could not be told from a nested one."""
     refuses(loader_of({"a/b": X}), LoaderError, "a/b")
-
-
-@pytest.mark.parametrize("make", SOURCES)
-def test_expected_examples(make):
-    """Where the number of examples is foretold (for the bar), it is the number that comes."""
-    foretold = loader.expected_examples(SOURCES[make](0))
-    assert foretold in (None, sum(len(batch[1]) for batch in SOURCES[make](0)))
-
-
-SAMPLERS = {
-    "a sampler longer than the dataset": lambda data: DataLoader(data, 4, sampler=SequentialSampler(range(14))),
-    "a sampler shorter than the dataset": lambda data: DataLoader(data, 4, sampler=SequentialSampler(range(5))),
-    "batches of a sampler's own": lambda data: DataLoader(data, batch_sampler=BatchSampler(SequentialSampler(data), 3, True)),
-}
-
-
-@pytest.mark.parametrize("case", SAMPLERS)
-def test_a_sequential_sampler_is_taken_at_its_word(case, format, publish, read_back):
-    """However a sequential sampler is set up, the export has the examples that a loop over the loader gives, and no others."""
-
-    class Cycle(Dataset):
-        def __len__(self):
-            return 7
-
-        def __getitem__(self, index):
-            return X[index % 7], index
-
-    loader = SAMPLERS[case](Cycle())
-    expected = [torch.cat(parts) for parts in zip(*loader, strict=True)]
-    found = read_back(publish(loader, format, on_hazard="ignore"))
-    assert np.array_equal(found["features"], expected[0].numpy())
-    assert np.array_equal(found["label"], expected[1].numpy())

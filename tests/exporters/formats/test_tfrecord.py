@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import io
-import itertools
-import json
 import pathlib
-import time
 
-import h5py
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -165,101 +161,3 @@ def test_values_as_protobuf_reads_them(publish, loader_of):
 
 
 # --- HDF5 ----------------------------------------------------------------------------------------
-
-MIXED = {
-    "image": torch.arange(5 * 3 * 4 * 6, dtype=torch.int32).reshape(5, 3, 4, 6),
-    "label": torch.arange(5) % 2,
-    "n": {"b": torch.arange(5).to(torch.bfloat16), "deep": {"z": torch.arange(5) * 1j}, "t": ["a", "", "é", "x" * 99, "e"]},
-    "none": torch.empty(5, 0, 2, dtype=torch.float64),
-    "flag": torch.arange(5) > 2,
-    "half": torch.arange(5).half(),
-    "u": np.arange(5, dtype=np.uint32),
-    "words": np.array([[b"a", b"b"]] * 5, object),
-}
-
-
-@pytest.fixture
-def mixed(publish, loader_of):
-    twice = {"on_hazard": {"duplicates": "ignore"}}
-    return publish(loader_of(MIXED, MIXED), "hdf5", **twice, features={"label": ClassLabel(names=["no", "yes"])}, version="1.2.3")
-
-
-def test_h5py_reads_it(mixed):
-    """Plain h5py finds every column under its nested name, with its values and its own dtype."""
-    with h5py.File(only_shard(mixed)) as file:
-        np.testing.assert_array_equal(file["image"][:5], np.moveaxis(MIXED["image"].numpy(), 1, -1))
-        assert file["label"][:].tolist() == [0, 1, 0, 1, 0] * 2
-        assert (file["n/b"].dtype, file["n/b"].attrs["dtype"]) == (np.uint16, "bfloat16")
-        np.testing.assert_array_equal(file["n/b"][:5], MIXED["n"]["b"].view(torch.int16).numpy().view(np.uint16))
-        assert file["n/deep/z"][:5].tolist() == [0j, 1j, 2j, 3j, 4j]
-        assert (file["none"].shape, file["none"].dtype) == ((10, 0, 2), np.float64)
-        assert file["flag"][:5].tolist() == [False, False, False, True, True]
-        assert [file[name].dtype for name in ("flag", "half", "u", "image", "label")] == ["?", "f2", "u4", "i4", "i8"]
-        for name, expected in (("n/t", MIXED["n"]["t"] * 2), ("words", ["a", "b"] * 10)):
-            values, splits = file[name]["values"][:].tobytes(), file[name]["row_splits"][:].tolist()
-            assert [values[a:b].decode() for a, b in itertools.pairwise(splits)] == expected
-
-
-def test_h5_datasets_are_contiguous(mixed, manifest_of):
-    """Every dataset is one unfiltered run of bytes at the offset the manifest gives."""
-    manifest = manifest_of(mixed)
-    geometry = manifest.geometries[0]
-    with h5py.File(only_shard(mixed)) as file:
-        for column, offset, splits in zip(manifest.columns, geometry.offsets, geometry.row_splits, strict=True):
-            strings = column.encoding == "strings"
-            places = {f"{column.name}/values": offset, f"{column.name}/row_splits": splits} if strings else {column.name: offset}
-            for name, place in places.items():
-                dataset = file[name]
-                assert (dataset.chunks, dataset.compression, dataset.external) == (None, None, None)
-                assert not dataset.size or dataset.id.get_offset() == place
-
-
-def test_h5_attributes(mixed, manifest_of):
-    """A file says by itself what it is: dataset, version, split, shard, features, and of each column layout and classes."""
-    with h5py.File(only_shard(mixed)) as file:
-        facts = dict(file.attrs)
-        assert json.loads(facts.pop("features")) == manifest_of(mixed).features
-        assert facts.pop("producer").startswith("torch2tfds ")
-        assert facts == {"dataset": "ds", "version": "1.2.3", "split": "train", "shard": 0}
-        assert dict(file["image"].attrs) == {"feature": "Tensor", "dtype": "int32", "layout": "NHWC", "source_layout": "NCHW"}
-        assert (file["label"].attrs["feature"], list(file["label"].attrs["class_names"])) == ("ClassLabel", ["no", "yes"])
-        assert file["n/t"].attrs["feature"] == "Text"
-
-
-def test_h5_of_thirty_thousand_classes(publish, loader_of, manifest_of):
-    """Class names of any number fit into the file, the manifest and TFDS's label file."""
-    names = [f"class number {i}" for i in range(30_000)]
-    result = publish(
-        loader_of((torch.zeros(2, 2), torch.tensor([0, 29_999]))), "hdf5", features={"label": ClassLabel(names=names)}
-    )
-    with h5py.File(only_shard(result)) as file:
-        assert list(file["label"].attrs["class_names"]) == names
-    assert list(manifest_of(result).labels["label"]) == names
-    assert (pathlib.Path(result.path) / "label.labels.txt").read_text().split("\n")[:30_000] == names
-
-
-def test_nothing_but_empty_columns(format, round_trip, assert_same):
-    """A dataset whose features hold no byte keeps its rows."""
-    empty = {"x": torch.empty(3, 0), "n": {"y": torch.empty(3, 2, 0, 1, dtype=torch.uint8)}}
-    layouts = {"n/y": "NHWC"}
-    assert_same(round_trip(empty, format=format, layouts=layouts), {"x": empty["x"], "n/y": empty["n"]["y"]})
-
-
-def test_nothing_but_empty_strings(format, round_trip, assert_same):
-    """Strings that are all empty come back, one a row."""
-    assert_same(round_trip({"t": ["", ""]}, {"t": [""]}, format=format), {"t": ["", "", ""]})
-
-
-def test_a_second_later_the_bytes_are_the_same(format, publish, loader_of, tree):
-    """Nothing in a file, an HDF5 object header least of all, tells when it was written."""
-    first = publish(loader_of(MIXED), format)
-    start = int(time.time())
-    while int(time.time()) == start:
-        time.sleep(0.05)
-    assert tree(publish(loader_of(MIXED), format).path) == tree(first.path)
-
-
-def test_large_strings(format, round_trip, assert_same):
-    """Strings far longer than a block, and far more of them than fit a varint of one byte, keep their places."""
-    rows = [bytes([i % 251]) * (i * 977 % 70_001) for i in range(60)]
-    assert_same(round_trip({"t": rows, "n": np.arange(60)}, format=format), {"t": rows, "n": np.arange(60)})

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.plans import cut, plan
+from exporters.plans import cut
 
 SIZES = st.lists(st.integers(0, 12), max_size=30)
 
@@ -46,20 +44,6 @@ def test_nothing_is_held_back(sizes, limit):
 def test_no_batches_no_shards():
     """No batch gives no shard."""
     assert list(cut.cut_into_shards([], len, 10)) == []
-
-
-def test_plan_is_canonical_json():
-    """The same plan gives the same bytes whatever order its mappings were filled in, and reads back as JSON."""
-
-    def make(card):
-        return plan.Plan(
-            name="ds", version="1.0.0", format="hdf5", shard_bytes=7, splits=("b", "a"), features={"z": 1, "a": 2},
-            columns=({"name": "x"},), labels={}, supervised_keys=None, card=card, decisions=("x: é",), sources={}, producer="p",
-        ).to_json()  # fmt: skip
-
-    first = make({"license": "CC0", "homepage": ""})
-    assert first == make({"homepage": "", "license": "CC0"})
-    assert json.loads(first)["splits"] == ["b", "a"]
 
 
 def test_shards_of_an_export(format, publish, loader_of, manifest_of, read_back, assert_same):

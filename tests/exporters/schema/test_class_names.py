@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, random_split
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
 
 from exporters import SchemaError
 
@@ -184,3 +191,32 @@ def test_it_goes_on(goes_on, publish):
 
     result = goes_on(run, data)
     assert any("is not used" in line for line in result.decisions)
+
+
+X = torch.arange(7 * 6, dtype=torch.float32).reshape(7, 2, 3)
+
+
+class Classes(TensorDataset):
+    def __init__(self, classes, *tensors):
+        super().__init__(*(tensors or (torch.arange(4), torch.arange(4) % 2)))
+        self.classes = classes
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: Subset(Subset(d, [1, 2]), [0]), lambda d: ConcatDataset([d, d])])
+def test_class_names(wrap, publish, manifest_of):
+    """`dataset.classes` names the label's classes, also through Subset and ConcatDataset; synonyms become one name."""
+    result = publish(DataLoader(wrap(Classes([("cat", "tom"), "dog"]))))
+    assert manifest_of(result).labels == {"label": ("cat, tom", "dog")}
+
+
+def test_class_names_of_parts_that_differ(publish, manifest_of):
+    """A ConcatDataset whose parts have different classes has no class names."""
+    result = publish(DataLoader(ConcatDataset([Classes(["a", "b"]), Classes(["b", "a"])])))
+    assert manifest_of(result).labels == {}
+
+
+def test_class_names_find_the_label_of_a_dict(publish, manifest_of):
+    """Among several integer columns of a dict, the one called like a label gets the class names."""
+    rows = [{"id": i, "target": i % 2, "x": X[0]} for i in range(4)]
+    dataset = type("Dicts", (list,), {"classes": ["a", "b"]})(rows)
+    assert manifest_of(publish(DataLoader(dataset, batch_size=2))).labels == {"target": ("a", "b")}

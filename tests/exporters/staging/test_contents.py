@@ -16,53 +16,19 @@ import tempfile
 import textwrap
 
 import pytest
-import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from producer_kit import ROWS, Images, run, stop
 
 import exporters
 import tfds_builder
-from exporters import DataDirError, ResumeError
+from exporters import DataDirError
 from exporters.staging import contents, publishing
 from exporters.staging import stage as staging
-from exporters.staging.disk import hash_file
 from exporters.staging.notes import Notes
 
 pytestmark = pytest.mark.once
 
-ROWS = 40
 COMPARED = 12
 """Of what is finished three batches are asked for once more, and compared."""
-
-
-class Images(Dataset):
-    """Images by number that stop after some, and count how many were asked for."""
-
-    def __init__(self, stop_at=None, add=0):
-        self.stop_at, self.add, self.asked = stop_at, add, 0
-
-    def __len__(self):
-        return ROWS
-
-    def __getitem__(self, index):
-        self.asked += 1
-        if self.asked == self.stop_at:
-            raise RuntimeError("stopped")
-        return {"image": torch.full((3, 5, 6), index + self.add, dtype=torch.uint8), "text": f"number {index}"}
-
-
-def run(data_dir, dataset=None, format="tfrecord", **options):
-    return exporters.export(
-        DataLoader(dataset or Images(), batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(1)),
-        data_dir,
-        **{"name": "ds", "format": format, "shard_bytes": 400, "progress": False, "on_hazard": "ignore", **options},
-    )
-
-
-def stop(data_dir, format="tfrecord", **options):
-    """An export that is stopped with some shards finished; its directory of datasets."""
-    with pytest.raises(RuntimeError, match="stopped"):
-        run(data_dir, Images(stop_at=32), format, **options)
-    return data_dir / "ds"
 
 
 def names(directory):
@@ -252,132 +218,6 @@ def test_a_module_written_by_hand(tmp_path):
 # --- stages that were copied, or damaged -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["copied", "moved", "copied to another disk, in its place"])
-def test_a_stage_elsewhere(how, format, tmp_path, tree):
-    """A stopped export that was copied or moved goes on: nothing finished is asked for again, and the bytes are the same."""
-    expected = tree(run(tmp_path / "whole", format=format).path)
-    stop(tmp_path / "data", format)
-    shutil.copytree(tmp_path / "data", tmp_path / "copy")
-    if how == "copied to another disk, in its place":
-        shutil.rmtree(tmp_path / "data")
-        (tmp_path / "copy").rename(tmp_path / "data")
-    elif how == "moved":
-        (tmp_path / "data").rename(tmp_path / "moved")
-    place = tmp_path / {"copied": "copy", "moved": "moved"}.get(how, "data")
-    dataset = Images()
-    assert tree(run(place, dataset, format).path) == expected
-    assert 0 < dataset.asked < ROWS
-
-
-def test_a_copy_that_differs(tmp_path, tree):
-    """A copy in which a byte of a finished shard is another is refused before anything is removed; so is one cut short."""
-    stop(tmp_path / "data")
-    shutil.copytree(tmp_path / "data", tmp_path / "copy")
-    shard = tmp_path / "copy" / "ds" / "1.0.0.incomplete" / "train-00000.data"
-    content = bytearray(shard.read_bytes())
-    content[40] ^= 1
-    shard.write_bytes(content)
-    before = tree(tmp_path / "copy" / "ds" / "1.0.0.incomplete")
-    with pytest.raises(ResumeError, match=r"train-00000\.data has other bytes.*overwrite=True"):
-        run(tmp_path / "copy")
-    assert tree(tmp_path / "copy" / "ds" / "1.0.0.incomplete") == before
-    run(tmp_path / "copy", overwrite=True)
-
-
-def notes_of(directory):
-    return sorted(path.name for path in (directory / "1.0.0.resume").iterdir() if path.name != "holder")
-
-
-DAMAGES = {
-    "empty": lambda path: path.write_bytes(b""),
-    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-8]),
-    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "gone": lambda path: path.unlink(),
-    "a list": lambda path: path.write_bytes(b"[]"),
-    "of another release": lambda path: path.write_bytes(b'{"version": 0}'),
-    "a number": lambda path: path.write_bytes(b"1234567"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_notes(damage, tmp_path, tree, whole):
-    """Whichever note is damaged, cut short, missing or of another release: the export goes on to the same bytes, or it is a
-    ResumeError after which every shard is still there; and `overwrite=True` begins anew."""
-    template = tmp_path / "template"
-    stop(template)
-    assert set(notes_of(template / "ds")) >= {"plan.json", "stage", "train-00000.shard.json", "train.order"}
-    for note in notes_of(template / "ds"):
-        data_dir = tmp_path / f"{note} {damage}"
-        shutil.copytree(template, data_dir)
-        DAMAGES[damage](data_dir / "ds" / "1.0.0.resume" / note)
-        before = tree(data_dir / "ds" / "1.0.0.incomplete")
-        try:
-            result = run(data_dir)
-        except ResumeError as error:
-            assert "overwrite=True" in str(error)  # noqa: PT017
-            assert tree(data_dir / "ds" / "1.0.0.incomplete") == before
-            result = run(data_dir, overwrite=True)
-        else:
-            is_written_again = note.endswith(".shard.json") and damage == "gone"
-            assert note.endswith(".digests") or is_written_again, f"nobody noticed that {note} is {damage}"
-        assert tree(result.path) == whole
-        assert sorted(os.listdir(data_dir / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
-        shutil.rmtree(data_dir)
-
-
-@pytest.mark.parametrize("left", [(), ("holder",), ("stage", "plan.json", "train-00000.shard.json", "train.order")])
-def test_notes_that_are_missing(left, tmp_path, tree, whole):
-    """Without the notes, or with only the first of them, no finished shard is removed without a word."""
-    directory = stop(tmp_path / "data")
-    for name in set(os.listdir(directory / "1.0.0.resume")) - set(left):
-        (directory / "1.0.0.resume" / name).unlink()
-    if not left:
-        (directory / "1.0.0.resume").rmdir()
-    before = tree(directory / "1.0.0.incomplete")
-    with pytest.raises(ResumeError, match=r"gone.*overwrite=True"):
-        run(tmp_path / "data")
-    assert tree(directory / "1.0.0.incomplete") == before
-    assert tree(run(tmp_path / "data", overwrite=True).path) == whole
-
-
-@pytest.mark.parametrize("is_stream", [False, True])
-def test_a_split_that_lost_a_shard(is_stream, tmp_path):
-    """A split that was finished, and of whose shards one is not noted any more, is not published without it: it is written again
-    where its batches can be drawn by number, and refused of a stream."""
-
-    class Stream(IterableDataset):
-        def __iter__(self):
-            return map(Images().__getitem__, range(ROWS))
-
-    class Second(Images):
-        def __getitem__(self, index):
-            if index >= 4:  # the first batch is looked at before the first byte
-                raise RuntimeError("stopped")
-            return super().__getitem__(index)
-
-    def loaders(second):
-        first = Stream() if is_stream else Images()
-        return {split: DataLoader(data, batch_size=4) for split, data in (("train", first), ("test", second))}
-
-    def export(second, **options):
-        return exporters.export(
-            loaders(second), tmp_path, name="ds", shard_bytes=400, progress=False, on_hazard="ignore", **options
-        )
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        export(Second())
-    notes = sorted((tmp_path / "ds" / "1.0.0.resume").glob("train-*.shard.json"))
-    data = tmp_path / "ds" / "1.0.0.incomplete" / notes[-1].name.replace("shard.json", "data")
-    notes[-1].unlink()
-    data.unlink()
-    if is_stream:
-        with pytest.raises(ResumeError, match="overwrite=True"):
-            export(Images())
-    result = export(Images(), overwrite=is_stream)
-    assert result.examples == {"train": ROWS, "test": ROWS}
-    assert tfds_builder.verify(result.path).problems == []
-
-
 # --- swaps -----------------------------------------------------------------------------------------
 
 
@@ -413,16 +253,6 @@ def test_an_overwrite_cut_off_and_copied(moment, tmp_path, tree, whole):
         assert tree(run(data_dir, dataset, overwrite=True).path) == whole
         assert sorted(os.listdir(data_dir / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
         assert dataset.asked == ROWS
-
-
-def test_the_manifest_noted_is_the_one_published(tmp_path):
-    """What tells a swap that is done is the SHA-256 of the manifest, noted before it."""
-    noted = []
-    with pytest.MonkeyPatch.context() as patch:
-        note = Notes.write
-        patch.setattr(Notes, "write", lambda self, name, content: (noted.append((name, content)), note(self, name, content)))
-        result = run(tmp_path)
-    assert noted[-1] == ("publishing", hash_file(pathlib.Path(result.path) / "manifest.json").encode())
 
 
 UNPRIVILEGED = """

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import exporters
 import tfds_builder
+from exporters.staging import disk
 from exporters.staging import disk as disk_lib
 from tfds_builder.catalog.builder_module import generate
 
@@ -330,31 +331,20 @@ def test_a_finished_shard_that_is_not_there(change, format, tmp_path, tree):
     assert tree(tmp_path / "data") == tree(tmp_path / "whole")
 
 
-def test_little_room(tmp_path, monkeypatch):
-    """Where rows have one size, more of them than the disk has room for are told before the first byte, in bytes; as many
-    as there is room for are not."""
-    asked = []
-
-    class Numbers(Dataset):
-        def __len__(self):
-            return ROWS
-
-        def __getitem__(self, index):
-            asked.append(index)
-            return torch.full((3, 5, 6), index, dtype=torch.uint8)
-
-    monkeypatch.setattr("exporters.staging.space.free_bytes", lambda path: ROWS * 90)
-    run(tmp_path / "enough", dataset=Numbers())
-    monkeypatch.setattr("exporters.staging.space.free_bytes", lambda path: ROWS * 90 - 1)
-    asked.clear()
-    with pytest.warns(UserWarning, match=r"3,600 bytes are about to be written to .*, and 3,599 are free.*data_dir"):
-        run(tmp_path / "little", dataset=Numbers())
-    monkeypatch.setattr("warnings.warn", lambda *_, **__: 1 / 0)
-    asked.clear()
-    with pytest.raises(ZeroDivisionError):
-        run(tmp_path / "before", dataset=Numbers())
-    assert len(asked) <= 8
-    assert not (tmp_path / "before").exists()
+@pytest.mark.parametrize("has_renameat2", [True, False])
+def test_exchange(has_renameat2, tmp_path, monkeypatch):
+    """Two directories change places, with the kernel's help or without; if that fails both are where they were."""
+    if not has_renameat2:
+        monkeypatch.setattr(disk, "_LIBC", object())
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    disk.exchange(tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    assert [os.listdir(tmp_path / name) for name in "ab"] == [["b"], ["a"]]
+    with pytest.raises(OSError):
+        disk.exchange(tmp_path / "missing", tmp_path / "b", tmp_path / "c")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+    assert os.listdir(tmp_path / "b") == ["a"]
 
 
 @pytest.mark.parametrize(("inodes", "free"), [(0, 0), (10_000, 9_000), (10_000, 0)])

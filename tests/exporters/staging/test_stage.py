@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import operator
 import os
 import pathlib
-import resource
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import traceback
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -23,9 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 import exporters
 import tfds_builder
 from exporters import AlreadyPublishedError, DataDirError
-from exporters.staging import disk
 from exporters.staging import stage as staging
-from exporters.staging.staged_file import StagedFile
 
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:nothing is published under")]  # which is what is to be seen
 
@@ -214,30 +208,6 @@ def test_an_operating_system_that_fails(function, overwrite, format, publish, lo
     assert published
 
 
-def test_everything_is_on_disk_before_it_is_visible(format, publish, loader_of, tmp_path, monkeypatch):
-    """Every file is fsynced at its full size, and so is its directory, before the one rename; the parent is after it."""
-    events, fsync, rename = [], os.fsync, os.rename
-
-    def spy_fsync(descriptor):
-        fsync(descriptor)
-        events.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
-
-    def spy_rename(source, target, **options):
-        rename(source, target, **options)
-        events.append(pathlib.Path(target))
-
-    monkeypatch.setattr(os, "fsync", spy_fsync)
-    monkeypatch.setattr(os, "rename", spy_rename)
-    loaders = {split: loader_of(*[{"x": X, "t": ["a"] * 8}] * 2) for split in ("train", "test")}
-    version = pathlib.Path(publish(loaders, format, data_dir=tmp_path, shard_bytes=400).path)
-    visible = events.index(version)
-    before, after = events[:visible], events[visible:]
-    for path in version.iterdir():
-        assert (path.stat().st_ino, path.stat().st_size) in before, path.name
-    assert version.stat().st_ino in [event[0] for event in before if isinstance(event, tuple)]
-    assert version.parent.stat().st_ino in [event[0] for event in after if isinstance(event, tuple)]
-
-
 def test_a_full_disk(run_python, tmp_path):
     """Where a file cannot grow any more, the export says so and leaves nothing."""
     source = """
@@ -255,33 +225,6 @@ def test_a_full_disk(run_python, tmp_path):
     assert done.stdout == "True False\n" * 2, done.stderr
 
 
-def test_staged_file_that_cannot_grow(tmp_path):
-    """A write that fails in the file's own thread is raised where the next write or the close is."""
-    file = StagedFile(tmp_path / "f")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
-    try:
-        file.write(b"x" * 10)
-        with pytest.raises(OSError, match="File too large"):
-            file.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    file.abort()
-
-
-def test_staged_file_describes_its_bytes(tmp_path):
-    """A staged file has the bytes it was given, in order, and knows their size and SHA-256."""
-    file = StagedFile(tmp_path / "f")
-    parts = [np.full((3, k), k, np.uint16) for k in range(50)]
-    for part in parts:
-        file.write(part)
-    file.write(b"")
-    content = b"".join(part.tobytes() for part in parts)
-    done = file.close()
-    assert (tmp_path / "f").read_bytes() == content
-    assert (done.file, done.bytes, done.sha256) == ("f", len(content), hashlib.sha256(content).hexdigest())
-
-
 def test_an_existing_version_is_refused_unread(publish, loader_of, tmp_path, tree):
     """An existing version is refused before the loader is asked for anything, and stays as it was."""
     publish(loader_of(X), data_dir=tmp_path)
@@ -289,60 +232,6 @@ def test_an_existing_version_is_refused_unread(publish, loader_of, tmp_path, tre
     with pytest.raises(AlreadyPublishedError, match="overwrite=True"):
         publish(DataLoader(Failing(raise_my_error), sampler=[5]), data_dir=tmp_path)
     assert tree(tmp_path) == before
-
-
-def test_overwrite_swaps(format, publish, loader_of, tmp_path, tree):
-    """`overwrite=True` leaves the new version alone in its place, byte for byte as if it had been the first."""
-    publish({"train": loader_of(X), "old": loader_of(X)}, data_dir=tmp_path / "a")
-    publish(loader_of(X * 2), format, data_dir=tmp_path / "a", overwrite=True)
-    publish(loader_of(X * 2), format, data_dir=tmp_path / "b", overwrite=True)
-    assert tree(tmp_path / "a") == tree(tmp_path / "b")
-    assert sorted(os.listdir(tmp_path / "a" / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
-
-
-def test_a_failed_overwrite_keeps_the_old(format, publish, loader_of, tmp_path, tree):
-    """An export that fails leaves the version it was to replace, and other versions, untouched."""
-    publish(loader_of(X), format, data_dir=tmp_path)
-    publish(loader_of(X), format, data_dir=tmp_path, version="0.9.0")
-    before = tree(tmp_path)
-    with pytest.raises(MyError):
-        publish(DataLoader(Failing(raise_my_error)), format, data_dir=tmp_path, overwrite=True)
-    assert tree(tmp_path) == before
-
-
-@pytest.mark.parametrize("has_renameat2", [True, False])
-def test_exchange(has_renameat2, tmp_path, monkeypatch):
-    """Two directories change places, with the kernel's help or without; if that fails both are where they were."""
-    if not has_renameat2:
-        monkeypatch.setattr(disk, "_LIBC", object())
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    disk.exchange(tmp_path / "a", tmp_path / "b", tmp_path / "c")
-    assert [os.listdir(tmp_path / name) for name in "ab"] == [["b"], ["a"]]
-    with pytest.raises(OSError):
-        disk.exchange(tmp_path / "missing", tmp_path / "b", tmp_path / "c")
-    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
-    assert os.listdir(tmp_path / "b") == ["a"]
-
-
-def test_an_overwrite_never_leaves_neither(publish, loader_of, tmp_path):
-    """Someone who looks all the time finds a whole manifest under the final name while versions are swapped."""
-    path = pathlib.Path(publish(loader_of(X), data_dir=tmp_path).path) / "manifest.json"
-    missing, done = [], threading.Event()
-
-    def look():
-        while not done.is_set():
-            if not path.is_file():
-                missing.append(1)
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    for number in range(20):
-        publish(loader_of(X + number), data_dir=tmp_path, overwrite=True)
-    done.set()
-    watcher.join()
-    assert not missing
 
 
 HOLD = """
@@ -418,69 +307,6 @@ def test_a_killed_export_publishes_nothing(run_python, tmp_path, format, publish
     result = publish(loader_of(X), format, data_dir=tmp_path / "data", overwrite=True)
     assert tfds_builder.verify(result.path).problems == []
     assert sorted(os.listdir(tmp_path / "data" / "ds")) == ["1.0.0", "ds_dataset_builder.py"]
-
-
-@pytest.mark.parametrize("place", ["file", "file/below", "ds is a file"])
-def test_data_dir_that_is_a_file(place, loader_of, tmp_path, tree):
-    """A data_dir that is a file, or lies under one, is refused by name and left alone."""
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "ds").write_text("mine too")
-    data_dir = tmp_path if place == "ds is a file" else tmp_path / place
-    before = tree(tmp_path)
-    with pytest.raises(DataDirError, match="cannot write to"):
-        exporters.export(loader_of(X), data_dir, name="ds", progress=False)
-    assert tree(tmp_path) == before
-
-
-def test_data_dir_that_cannot_be_written(loader_of, tmp_path, monkeypatch):
-    """A data_dir where nothing may be made is refused with the reason."""
-
-    def mkdir(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(os, "mkdir", mkdir)
-    with pytest.raises(DataDirError, match=r"Permission denied; give a data_dir that can be written") as caught:
-        exporters.export(loader_of(X), tmp_path, name="ds", progress=False)
-    assert caught.value.errno == errno.EACCES
-
-
-@pytest.mark.parametrize("kind", [str, pathlib.Path, os.fsencode])
-def test_kinds_of_data_dir(kind, loader_of, tmp_path, monkeypatch):
-    """A data_dir may be a str or a path, with `~`, relative or not there yet; what is no path is an error."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    if kind is os.fsencode:
-        with pytest.raises(exporters.ArgumentError, match="must be a path"):
-            exporters.export(loader_of(X), kind("a"), name="ds", progress=False)
-        return
-    for data_dir, expected in (("~/a/b", "a/b"), ("c", "c")):
-        result = exporters.export(loader_of(X), kind(data_dir), name="ds", progress=False)
-        assert result.path == str(tmp_path / expected / "ds" / "1.0.0")
-        assert tfds_builder.verify(result.path).problems == []
-
-
-def test_published_meanwhile(loader_of, tmp_path):
-    """If the version appears while an export runs, it stays and the export is refused."""
-    target = tmp_path / "data" / "ds" / "1.0.0"
-
-    def appear():
-        target.mkdir()
-        (target / "theirs").touch()
-        return X[0]
-
-    with pytest.raises(AlreadyPublishedError, match="published meanwhile"):
-        exporters.export(DataLoader(Failing(appear)), tmp_path / "data", name="ds", progress=False)
-    assert sorted(os.listdir(target.parent)) == ["1.0.0", "1.0.0.incomplete", "1.0.0.resume"]  # what was done is kept
-    assert os.listdir(target) == ["theirs"]
-
-
-def test_a_stage_without_a_manifest_is_not_published(tmp_path):
-    """`publish` refuses a stage that holds no manifest."""
-    with staging.Stage(tmp_path, "ds", "1.0.0", overwrite=False) as stage:
-        stage.files.write("train-00000.data", b"x")
-        with pytest.raises(DataDirError, match="no manifest"):
-            stage.publish()
-    assert not (tmp_path / "ds").exists()
 
 
 def test_a_stage_leaves_what_is_not_its_own(tmp_path):
