@@ -24,7 +24,7 @@ def test_one_varint(dtype, data):
     column = Column(name="x", dtype=dtype, shape=(), encoding=VARINT, width=width)
     wanted = decode_column(column, np.array([stored], np.uint8))[0].item()
     geometry = Geometry(offsets=(1,), strides=(width + 1,), row_splits=(0,))
-    stored_rows = formats.find("tfrecord").rows(None, None, [column], [geometry]).single(shard, data)
+    stored_rows = formats.find("tfrecord").rows(None, [column], [geometry]).single(shard, data)
     for row in range(2):
         item, array = (rows._reader(stored_rows, 0, column, as_item, rows._Shard(shard, data))(row) for as_item in (True, False))
         assert kit.typed(item) == kit.typed(wanted) == kit.typed(value if info else bool(value))
