@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from exporters.batches.structure import Form, form_of, parts_of
+from exporters.loaders import slices
 from exporters.loaders.order import Order, Source, record, summarize
 from exporters.loaders.random_state import random_state_kept
 from exporters.tensors.pytorch import torch_module
@@ -180,7 +181,13 @@ def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[
     changes |= {place: _Drawn(order, start), "_iterator": None}
     if order.is_drawn:  # then the seed of the workers was drawn as well, before it: from a generator that was in this state
         changes["generator"] = _generator_like(_generator_of(loader), order.state)
-    yield from twin_of(loader, **changes)
+    take = slices.batches_of(loader) if iterates_as_torch(loader) else None
+    if take is None:
+        yield from twin_of(loader, **changes)
+        return
+    if not order.is_drawn:
+        draw_seed(loader)
+    yield from map(take, _Drawn(order, start))
 
 
 def _generator_of(loader: Any) -> Any:
@@ -321,7 +328,8 @@ def is_same(one: Any, other: Any) -> bool:
     if one is other or type(one) is not type(other):
         return one is other
     if isinstance(one, torch_module().Tensor):
-        bits = [item.detach().cpu().contiguous().reshape(-1).view(torch_module().uint8) for item in (one, other)]
+        dense = torch_module().contiguous_format  # a single element of any stride calls itself contiguous, and has no bytes
+        bits = [item.detach().cpu().clone(memory_format=dense).reshape(-1).view(torch_module().uint8) for item in (one, other)]
         return one.shape == other.shape and bool(torch_module().equal(*bits))
     if form_of(one) in (Form.RECORD, Form.LIST, Form.VALUES):
         parts, others = dict(parts_of(one)), dict(parts_of(other))
