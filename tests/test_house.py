@@ -29,6 +29,33 @@ NAME_FORMATS = {
 """Modules outside of the rooms `formats` that name a format."""
 ASK_FOR_AN_INDEX = {"tfds_builder.contract.shards"}
 """Modules of the consumer, outside of `formats`, that look whether a shard has an index: it reads and writes what is there."""
+OPEN_FILES = {
+    "tfds_builder.contract.directory": "it is what all others ask",
+    "tfds_builder.catalog.builder_module": "the template of the generated module, which lies in this package",
+    "tfds_builder.catalog.provider": "TFDS wants a path for a namespace, and looks at nothing there",
+    "tfds_builder.errors": "whose a file is that may not be read",
+    "tfds_builder.command": "where this package itself is installed",
+}
+"""Modules of the consumer that open files or join paths, and why."""
+OF_FILES = {
+    "os": {
+        "access", "link", "listdir", "lstat", "makedirs", "mkdir", "open", "readlink", "remove", "rename", "replace", "rmdir",
+        "scandir", "stat", "symlink", "unlink", "walk",
+    },
+    "os.path": {
+        "abspath", "exists", "getmtime", "getsize", "isdir", "isfile", "islink", "join", "lexists", "realpath", "samefile",
+    },
+    "pathlib": {"Path"}, "io": {"open"},
+    "": {"open"},
+}  # fmt: skip
+"""Functions by which a file is opened, looked at or written, by module."""
+OF_PATHS = {
+    "glob", "is_dir", "is_file", "is_symlink", "iterdir", "joinpath", "lstat", "mkdir", "read_bytes", "read_text", "rglob",
+    "rmdir", "samefile", "touch", "unlink", "write_bytes", "write_text",
+}  # fmt: skip
+"""Methods by which a path does so."""
+NAME = re.compile(r"""^f?['"]|(file|FILENAME|name|config|version|dir(ectory)?|path|root)$""")
+"""What stands on a side of `/` that joins a path."""
 LINES, MODULES = 410, 10
 """Most lines of a module, and most modules of a room."""
 
@@ -168,6 +195,32 @@ def test_who_asks_which_format_it_is():
     assert naming == NAME_FORMATS
     consumer = {name: tree for name, tree in outside.items() if name.startswith("tfds_builder")}
     assert {name for name, tree in consumer.items() if asks_for_an_index(tree)} == ASK_FOR_AN_INDEX
+
+
+def opens_files(tree):
+    """Where a module opens a file, looks at it or writes it by other means than a Directory, or joins a path, as lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            module, _, name = ast.unparse(node.func).rpartition(".")
+            if name in OF_FILES.get(module, ()) or (module and name in OF_PATHS):
+                yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module in OF_FILES:
+            if {alias.name for alias in node.names} & OF_FILES[node.module]:
+                yield node.lineno
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and any(map(NAME.search, sides_of(node))):
+            yield node.lineno
+
+
+def sides_of(node):
+    """What stands on both sides of an operator, as text."""
+    return ast.unparse(node.left), ast.unparse(node.right)
+
+
+def test_who_opens_files():
+    """In the consumer a Directory opens and joins, and nothing else does: another store is another Directory."""
+    found = {name: list(opens_files(tree)) for name, tree in TREES.items() if name.startswith("tfds_builder.")}
+    assert {name: lines for name, lines in found.items() if lines and name not in OPEN_FILES} == {}
+    assert all(found[name] for name in OPEN_FILES)
 
 
 PRIVATE = {

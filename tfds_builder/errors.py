@@ -4,6 +4,11 @@ Each leaf also inherits the built-in that fits, so `except FileNotFoundError` ke
 callers who know nothing of this package.
 """
 
+from __future__ import annotations
+
+import os
+import pathlib
+
 
 class DatasetError(Exception):
     """Root of the exceptions `tfds_builder` raises about a dataset directory."""
@@ -31,6 +36,35 @@ class OverwrittenError(DatasetError, OSError):
 
 class UnreadableFileError(DatasetError, PermissionError):
     """A file or directory is there and this user may not read it; the message names its owner."""
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> UnreadableFileError:
+        """The error that says who can let this user read a file or directory.
+
+        >>> UnreadableFileError.of("/data/faces/1.0.0/manifest.json")          # doctest: +SKIP
+        UnreadableFileError('/data/faces/1.0.0/manifest.json cannot be read: permission denied; ask its owner, alice, for access')
+        """
+        name = os.fspath(path)
+        return cls(f"{name} cannot be read: permission denied; ask its owner, {_owner(name)}, for access")
+
+
+def _owner(name: str) -> str:
+    """Whose a path is, or, where even that may not be seen, whose the directory is that hides it."""
+    path = pathlib.Path(name).absolute()
+    for place in (path, *path.parents):
+        try:
+            user = os.lstat(place).st_uid
+        except OSError:
+            continue
+        try:
+            import pwd
+        except ImportError:  # Windows
+            break
+        try:
+            return pwd.getpwuid(user).pw_name
+        except KeyError:
+            return f"user {user}"
+    return "whoever made it"
 
 
 class UnsupportedReadError(DatasetError, NotImplementedError):

@@ -7,7 +7,6 @@ import ctypes
 import datetime
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -24,7 +23,6 @@ from exporters.staging import space as room
 _SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
 _TRIES = 10
 """Times a directory is made again that others remove meanwhile."""
-_CHUNK = 1024 * 1024
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _HELD: set[int] = set()
 """Descriptors that hold a lock. A forked child (a worker of a DataLoader) shares it, and would keep it alive."""
@@ -135,15 +133,6 @@ def remove_file(path: pathlib.Path) -> None:
 def open_no_link(path: str, flags: int) -> int:
     """An opener (of `open`) that follows no link in the last place of the path."""
     return os.open(path, flags | os.O_NOFOLLOW)
-
-
-def hash_file(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hexadecimal. No link is followed."""
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0, opener=open_no_link) as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_holder(holder: pathlib.Path) -> str:

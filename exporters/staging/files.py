@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from exporters.errors import DataDirError
 from exporters.staging import contents
-from exporters.staging.disk import hash_file, naming, open_no_link, remove_file
+from exporters.staging.disk import naming, open_no_link, remove_file
 from exporters.staging.place import Place
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.shards import File
 
 
@@ -39,7 +40,7 @@ class StagedFiles:
         """A staged file under the name it has now, its own or its published one; None unless it is there at its full size."""
         for known in (file.file, name):
             with contextlib.suppress(FileNotFoundError):
-                size = (self.directory / known).stat().st_size
+                size = Directory.at(self.directory).size(known)
                 return File(file=known, bytes=file.bytes, sha256=file.sha256) if size == file.bytes else None
         return None
 
@@ -54,7 +55,7 @@ class StagedFiles:
         found = self.find(file, name)
         if found is None:
             return f"{self.directory / file.file} is gone, or has not the {file.bytes:,} bytes that were written"
-        if reads and hash_file(self.directory / found.file) != file.sha256:
+        if reads and Directory.at(self.directory).sha256(found.file) != file.sha256:
             return f"{self.directory / found.file} has other bytes than were written"
         return ""
 
@@ -62,7 +63,7 @@ class StagedFiles:
         """Gives a staged file its published name (known once the number of shards is), if it has not got it yet."""
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.directory / file.file, self.directory / name)
-        if os.path.getsize(self.directory / name) != file.bytes:
+        if Directory.at(self.directory).size(name) != file.bytes:
             raise DataDirError(
                 errno.EIO, f"{self.directory / name} is not what was written; remove {self.directory} and export again"
             )

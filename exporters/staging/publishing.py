@@ -9,9 +9,10 @@ import os
 from exporters import wording
 from exporters.errors import AlreadyPublishedError, DataDirError
 from exporters.staging.contents import PUBLISHING_NOTE
-from exporters.staging.disk import exchange, hash_file, sync_directory
+from exporters.staging.disk import exchange, sync_directory
 from exporters.staging.notes import Notes
 from exporters.staging.place import Place
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import FILENAME
 
 
@@ -26,7 +27,7 @@ def publish(place: Place, notes: Notes, *, overwrite: bool) -> None:
     if not (place.stage / FILENAME).is_file():
         raise DataDirError(errno.ENOENT, f"{place.stage} has no manifest; nothing is published")
     place.require_lock()
-    notes.write(PUBLISHING_NOTE, hash_file(place.stage / FILENAME).encode())
+    notes.write(PUBLISHING_NOTE, Directory.at(place.stage).sha256(FILENAME).encode())
     if overwrite and os.path.lexists(place.target):
         place.check(overwrite=True)
         with place.locking_target():
@@ -58,5 +59,5 @@ def is_published(place: Place, notes: Notes) -> bool:
     """Whether what the notes are about is published: the version that is there has the manifest noted before the rename."""
     with contextlib.suppress(OSError):
         noted = notes.read(PUBLISHING_NOTE)
-        return not place.target.is_symlink() and hash_file(place.target / FILENAME).encode() == noted
+        return not place.target.is_symlink() and Directory.at(place.target).sha256(FILENAME).encode() == noted
     return False

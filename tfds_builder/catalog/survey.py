@@ -15,9 +15,9 @@ from tfds_builder.catalog import location
 from tfds_builder.catalog.listing import list_configs
 from tfds_builder.catalog.location import enumerate_some
 from tfds_builder.catalog.read import read_place
-from tfds_builder.contract.directory import Directory, permission_denied
+from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.names import NAME
-from tfds_builder.errors import DamagedFileError, DatasetError, DatasetWarning, MissingFileError
+from tfds_builder.errors import DamagedFileError, DatasetError, DatasetWarning, MissingFileError, UnreadableFileError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _scan_dataset(root: Directory, name: str) -> Iterator[Entry]:
         for version in versions:
             yield Entry(name, config, version, str(directory.below(version)))
         if not versions:
-            yield Entry(name, config, "", str(directory), str(permission_denied(directory.path)))
+            yield Entry(name, config, "", str(directory), str(UnreadableFileError.of(directory.path)))
 
 
 def _belongs(entries: list[Entry]) -> bool:

@@ -6,8 +6,8 @@ of a path as it opens it (`O_NOFOLLOW`, man 2 open), so nobody can put one there
 before it are the caller's: somebody who can replace those while they are being read can show the reader another dataset, and
 its checksums with it.
 
-Nothing else in this package joins paths or opens files of a dataset. A store of another kind (objects behind a URL) is a class
-with the methods of `Directory`, which `Directory.at` gives for the URLs it knows.
+Nothing else in this package joins paths or opens files of a dataset (`tests/test_house.py`). A store of another kind is a
+subclass of `Directory`; `test_another_store` in `tests/tfds_builder/contract/test_directory.py` is a small one, whole.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import mmap
 import os
 import pathlib
@@ -80,7 +81,7 @@ class Directory:
 
     def below(self, *names: str) -> Directory:
         """The directory that is reached by going down by these names; empty ones are left out."""
-        return Directory(self.path.joinpath(*names))
+        return self._moved(self.path.joinpath(*names))
 
     def above(self, levels: int = 1) -> Directory:
         """The directory so many levels above.
@@ -88,15 +89,19 @@ class Directory:
         Raises:
           IndexError: there are not so many.
         """
-        return Directory(self.path.parents[levels - 1])
+        return self._moved(self.path.parents[levels - 1])
 
     def absolute(self) -> Directory:
         """The same directory by a path that does not depend on the working directory."""
-        return Directory(self.path.absolute())
+        return self._moved(self.path.absolute())
 
     def resolved(self) -> Directory:
         """The same directory by a path without links."""
-        return Directory(pathlib.Path(os.path.realpath(self.path)))
+        return self._moved(pathlib.Path(os.path.realpath(self.path)))
+
+    def _moved(self, path: pathlib.Path) -> Directory:
+        """A directory of the same store, of no known version."""
+        return dataclasses.replace(self, path=path, head=b"")
 
     def path_of(self, name: str) -> str:
         """The path of a file in it, for messages and for TFDS."""
@@ -119,7 +124,7 @@ class Directory:
         try:
             return stat.S_ISDIR(os.stat(self.path).st_mode)
         except PermissionError as error:
-            raise permission_denied(self.path) from error
+            raise UnreadableFileError.of(self.path) from error
         except (OSError, ValueError):  # ValueError: NUL in the path
             return False
 
@@ -165,7 +170,7 @@ class Directory:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingFileError(f"{self} is missing, or no directory") from error
         except PermissionError as error:
-            raise permission_denied(self.path) from error
+            raise UnreadableFileError.of(self.path) from error
         except OSError as error:
             raise DamagedFileError(f"{self} cannot be listed: {error.strerror or error}") from error
 
@@ -201,7 +206,7 @@ class Directory:
         try:
             directory = os.open(self.path, _DIRECTORY_FLAGS)
         except PermissionError as error:
-            raise permission_denied(self.path) from error
+            raise UnreadableFileError.of(self.path) from error
         except OSError as error:
             raise MissingFileError(f"{self} is missing, or no directory") from error
         try:
@@ -226,13 +231,13 @@ class Directory:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingFileError(f"{path} is missing") from error
         except PermissionError as error:
-            raise permission_denied(path) from error
+            raise UnreadableFileError.of(path) from error
         except (OSError, ValueError) as error:
             raise DamagedFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
         if not stat.S_ISREG(found.st_mode):
             raise DamagedFileError(f"{path} must be a regular file (links are not followed)")
         if not os.access(path, os.R_OK):
-            raise permission_denied(path)
+            raise UnreadableFileError.of(path)
         return found.st_size
 
     def stamp(self, name: str, stream: BinaryIO | None = None) -> tuple[Any, ...] | None:
@@ -264,10 +269,16 @@ class Directory:
           OverwrittenError, MissingFileError, UnreadableFileError, DamagedFileError: see `open`.
         """
         with self.open(name) as stream:
-            size = os.fstat(stream.fileno()).st_size
+            size = stream.seek(0, os.SEEK_END)
             if size > limit:
                 raise ManifestError(f"{self.path_of(name)} has {size} bytes; more than {limit} are refused")
+            stream.seek(0)
             return stream.read(limit)
+
+    def sha256(self, name: str) -> str:
+        """SHA-256 of a file, in hexadecimal. Lets go of the interpreter lock; raises what `open` does."""
+        with self.open(name, 0) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # a raw stream is read in place
 
     def map(self, name: str, size: int) -> mmap.mmap:
         """A whole file as memory, read-only.
@@ -361,7 +372,7 @@ def _open_regular(path: str, buffering: int, directory: int | None = None) -> Bi
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{path} is missing") from error
     except PermissionError as error:
-        raise permission_denied(path) from error
+        raise UnreadableFileError.of(path) from error
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         if getattr(error, "errno", None) == errno.ELOOP:
             raise DamagedFileError(f"{path} must be a regular file (it is a symbolic link, which is not followed)") from error
@@ -370,32 +381,3 @@ def _open_regular(path: str, buffering: int, directory: int | None = None) -> Bi
         os.close(descriptor)
         raise DamagedFileError(f"{path} must be a regular file (it is a directory, a device, a FIFO or a socket)")
     return open(descriptor, "rb", buffering)
-
-
-def permission_denied(path: str | os.PathLike[str]) -> UnreadableFileError:
-    """The error that says who can let this user read a file or directory.
-
-    >>> permission_denied("/data/faces/1.0.0/manifest.json")          # doctest: +SKIP
-    UnreadableFileError('/data/faces/1.0.0/manifest.json cannot be read: permission denied; ask its owner, alice, for access')
-    """
-    name = os.fspath(path)
-    return UnreadableFileError(f"{name} cannot be read: permission denied; ask its owner, {_owner(name)}, for access")
-
-
-def _owner(name: str) -> str:
-    """Whose a path is, or, where even that may not be seen, whose the directory is that hides it."""
-    path = pathlib.Path(name).absolute()
-    for place in (path, *path.parents):
-        try:
-            user = os.lstat(place).st_uid
-        except OSError:
-            continue
-        try:
-            import pwd
-        except ImportError:  # Windows
-            break
-        try:
-            return pwd.getpwuid(user).pw_name
-        except KeyError:
-            return f"user {user}"
-    return "whoever made it"

@@ -247,7 +247,7 @@ class Files:
         if done < len(room):
             raise self._ends(file, start + done)
 
-    def read_bytes(self, file: File, start: int, stop: int) -> bytes:
+    def read_run(self, file: File, start: int, stop: int) -> bytes:
         """The same as an object of its own."""
         found = self.directory.view(file.file, start, stop)
         if start + len(found) < stop:
@@ -265,7 +265,7 @@ class Files:
             return []
         if int(lengths.max()) >= LARGE_BYTES:
             runs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
-            return [self.read_bytes(file, start, stop) for start, stop in runs]
+            return [self.read_run(file, start, stop) for start, stop in runs]
         first, last = int(starts.min()), int((starts + lengths).max())
         view = memoryview(self.view(file, first, last, populate=populate))  # type: ignore[arg-type]  # ndarray is a buffer
         return [

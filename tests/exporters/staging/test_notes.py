@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, IterableDataset
 import exporters
 import tfds_builder
 from exporters import ResumeError
-from exporters.staging.disk import hash_file
 from exporters.staging.notes import Notes
+from tfds_builder.contract.directory import Directory
 
 pytestmark = pytest.mark.once
 
@@ -126,4 +126,4 @@ def test_the_manifest_noted_is_the_one_published(tmp_path):
         note = Notes.write
         patch.setattr(Notes, "write", lambda self, name, content: (noted.append((name, content)), note(self, name, content)))
         result = run(tmp_path)
-    assert noted[-1] == ("publishing", hash_file(pathlib.Path(result.path) / "manifest.json").encode())
+    assert noted[-1] == ("publishing", Directory.at(result.path).sha256("manifest.json").encode())
