@@ -11,11 +11,13 @@ import importlib.util
 import os
 import pathlib
 import time
-from typing import Any
 
 import numpy as np
 
+from exporters.aliases import Loader, Tensor
 from exporters.errors import MissingDependencyError
+from exporters.outcome import Export
+from tfds_builder.aliases import Array
 from tfds_builder.install import how_to_install
 
 _TRAIN = 1437
@@ -25,7 +27,7 @@ _GOAL = 0.95
 _PACKAGES = {"torch": "PyTorch", "sklearn": "scikit-learn", "h5py": "h5py", "tensorflow": "TensorFlow", "keras": "Keras"}
 
 
-def make_loaders() -> dict[str, Any]:
+def make_loaders() -> dict[str, Loader]:
     """Train and test DataLoaders of the digits: pairs of 1x8x8 uint8 images and labels."""
     import torch
     from torch.utils.data import DataLoader
@@ -56,7 +58,7 @@ class _Digits:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __getitem__(self, index: int) -> tuple[Any, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self._images[index], self._labels[index]
 
 
@@ -77,7 +79,7 @@ def run(out: pathlib.Path) -> int:
     )
     for loader in make_loaders().values():
         next(iter(loader))  # imports and forks once, so that the rates below are of the export alone
-    exported, rates = {}, {}
+    exported, rates = dict[str, Export](), dict[str, float]()
     for format in ("tfrecord", "hdf5"):
         print(f"\n== exporting to {format}", flush=True)
         start = time.perf_counter()
@@ -98,13 +100,13 @@ def _check_packages() -> None:
         raise MissingDependencyError(f"the demo needs {', '.join(missing)}: {how_to_install('demo')}")
 
 
-def _collect(loader: Any) -> tuple[Any, Any]:
+def _collect(loader: Loader) -> tuple[Array, Array]:
     """What a loader gives: images and labels, as NumPy arrays."""
     batches = [(images.numpy(), labels.numpy()) for images, labels in loader]
     return tuple(np.concatenate(part) for part in zip(*batches, strict=True))  # type: ignore[return-value]
 
 
-def _check_and_train(out: pathlib.Path, name: str, originals: dict[str, tuple[Any, Any]]) -> tuple[bool, float, float]:
+def _check_and_train(out: pathlib.Path, name: str, originals: dict[str, tuple[Array, Array]]) -> tuple[bool, float, float]:
     """Whether `tfds.load` gives back every element; test accuracy of a model; examples/s read."""
     import tensorflow_datasets as tfds
 
@@ -151,7 +153,9 @@ def _train(name: str) -> float:
     return float(accuracy)
 
 
-def _summary(exported: Any, rates: Any, results: Any, out: pathlib.Path) -> str:
+def _summary(
+    exported: dict[str, Export], rates: dict[str, float], results: dict[str, tuple[bool, float, float]], out: pathlib.Path
+) -> str:
     """The table at the end, and how to load the data elsewhere."""
     lines = [
         "| format   | exported/s | loaded one by one/s | bytes   | same as loader | accuracy | where |",

@@ -16,19 +16,21 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
+from exporters.aliases import Loader
 from exporters.errors import ArgumentError, BrokenInstallError
 from exporters.options.card import Card
 from exporters.options.config import Config, config_facts
 from exporters.outcome import Action, Export, Format, HazardName
+from tfds_builder.aliases import Feature, JsonObject
 from tfds_builder.install import check_tfds
 
 SHARD_BYTES = 256 * 1024 * 1024
 
 
 def export(
-    loaders: Any,
+    loaders: Loader,
     data_dir: str | os.PathLike[str],
     *,
     name: str,
@@ -36,7 +38,7 @@ def export(
     config: str | Config | None = None,
     format: Format = "tfrecord",
     names: Sequence[str] | Mapping[str, str] | None = None,
-    features: Mapping[str, Any] | None = None,
+    features: Mapping[str, Feature] | None = None,
     layouts: Mapping[str, str] | None = None,
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
@@ -122,7 +124,7 @@ def export(
     encoder = formats.find(format)
     options = Options(names, features, layouts, supervised_keys, unpad)
     watch = Watch(on_hazard)
-    plan: dict[str, Any] = {
+    plan: JsonObject = {
         "name": name,
         "version": version,
         "format": format,
@@ -172,7 +174,7 @@ def _sigterm_as_exit() -> Iterator[None]:
         yield
         return
 
-    def leave(number: int, _: Any) -> None:
+    def leave(number: int, _: object) -> None:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)

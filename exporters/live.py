@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporters import wording
+from exporters.aliases import Loader, NumberedBatches
 from exporters.errors import BrokenInstallError, MissingDependencyError
+from tfds_builder.aliases import Feature, Package, StoredValue
 from tfds_builder.install import check_tfds, how_to_install
 
 if TYPE_CHECKING:
@@ -25,15 +27,15 @@ if TYPE_CHECKING:
 
 
 def in_memory(
-    loader: Any,
+    loader: Loader,
     *,
     names: Sequence[str] | Mapping[str, str] | None = None,
-    features: Mapping[str, Any] | None = None,
+    features: Mapping[str, Feature] | None = None,
     layouts: Mapping[str, str] | None = None,
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
-) -> tf.data.Dataset[Any]:
+) -> tf.data.Dataset:
     """Drains a DataLoader once into NumPy arrays and slices them: `from_tensor_slices`.
 
     >>> ds = exporters.in_memory(loader)                             # doctest: +SKIP
@@ -71,15 +73,15 @@ def in_memory(
 
 
 def stream(
-    loader: Any,
+    loader: Loader,
     *,
     names: Sequence[str] | Mapping[str, str] | None = None,
-    features: Mapping[str, Any] | None = None,
+    features: Mapping[str, Feature] | None = None,
     layouts: Mapping[str, str] | None = None,
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
-) -> tf.data.Dataset[Any]:
+) -> tf.data.Dataset:
     """Iterates a DataLoader anew at every epoch: `from_generator` with a derived output_signature.
 
     >>> for example in exporters.stream(loader).batch(32):           # doctest: +SKIP
@@ -108,7 +110,7 @@ def stream(
     source = _Source(loader, first, options, as_supervised)
     waiting, lock = [itertools.chain([(first.number, first.raw)], sampled)] if is_opened else [], threading.Lock()
 
-    def epoch() -> Iterator[Mapping[str, Any]]:
+    def epoch() -> Iterator[Mapping[str, StoredValue]]:
         with lock:
             raws = waiting.pop() if waiting else enumerate(loader)
         yield from map(source.pair, source.encode(raws))
@@ -120,7 +122,7 @@ def stream(
 class _Source:
     """A loader with its schema: batches as the columns that `tf.data` is to see."""
 
-    def __init__(self, loader: Any, first: First, options: Options, as_supervised: bool) -> None:
+    def __init__(self, loader: Loader, first: First, options: Options, as_supervised: bool) -> None:
         from exporters.batches.flatten import to_batch
         from exporters.errors import ArgumentError
         from exporters.schema import class_names as classes
@@ -139,7 +141,7 @@ class _Source:
             )
         self._keys = self.schema.supervised_keys if as_supervised else None
 
-    def encode(self, raws: Iterator[tuple[int, Any]]) -> Iterator[Columns]:
+    def encode(self, raws: NumberedBatches) -> Iterator[Columns]:
         """Raw batches, with their numbers, as contiguous columns, in the form TFDS decodes."""
         import numpy as np
 
@@ -158,13 +160,13 @@ class _Source:
                 copies[name] = Ragged(values, column.row_splits) if isinstance(column, Ragged) else values
             yield {name: self.decoder.serialize(name, copies[name]) for name in self.decoder.names}
 
-    def pair(self, columns: Columns) -> dict[str, Any]:
+    def pair(self, columns: Columns) -> dict[str, StoredValue]:
         """Columns as `FeatureDecoder.split` takes them."""
         from tfds_builder.contract.ragged import Ragged
 
         return {name: (c.values, c.row_splits) if isinstance(c, Ragged) else c for name, c in columns.items()}
 
-    def finish(self, ds: tf.data.Dataset[Any]) -> tf.data.Dataset[Any]:
+    def finish(self, ds: tf.data.Dataset) -> tf.data.Dataset:
         """Decodes what TFDS still has to decode, and picks input and target."""
         from tfds_builder.readers.tf_data import pick
 
@@ -177,7 +179,7 @@ def concatenate(batches: Iterator[Columns]) -> Columns:
 
     from tfds_builder.contract.ragged import Ragged
 
-    parts: dict[str, list[Any]] = {}
+    parts: dict[str, list[StoredValue]] = {}
     for columns in batches:
         for name, column in columns.items():
             parts.setdefault(name, []).append(column)
@@ -192,7 +194,7 @@ def concatenate(batches: Iterator[Columns]) -> Columns:
     return out
 
 
-def _tensorflow() -> Any:
+def _tensorflow() -> Package:
     check_tfds(BrokenInstallError)
     try:
         import tensorflow as tf

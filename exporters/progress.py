@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import warnings
-from typing import Any
+from typing import Any, TextIO
 
 _SECONDS, _SHARE = 30.0, 0.1
 """A log file gets its next line after so many seconds and, where the whole is known, so great a part of it: the later."""
@@ -108,7 +108,7 @@ class Progress:
         return f"{self._description}: {', '.join(parts)}"
 
 
-def _is_terminal(stream: Any) -> bool:
+def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 

@@ -19,7 +19,9 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import cast
+
+from tfds_builder.aliases import Feature
 
 _SPEAKS_OPTIONS = contextvars.ContextVar("speaks options", default=False)
 _NO_VALUE = object()
@@ -59,7 +61,7 @@ class Code:
         return self.text
 
 
-def argument(name: str, value: Any = _NO_VALUE) -> str:
+def argument(name: str, value: object = _NO_VALUE) -> str:
     """An argument of `export` and, if one is given, its value, as the caller would write it.
 
     Args:
@@ -76,12 +78,12 @@ def called(name: str) -> str:
     return either(name, _OPTIONS.get(name, "--" + name.replace("_", "-")))
 
 
-def passing(name: str, value: Any = _NO_VALUE) -> str:
+def passing(name: str, value: object = _NO_VALUE) -> str:
     """Advice to give an argument: `pass overwrite=True`, or `add --overwrite`."""
     return f"{either('pass', 'add')} {argument(name, value)}"
 
 
-def amount(name: str, value: Any) -> str:
+def amount(name: str, value: object) -> str:
     """The value of an argument in its own unit, which for the size of a shard is bytes in Python and MiB on a command line.
 
     >>> with command_line():
@@ -89,7 +91,7 @@ def amount(name: str, value: Any) -> str:
     '0.01'
     """
     if name == "shard_bytes" and _SPEAKS_OPTIONS.get():
-        return _mebibytes(value)
+        return _mebibytes(cast(int, value))
     return str(value)
 
 
@@ -139,13 +141,13 @@ def _mebibytes(count: int) -> str:
     return next((text for text in texts if to_bytes(float(text)) == count), str(count / _MEBIBYTE))
 
 
-def _literal(value: Any) -> str:
+def _literal(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f'"{key}": {_literal(item)}' for key, item in value.items()) + "}"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _option(name: str, value: Any) -> str:
+def _option(name: str, value: object) -> str:
     if name == "progress" and value is False:
         return "--quiet"
     option = called(name)
@@ -160,7 +162,7 @@ def _option(name: str, value: Any) -> str:
     return f"{option} {shlex.quote(amount(name, value))}"
 
 
-def _features_option(features: Mapping[str, Any]) -> str:
+def _features_option(features: Mapping[str, Feature]) -> str:
     """The options that say what `features` does: class names, or a file that Python writes in a line of its own.
 
     >>> _features_option({"label": Code("tfds.features.ClassLabel(num_classes=10)")})

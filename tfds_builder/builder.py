@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils.lazy_imports_utils import tree
 
+from tfds_builder.aliases import Decoder, Decoders, Features, LoadedDataset, LoadedSource, ReadConfigArgument, SplitArgument
 from tfds_builder.catalog import location, metadata_files
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.configs import ExportedConfig, FromDirectory
@@ -61,7 +62,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
     BUILDER_CONFIGS = FromDirectory(list)
     builder_configs = FromDirectory(lambda configs: {config.name: config for config in configs})
 
-    def __init_subclass__(cls, skip_registration: bool = False, **kwargs: Any) -> None:
+    def __init_subclass__(cls, skip_registration: bool = False, **kwargs: object) -> None:
         super().__init_subclass__(skip_registration=True, **kwargs)
         if not skip_registration:
             catalog.add(cls)
@@ -72,7 +73,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         data_dir: str | os.PathLike[str] | None = None,
         config: str | tfds.core.BuilderConfig | None = None,
         version: str | tfds.core.Version | None = None,
-        file_format: Any = None,
+        file_format: object = None,
         verify: bool = False,
     ) -> None:
         root = data_dir or self.DATA_DIR
@@ -93,7 +94,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         if getattr(file_format, "value", file_format) != "array_record":
             self._check_format(file_format)
 
-    def _create_builder_config(self, builder_config: Any, version: Any) -> ExportedConfig | None:
+    def _create_builder_config(self, builder_config: object, version: object) -> ExportedConfig | None:
         """The config asked for, or None for what was published without one; the versions are then those of it.
 
         Raises:
@@ -110,7 +111,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         self._available = [tfds.core.Version(text) for text in versions]
         return ExportedConfig(name, versions, lambda: self.manifest) if name else None
 
-    def _pick_version(self, requested_version: Any) -> Any:
+    def _pick_version(self, requested_version: object) -> Any:
         try:
             return super()._pick_version(requested_version)
         except AssertionError as error:
@@ -122,7 +123,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
             for config, versions in self._published.items()
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (os.fspath(self.data_path), self._verify, self.manifest.head)
 
     @property
@@ -158,14 +159,14 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         except UnreadableFileError as error:
             raise UnreadableFileError(f"{error}; published are {self._describe_published()}") from error
 
-    def _check_format(self, asked: Any) -> None:
+    def _check_format(self, asked: object) -> None:
         if getattr(asked, "value", asked) not in (None, self.manifest.format):
             raise ValueError(f"Requested file format {asked} is not available: {self.name} is {self.manifest.format}")
 
     def _info(self) -> tfds.core.DatasetInfo:
         return dataset_info(self, self.manifest, features_of(self.manifest))
 
-    def download_and_prepare(self, **_: Any) -> None:
+    def download_and_prepare(self, **_: object) -> None:
         """There is nothing to prepare: the data is there, or it must be exported again.
 
         Raises:
@@ -174,18 +175,18 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         if not Directory.at(self.data_path).exists():
             self._download_and_prepare()
 
-    def _download_and_prepare(self, dl_manager: Any = None, download_config: Any = None) -> None:
+    def _download_and_prepare(self, dl_manager: object = None, download_config: object = None) -> None:
         raise MissingFileError(f"{self.data_dir} is gone; an exported dataset cannot be downloaded, export it again")
 
     def _build_single_dataset(
         self,
-        split: Any,
+        split: SplitArgument,
         batch_size: int | None,
         shuffle_files: bool,
-        decoders: Any,
-        read_config: Any,
+        decoders: Decoders,
+        read_config: ReadConfigArgument,
         as_supervised: bool,
-    ) -> Any:
+    ) -> LoadedDataset:
         """As TFDS's own, but batches are read as blocks instead of being put together again.
 
         `ReadConfig.try_autocache` has nothing to do here: the page cache already holds the file.
@@ -210,13 +211,13 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
 
     def as_data_source(
         self,
-        split: Any = None,
+        split: SplitArgument = None,
         *,
-        decoders: Any = None,
-        deserialize_method: Any = tfds.decode.DeserializeMethod.DESERIALIZE_AND_DECODE,
-        file_format: Any = None,
+        decoders: Decoders = None,
+        deserialize_method: tfds.decode.DeserializeMethod = tfds.decode.DeserializeMethod.DESERIALIZE_AND_DECODE,
+        file_format: object = None,
         verify: bool = False,
-    ) -> Any:
+    ) -> LoadedSource:
         """Random access: `source[i]` is an example, as TFDS's own data sources give it.
 
         >>> builder.as_data_source("train")[0]["image"].shape     # doctest: +SKIP
@@ -242,7 +243,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         self._check_format(file_format)
         features, decoders = _select(self.info.features, decoders)
 
-        def make(one: Any) -> Any:
+        def make(one: object) -> LoadedDataset:
             segments = segments_of(self.manifest, self.info.splits[one].file_instructions)
             request = data_source.Request(one, features, decoders, deserialize_method)
             table = Table(self.data_path, self.manifest, segments, verify=verify or self._verify)
@@ -250,7 +251,9 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
 
         return tree.map_structure(make, {name: name for name in self.info.splits} if split is None else split)
 
-    def _as_dataset(self, split: Any, decoders: Any = None, read_config: Any = None, shuffle_files: bool = False) -> Any:
+    def _as_dataset(
+        self, split: SplitArgument, decoders: Decoders = None, read_config: ReadConfigArgument = None, shuffle_files: bool = False
+    ) -> LoadedDataset:
         return self._read(
             split,
             batch_size=None,
@@ -262,14 +265,14 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
 
     def _read(
         self,
-        split: Any,
+        split: SplitArgument,
         *,
         batch_size: int | None,
         shuffle: bool,
-        decoders: Mapping[str, Any] | tfds.decode.PartialDecoding | None,
-        read_config: Any,
+        decoders: Mapping[str, Decoder] | tfds.decode.PartialDecoding | None,
+        read_config: ReadConfigArgument,
         supervised_keys: Sequence[Any] | None,
-    ) -> Any:
+    ) -> LoadedDataset:
         from tfds_builder.readers import tf_data as reading
 
         features, decoders = _select(self.info.features, decoders)
@@ -282,7 +285,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         return reading.make_dataset(table, self.manifest, request)
 
 
-def _select(features: Any, decoders: Any) -> tuple[Any, Any]:
+def _select(features: Features, decoders: Decoders) -> tuple[Features, Decoders]:
     """The features to yield and their decoders, of all features and a `decoders=` argument."""
     if isinstance(decoders, tfds.decode.PartialDecoding):
         features, decoders = decoders.extract_features(features), decoders.decoders

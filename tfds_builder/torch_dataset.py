@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from tensorflow_datasets.core import naming
 
+from tfds_builder.aliases import Example, FeatureValue, Package, SplitArgument
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
 from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract.decode import to_numpy_dtype
@@ -43,7 +44,11 @@ _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 
 def as_torch(
-    name_or_path: str | os.PathLike[str], split: Any = "train", *, as_supervised: bool | None = None, verify: bool = False
+    name_or_path: str | os.PathLike[str],
+    split: SplitArgument = "train",
+    *,
+    as_supervised: bool | None = None,
+    verify: bool = False,
 ) -> ExportedDataset:
     """A split as a map-style `torch.utils.data.Dataset` of what the DataLoader's dataset gave.
 
@@ -152,24 +157,24 @@ class _Way:
     def _torch_dtype(self) -> Any:
         return getattr(_torch(), self.source.source_dtype)
 
-    def restore_one(self, stored: Sequence[Any]) -> Any:
+    def restore_one(self, stored: Sequence[FeatureValue]) -> FeatureValue:
         """The value of one row, of its columns as `RowReader` gives them."""
         if self.is_label:
             return _torch().tensor(stored[0], dtype=self._torch_dtype)
         value = stored[0] if self.value.is_direct else plain(self.value.feature, self.value.decode(stored))
         return _to_tensors(self.source.restore(value))
 
-    def restore(self, stored: Sequence[Any]) -> Sequence[Any]:
+    def restore(self, stored: Sequence[FeatureValue]) -> Sequence[FeatureValue]:
         """The values of rows of its columns, as `Table.read` gives them: tensors, or strings."""
         if not self.value.is_direct or isinstance(stored[0], Ragged):
             return [self.restore_one(row) for row in zip(*(map(_own, values_of(column)) for column in stored), strict=True)]
         if stored[0].dtype == object:
             return self.source.to_strings(stored[0].tolist())
-        rows: Sequence[Any] = _to_tensors(self.source.to_source(stored[0])).unbind(0)
+        rows: Sequence[FeatureValue] = _to_tensors(self.source.to_source(stored[0])).unbind(0)
         return rows
 
 
-def _to_tensors(value: Any) -> Any:
+def _to_tensors(value: FeatureValue) -> FeatureValue:
     """Arrays as tensors of the same memory, in dicts and lists too; anything else as it is."""
     if isinstance(value, np.ndarray):
         if value.dtype == to_numpy_dtype("bfloat16"):
@@ -180,7 +185,7 @@ def _to_tensors(value: Any) -> Any:
     return [_to_tensors(item) for item in value] if isinstance(value, list) else value
 
 
-def _scale(boxes: Any, size: Any, dtype: str) -> Any:
+def _scale(boxes: FeatureValue, size: FeatureValue, dtype: str) -> FeatureValue:
     """(ymin, xmin, ymax, xmax) between 0 and 1 as (x1, y1, x2, y2) in pixels: a tensor (..., 4), or a list of them."""
     if isinstance(boxes, list):
         return [_scale(part, size, dtype) for part in boxes]
@@ -188,7 +193,7 @@ def _scale(boxes: Any, size: Any, dtype: str) -> Any:
     return (pixels.round() if dtype in _INTEGERS else pixels).to(getattr(_torch(), dtype or "float32"))
 
 
-def _own(value: Any) -> Any:
+def _own(value: FeatureValue) -> FeatureValue:
     """A value in memory of its own."""
     return value.copy() if isinstance(value, np.ndarray) else value
 
@@ -216,10 +221,10 @@ class _Rows:
         self.classes = _class_names(ways, keys)
         table.check_files()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _make, (self._table, self._ways, self._keys)
 
-    def _to_pixels(self, flat: dict[str, Any]) -> None:
+    def _to_pixels(self, flat: dict[str, FeatureValue]) -> None:
         """Turns boxes between 0 and 1 back into (x1, y1, x2, y2) in pixels of the one image beside them."""
         image = next(way for way in self._ways if way.is_image)
         sizes = dict(zip(image.source.axes, flat[image.value.name].shape, strict=True))
@@ -234,12 +239,12 @@ class _Rows:
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: SupportsIndex) -> Any:
+    def __getitem__(self, index: SupportsIndex) -> Example:
         row = check_row(index, self._length)
         values = iter(self._reader.read(row))
         return self._example([way.restore_one(list(itertools.islice(values, len(way.names)))) for way in self._ways])
 
-    def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[Any]:
+    def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[Example]:
         rows = check_rows(indices, self._length)
         if self._is_large:  # to be read together, they would be copied out of what is read
             return [self[row] for row in rows.tolist()]
@@ -247,7 +252,7 @@ class _Rows:
         values = [way.restore([columns[name] for name in way.names]) for way in self._ways]
         return [self._example(example) for example in zip(*values, strict=True)]
 
-    def _example(self, values: Sequence[Any]) -> Any:
+    def _example(self, values: Sequence[FeatureValue]) -> FeatureValue:
         flat = {way.value.name: value for way, value in zip(self._ways, values, strict=True)}
         if self._has_boxes:
             self._to_pixels(flat)
@@ -270,7 +275,7 @@ if TYPE_CHECKING:
         """What `as_torch` returns, as type checkers see it; `_dataset_class` makes it where PyTorch is installed."""
 
 
-def _make(*fields: Any) -> ExportedDataset:
+def _make(*fields: object) -> ExportedDataset:
     dataset: ExportedDataset = _dataset_class()(*fields)
     return dataset
 
@@ -284,7 +289,7 @@ def _dataset_class() -> Any:
 
 
 @functools.cache
-def _torch() -> Any:
+def _torch() -> Package:
     """PyTorch, imported when it is first needed.
 
     Raises:

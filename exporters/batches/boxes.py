@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from exporters.aliases import RawValue
 from exporters.batches.flatten import Batch
 from exporters.batches.rows import iterate_rows
 from exporters.errors import SchemaError
-from exporters.tensors.arrays import Array, are_scalars
+from exporters.tensors.arrays import are_scalars
+from tfds_builder.aliases import Array, FeatureValue
 from tfds_builder.contract.layout import Layout
 
 
@@ -29,7 +30,7 @@ class PixelBoxes:
     image: str
     layout: Layout
 
-    def normalise(self, rows: Mapping[str, list[Any]], batch: Batch, where: str) -> dict[str, list[Any]]:
+    def normalise(self, rows: Mapping[str, list[RawValue]], batch: Batch, where: str) -> dict[str, list[FeatureValue]]:
         """The rows, boxes divided by the height and width of their image, in float32.
 
         Raises:
@@ -44,7 +45,7 @@ class PixelBoxes:
         return {**rows, path: boxes}
 
 
-def _over(boxes: Any, path: Sequence[str], size: Array, where: str) -> Any:
+def _over(boxes: FeatureValue, path: Sequence[str], size: Array, where: str) -> FeatureValue:
     """Boxes divided by (height, width, height, width) of their image; or dicts, or lists, that have them at a path below."""
     if isinstance(boxes, list) and not (boxes and are_scalars(boxes)):
         return [_over(item, path, size, where) for item in boxes] if boxes or path else np.zeros((0, 4), np.float32)

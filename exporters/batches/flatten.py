@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
+from exporters.aliases import RawBatch, RawValue
 from exporters.batches.row_lists import Lists, split_rows, top_names
 from exporters.batches.rows import EMPTY, Rows, RowValues, stack
 from exporters.batches.structure import (
@@ -27,16 +27,9 @@ from exporters.batches.structure import (
     walk,
 )
 from exporters.errors import LoaderError, SchemaError
-from exporters.tensors.arrays import (
-    Array,
-    Encoded,
-    are_scalars,
-    check_array,
-    list_to_numpy,
-    picture_to_numpy,
-    shown,
-)
+from exporters.tensors.arrays import Encoded, are_scalars, check_array, list_to_numpy, picture_to_numpy, shown
 from exporters.tensors.pytorch import is_tensor, plain_dtypes, tensor_to_numpy, torch_module
+from tfds_builder.aliases import Array
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
@@ -53,7 +46,7 @@ _NO_LISTS = Lists()
 class PartlyEncoded:
     """A raw batch taken apart in a worker: (structural name, place for errors, leaf); a leaf is as it came, or `Encoded`."""
 
-    leaves: tuple[tuple[str, str, Any], ...]
+    leaves: tuple[tuple[str, str, RawValue], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +64,7 @@ class Batch:
     numbers: frozenset[str] = frozenset()
 
 
-def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Batch:
+def to_batch(raw: RawBatch, split: str, number: int, lists: Lists = _NO_LISTS) -> Batch:
     """Turns one batch of a DataLoader into columns, which still carry structural names (`"0"`, `"1/boxes"`).
 
     Args:
@@ -103,7 +96,7 @@ def to_batch(raw: Any, split: str, number: int, lists: Lists = _NO_LISTS) -> Bat
     return Batch(columns, rows.pop(), number, encoded, frozenset(numbers))
 
 
-def is_empty(raw: Any, lists: Lists | None = None) -> bool:
+def is_empty(raw: RawBatch, lists: Lists | None = None) -> bool:
     """Whether a batch has no rows: it is None, an empty list, an array of none, or has nothing but such parts.
 
     Args:
@@ -124,7 +117,9 @@ def is_empty(raw: Any, lists: Lists | None = None) -> bool:
     return True
 
 
-def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS) -> PartlyEncoded:
+def encode_parts(
+    raw: RawBatch, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS
+) -> PartlyEncoded:
     """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
     return PartlyEncoded(
         tuple(
@@ -134,7 +129,7 @@ def encode_parts(raw: Any, encoders: Mapping[str, Callable[[Array | Rows], Encod
     )
 
 
-def position_names(raw: Any, lists: Lists = _NO_LISTS) -> list[str]:
+def position_names(raw: RawBatch, lists: Lists = _NO_LISTS) -> list[str]:
     """Structural names of the top-level parts of a batch that are known by position only.
 
     >>> position_names(torch.zeros(8, 3)), position_names([images, labels])     # doctest: +SKIP
@@ -158,10 +153,10 @@ def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> 
     return parts
 
 
-def _flatten(raw: Any, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
+def _flatten(raw: RawBatch, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
     """The leaves of a batch as (structural name, array); `numbers` is told of those that are Python's own."""
     if isinstance(raw, PartlyEncoded):
-        leaves: Iterable[tuple[str, str, Any]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
+        leaves: Iterable[tuple[str, str, RawValue]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
     else:
         leaves = _leaves(raw, where, lists)
     for path, place, leaf in leaves:
@@ -170,7 +165,7 @@ def _flatten(raw: Any, where: str, lists: Lists, numbers: set[str]) -> Iterator[
         yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
 
 
-def _are_numbers(values: Iterable[Any]) -> bool:
+def _are_numbers(values: Iterable[RawValue]) -> bool:
     """Whether rows are numbers of Python's own, or lists of these."""
     kinds = set(map(type, values))
     if kinds <= {list, tuple}:
@@ -178,7 +173,7 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return bool(kinds) and kinds <= {int, float}
 
 
-def _leaves(raw: Any, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]]:
+def _leaves(raw: RawBatch, where: str, lists: Lists) -> Iterator[tuple[str, str, RawValue]]:
     """The leaves of a batch as they are, as (structural name, place for errors, leaf).
 
     The second part of a pair is called the label in errors.
@@ -196,7 +191,7 @@ def _leaves(raw: Any, where: str, lists: Lists) -> Iterator[tuple[str, str, Any]
             _check_structure(value, form, path, place)
 
 
-def _check_structure(value: Any, form: Form, path: str, where: str) -> None:
+def _check_structure(value: RawValue, form: Form, path: str, where: str) -> None:
     """Raises unless a value has parts that may be features."""
     has_parts = form is Form.RECORD or (form is Form.LIST and len(value) > 0)
     if has_parts and is_too_deep(path):
@@ -221,7 +216,7 @@ def _check_structure(value: Any, form: Form, path: str, where: str) -> None:
     )
 
 
-def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
+def _to_array(leaf: RawValue, path: str, where: str) -> Array | Rows:
     """A leaf as a column with a batch axis."""
     if is_tensor(leaf):
         if leaf.is_nested:
@@ -234,7 +229,7 @@ def _to_array(leaf: Any, path: str, where: str) -> Array | Rows:
     return list_to_numpy(leaf, path, where)
 
 
-def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
+def _stack_rows(values: Iterable[RawValue], path: str, where: str) -> Array | Rows:
     """Rows, each a tensor, an array, a value, a list of values or None, as one column."""
     rows = list(values)
     if are_scalars(rows):
@@ -251,7 +246,7 @@ def _stack_rows(values: Iterable[Any], path: str, where: str) -> Array | Rows:
     return stack(arrays, path or "the batch", where)
 
 
-def _row_to_array(row: Any, form: Form, path: str, where: str) -> Array | None:
+def _row_to_array(row: RawValue, form: Form, path: str, where: str) -> Array | None:
     """One row of a column as an array; None if there is none."""
     if form is Form.NONE:
         return None
@@ -268,7 +263,7 @@ def _row_to_array(row: Any, form: Form, path: str, where: str) -> Array | None:
     return _object(row, path, where)  # what only a feature that is declared for it can take, a file say
 
 
-def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
+def _join(rows: list[RawValue], path: str, where: str) -> Array | Rows | None:
     """Ordinary tensors, or arrays of numbers, that differ along their first axis at most, by one call for all of them; None if
     they are others."""
     torch, types = torch_module(), set(map(type, rows))
@@ -297,12 +292,12 @@ def _join(rows: list[Any], path: str, where: str) -> Array | Rows | None:
     return Rows.of_items(items, lengths)
 
 
-def _concatenate(join: Callable[[list[Any]], Any], rows: list[Any]) -> Any:
+def _concatenate(join: Callable[[list[RawValue]], RawValue], rows: list[RawValue]) -> RawValue:
     """Rows end to end; one alone, which may be large, is not copied."""
     return rows[0] if len(rows) == 1 else join(rows)
 
 
-def _object(row: Any, path: str, where: str) -> Array | None:
+def _object(row: RawValue, path: str, where: str) -> Array | None:
     """A row of nested lists as it is, for an encoder of TFDS's to take: an object array of shape ()."""
     if row is None:
         return None
@@ -311,7 +306,7 @@ def _object(row: Any, path: str, where: str) -> Array | None:
     return out
 
 
-def _to_plain(value: Any, path: str, where: str) -> Any:
+def _to_plain(value: RawValue, path: str, where: str) -> RawValue:
     """Lists and dicts of Python's own, arrays of a dtype that can be stored, values."""
     form = form_of(value)
     if form is Form.RECORD:

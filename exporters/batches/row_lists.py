@@ -15,6 +15,7 @@ import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from exporters.aliases import RawBatch, RawValue
 from exporters.batches.rows import RowValues
 from exporters.batches.structure import (
     DEPTH,
@@ -52,17 +53,17 @@ class Lists:
     sequences: frozenset[str] = frozenset()
 
 
-def _find_lists(raw: Any) -> Iterator[tuple[str, Sequence[Any]]]:
+def _find_lists(raw: RawBatch) -> Iterator[tuple[str, Sequence[RawValue]]]:
     """The lists of a batch, by structural name."""
     return ((path, value) for path, value, form in walk(raw) if form in _LISTS)
 
 
-def list_names(raw: Any) -> frozenset[str]:
+def list_names(raw: RawBatch) -> frozenset[str]:
     """Structural names of the lists of a batch."""
     return frozenset(path for path, _ in _find_lists(raw))
 
 
-def has_lists(raw: Any, rows: int | None) -> bool:
+def has_lists(raw: RawBatch, rows: int | None) -> bool:
     """Whether a batch has a list that could have an item a row: of so many items at most, of any number if that is not known.
 
     There may be fewer rows than the loader says: `collate_fn` may have left some out.
@@ -70,14 +71,14 @@ def has_lists(raw: Any, rows: int | None) -> bool:
     return any(0 < len(value) <= (rows or len(value)) and _may_be_rows(value) for _, value in _find_lists(raw))
 
 
-def _may_be_rows(value: Sequence[Any]) -> bool:
+def _may_be_rows(value: Sequence[RawValue]) -> bool:
     """Whether the items of a list are alike, or dicts, or something that could not be a feature; and no mere values."""
     if are_scalars(value):
         return False
     return _are_alike(value) or _are_mappings(value) or any(None in leading_sizes(item) for item in value)
 
 
-def guess_examples(raw: Any) -> Iterator[Callable[[], Any]]:
+def guess_examples(raw: RawBatch) -> Iterator[Callable[[], RawValue]]:
     """What the first example of a batch may have been, by what made the batch: `zip` or a stack of each part, or `list`."""
     if isinstance(raw, Mapping):
         yield lambda: {key: part[0] for key, part in items_of(raw)}
@@ -86,7 +87,7 @@ def guess_examples(raw: Any) -> Iterator[Callable[[], Any]]:
         yield lambda: raw[0]
 
 
-def find_growing(few: Any, many: Any) -> frozenset[str] | None:
+def find_growing(few: RawValue, many: RawValue) -> frozenset[str] | None:
     """Structural names of the lists that have as many items as their batches have rows; None if nothing has.
 
     Args:
@@ -110,7 +111,7 @@ def _grows(few: tuple[int, ...], many: tuple[int, ...]) -> bool:
     return bool(few and many and few[0]) and few[0] * PROBES[1] == many[0] * PROBES[0]
 
 
-def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
+def find_row_lists(raw: RawBatch, rows: int | None) -> frozenset[str]:
     """Structural names of the lists of a first batch that are lists of rows, told by that batch; `""` is the batch itself.
 
     Args:
@@ -124,7 +125,7 @@ def find_row_lists(raw: Any, rows: int | None) -> frozenset[str]:
     return frozenset(found)
 
 
-def _is_row_list(value: Sequence[Any], path: str, rows: int | None) -> bool:
+def _is_row_list(value: Sequence[RawValue], path: str, rows: int | None) -> bool:
     """Whether a list has an item a row, rather than a part a feature: its items are alike, there is one for each row, and they
     could not be features, which would all have that many rows."""
     items = [item for item in value if item is not None]
@@ -139,18 +140,18 @@ def _is_row_list(value: Sequence[Any], path: str, rows: int | None) -> bool:
     return not _could_be_features(items, rows) or _are_rows_all_the_same(value, path, items, rows)
 
 
-def _has_an_item_a_row(value: Sequence[Any], rows: int | None) -> bool:
+def _has_an_item_a_row(value: Sequence[RawValue], rows: int | None) -> bool:
     """Whether a list has as many items as the batch has rows, as far as that is known."""
     return rows in (None, len(value))
 
 
-def _could_be_features(items: Sequence[Any], rows: int | None) -> bool:
+def _could_be_features(items: Sequence[RawValue], rows: int | None) -> bool:
     """Whether all that lies in the items has one number of rows: that of the batch, if it is known."""
     sizes = {size for item in items for size in leading_sizes(item)}
     return sizes == {rows} if rows is not None else len(sizes) < 2 and None not in sizes
 
 
-def _is_row_list_of_mappings(value: Sequence[Any], items: Sequence[Any], rows: int | None) -> bool:
+def _is_row_list_of_mappings(value: Sequence[RawValue], items: Sequence[RawValue], rows: int | None) -> bool:
     """Whether a list of dicts is one of rows. It is in any case, unless it has another number of items than there are rows, and
     its parts have all of these. Where keys are missing in some, both must speak for it (`split_rows` says in which)."""
     if _are_alike(items):
@@ -158,12 +159,12 @@ def _is_row_list_of_mappings(value: Sequence[Any], items: Sequence[Any], rows: i
     return _has_an_item_a_row(value, rows) and not _could_be_features(items, rows)
 
 
-def _is_zipped(value: Sequence[Any], path: str, items: Sequence[Any]) -> bool:
+def _is_zipped(value: Sequence[RawValue], path: str, items: Sequence[RawValue]) -> bool:
     """Whether a batch is what `tuple(zip(*rows))` makes, or a list of such: a tuple whose parts, lists, are a feature each."""
     return isinstance(value, tuple) and not path and isinstance(items[0], list | tuple)
 
 
-def _are_rows_all_the_same(value: Sequence[Any], path: str, items: Sequence[Any], rows: int | None) -> bool:
+def _are_rows_all_the_same(value: Sequence[RawValue], path: str, items: Sequence[RawValue], rows: int | None) -> bool:
     """Whether items are rows though they could be features: three images of three channels are no three features.
 
     That is so of arrays of different shapes; where the number of rows is known, of those within a batch only, but then also of
@@ -177,13 +178,13 @@ def _are_rows_all_the_same(value: Sequence[Any], path: str, items: Sequence[Any]
     return bool(path) and is_array(items[0]) and (differ or isinstance(value, tuple))
 
 
-def _are_mappings(items: Sequence[Any]) -> bool:
+def _are_mappings(items: Sequence[RawValue]) -> bool:
     """Whether the items of a list are mappings, with whatever keys; some of them may be None."""
     there = [item for item in items if item is not None]
     return bool(there) and all(isinstance(item, Mapping) for item in there)
 
 
-def _are_alike(items: Sequence[Any], depth: int = 0) -> bool:
+def _are_alike(items: Sequence[RawValue], depth: int = 0) -> bool:
     """Whether the items of a list have what rows have in common: dtype and axes of arrays, keys, and in structures the kind
     of each part."""
     items = [item for item in items if item is not None]
@@ -196,7 +197,7 @@ def _are_alike(items: Sequence[Any], depth: int = 0) -> bool:
     return _are_alike([part for item in items for part in item], depth + 1)
 
 
-def _kind(item: Any, deep: bool) -> Any:
+def _kind(item: RawValue, deep: bool) -> Any:
     """What items of one list have in common; in structures, deep, that is less."""
     if is_array(item):
         return "array" if deep else (str(item.dtype), len(shape_of(item)))
@@ -205,7 +206,7 @@ def _kind(item: Any, deep: bool) -> Any:
     return "number" if isinstance(item, numbers.Number) else type(item)
 
 
-def find_sequences(raw: Any, rows: frozenset[str], where: str) -> Iterator[str]:
+def find_sequences(raw: RawBatch, rows: frozenset[str], where: str) -> Iterator[str]:
     """Structural names of the sequences in a first batch whose lists of rows are known (see `Lists`).
 
     Raises:
@@ -218,7 +219,7 @@ def find_sequences(raw: Any, rows: frozenset[str], where: str) -> Iterator[str]:
                     yield name
 
 
-def top_names(values: Sequence[Any], sequences: frozenset[str]) -> list[str]:
+def top_names(values: Sequence[RawValue], sequences: frozenset[str]) -> list[str]:
     """Structural names of the parts of rows that are known by position only; `[""]` if a row has no parts."""
     sources = [name for name, _ in split_rows(values, "", "", sequences)]
     if sources == [""]:
@@ -227,7 +228,9 @@ def top_names(values: Sequence[Any], sequences: frozenset[str]) -> list[str]:
     return [name for name, _ in parts_of(first)] if is_list(first) else []
 
 
-def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozenset[str] | None) -> Iterator[tuple[str, RowValues]]:
+def split_rows(
+    values: Sequence[RawValue], path: str, where: str, sequences: frozenset[str] | None
+) -> Iterator[tuple[str, RowValues]]:
     """A list of rows as its leaves, each of them row by row, by structural name.
 
     Args:
@@ -259,7 +262,7 @@ def split_rows(values: Sequence[Any], path: str, where: str, sequences: frozense
         yield from split_rows([row[name] for row in rows], join(path, name), where, sequences)
 
 
-def _same_parts(rows: Sequence[Mapping[str, Any]]) -> str:
+def _same_parts(rows: Sequence[Mapping[str, RawValue]]) -> str:
     """The lines that give all rows of a batch the same parts, in the words of `collate_fn`."""
     shared = [key for key in rows[0] if all(key in row for row in rows)]
     fill = "".join(
@@ -269,7 +272,7 @@ def _same_parts(rows: Sequence[Mapping[str, Any]]) -> str:
     return f": collate_fn=lambda rows: [{{{fill}**row}} for row in rows], or, without what is missing, lambda rows: {kept}"
 
 
-def _have_parts(first: Any, values: Sequence[Any], is_known: bool) -> bool:
+def _have_parts(first: RawValue, values: Sequence[RawValue], is_known: bool) -> bool:
     """Whether rows are structures, a feature each part; of lists and tuples that is asked of those that are no known sequence.
 
     Records are. A tuple is, and a list of arrays, where all rows have one length; a tuple of values only where they are of
@@ -287,13 +290,13 @@ def _have_parts(first: Any, values: Sequence[Any], is_known: bool) -> bool:
     return not are_scalars(first) or _differ_in_kind(rows)
 
 
-def _differ_in_kind(rows: Sequence[Sequence[Any]]) -> bool:
+def _differ_in_kind(rows: Sequence[Sequence[RawValue]]) -> bool:
     """Whether tuples of values hold different kinds at different positions, and so are tuples of features."""
     kinds = {frozenset(map(_kind_of_value, column)) for column in zip(*rows, strict=True)}
     return isinstance(rows[0], tuple) and len(kinds) > 1
 
 
-def _kind_of_value(value: Any) -> str:
+def _kind_of_value(value: RawValue) -> str:
     """What a single value is, as far as one array holds it beside others."""
     if isinstance(value, str | bytes):
         return "str" if isinstance(value, str) else "bytes"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
+from exporters.aliases import RawValue, RowValue
 from exporters.errors import SchemaError
-from exporters.tensors.arrays import Array
+from tfds_builder.aliases import Array, DType
 
 EMPTY: Array = np.empty(0)
 """A row that is an empty list, which says nothing of its dtype; known by being this very array."""
@@ -20,7 +20,7 @@ EMPTY: Array = np.empty(0)
 class RowValues:
     """A leaf of a batch that is given row by row: a tensor, an array, a value, a list of values or None each."""
 
-    values: list[Any]
+    values: list[RawValue]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Rows:
     """
 
     arrays: tuple[Array | None, ...]
-    dtype: np.dtype[Any]
+    dtype: DType
     items: Array | None = None
 
     @classmethod
@@ -69,7 +69,7 @@ class Rows:
         return (len(self), *(sizes[0] if len(set(sizes)) == 1 else None for sizes in axes))
 
 
-def iterate_rows(column: Array | Rows) -> Iterator[Any]:
+def iterate_rows(column: Array | Rows) -> Iterator[RowValue]:
     """The rows of a column."""
     return iter(column.arrays if isinstance(column, Rows) else column)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from exporters.aliases import RawBatch, RawValue
 from exporters.errors import LoaderError
 from exporters.tensors.arrays import SCALARS, are_scalars, is_picture, shown
 from exporters.tensors.pytorch import torch_module
@@ -64,7 +65,7 @@ class _Forms(dict[type, Form]):
 _FORMS = _Forms()
 
 
-def form_of(value: Any) -> Form:
+def form_of(value: RawValue) -> Form:
     """What a value is.
 
     >>> form_of({"x": 1}).name, form_of([1, None]).name, form_of((1, [2])).name
@@ -76,7 +77,7 @@ def form_of(value: Any) -> Form:
     return Form.PICTURE if form is Form.OTHER and is_picture(value) else form
 
 
-def _are_values(items: list[Any] | tuple[Any, ...]) -> bool:
+def _are_values(items: list[RawValue] | tuple[RawValue, ...]) -> bool:
     """Whether a list holds values, and nothing else but None; told by their types, of which there are few."""
     if not items or _FORMS[type(items[0])] not in _IN_VALUES:
         return False
@@ -84,23 +85,23 @@ def _are_values(items: list[Any] | tuple[Any, ...]) -> bool:
     return Form.VALUE in forms and all(form in _IN_VALUES for form in forms)
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: RawValue) -> bool:
     """Whether a value is a list or a tuple, of whatever; a namedtuple is a record."""
     return _FORMS[type(value)] is Form.LIST
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: RawValue) -> bool:
     """Whether a value is a NumPy array or a tensor."""
     return _FORMS[type(value)] is Form.ARRAY
 
 
-def items_of(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+def items_of(value: Mapping[RawValue, RawValue]) -> list[tuple[Any, Any]]:
     """Keys and values of a mapping, which need have nothing but those: tensordict's iterates over its rows, and has no truth
     value."""
     return [(key, value[key]) for key in value.keys()]  # noqa: SIM118
 
 
-def parts_of(value: Any) -> list[tuple[str, Any]]:
+def parts_of(value: RawValue) -> list[tuple[str, RawValue]]:
     """The parts of one level by name: of a record by its keys or fields, of a list by position.
 
     >>> parts_of({"x": 1, "y": 2}), parts_of([3, 4])
@@ -115,7 +116,7 @@ def parts_of(value: Any) -> list[tuple[str, Any]]:
     return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
 
 
-def check_parts(value: Any, path: str, where: str) -> None:
+def check_parts(value: RawValue, path: str, where: str) -> None:
     """Raises LoaderError if the parts of a record could not be features: there is none, or a key is no feature's name."""
     keys = list(value.keys()) if isinstance(value, Mapping) else [name for name, _ in parts_of(value)]
     if not keys:
@@ -138,7 +139,7 @@ def is_too_deep(path: str) -> bool:
     return path.count("/") >= DEPTH
 
 
-def walk(raw: Any, closed: Container[str] = ()) -> Iterator[tuple[str, Any, Form]]:
+def walk(raw: RawBatch, closed: Container[str] = ()) -> Iterator[tuple[str, RawValue, Form]]:
     """Everything that lies in a batch, as (structural name, value, form): first the batch itself, whose name is `""`, and what
     has parts before its parts.
 
@@ -158,7 +159,7 @@ def walk(raw: Any, closed: Container[str] = ()) -> Iterator[tuple[str, Any, Form
             ahead += [(f"{path}/{name}", part) for name, part in parts] if path else parts
 
 
-def leaves_with_shapes(item: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+def leaves_with_shapes(item: RawValue) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Structural name and shape of every leaf of an item; `()` of what is neither an array nor a list of values."""
     for path, value, form in walk(item):
         if form is Form.ARRAY:
@@ -169,11 +170,11 @@ def leaves_with_shapes(item: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield path, ()
 
 
-def leading_sizes(item: Any) -> Iterator[int | None]:
+def leading_sizes(item: RawValue) -> Iterator[int | None]:
     """The rows that every leaf of an item would have if the item was a feature, or a batch; None if it could not be one."""
     return (shape[0] if shape else None for _, shape in leaves_with_shapes(item))
 
 
-def shape_of(array: Any) -> tuple[int, ...]:
+def shape_of(array: RawValue) -> tuple[int, ...]:
     """The shape of an array or a tensor; `()` of a nested tensor, whose rows differ."""
     return () if getattr(array, "is_nested", False) else tuple(map(int, array.shape))

@@ -10,8 +10,9 @@ import numpy as np
 from exporters.batches.flatten import Batch, Parts
 from exporters.batches.rows import Rows
 from exporters.errors import ArgumentError, SchemaError
-from exporters.tensors.arrays import PADS, Array
+from exporters.tensors.arrays import PADS
 from exporters.wording import argument
+from tfds_builder.aliases import Array
 
 _MULTIPLES = (8, 16, 32, 64, 128)
 """What `pad_to_multiple_of=` of Hugging Face's collators usually is."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from exporters import wording
 from exporters.errors import ArgumentError
+from tfds_builder.aliases import Feature
 from tfds_builder.errors import DatasetError
 
 _FEATURES_BYTES, _FEATURES_VALUES = 16 * 1024 * 1024, 1_000_000
@@ -53,7 +54,7 @@ def shard_bytes(mebibytes: float) -> int:
     return wording.to_bytes(mebibytes)
 
 
-def features(path: pathlib.Path | None, classes: Iterable[str] | None) -> dict[str, Any] | None:
+def features(path: pathlib.Path | None, classes: Iterable[str] | None) -> dict[str, Feature] | None:
     """What `--features` and `--classes` say, as the `features` of `export`; None if they say nothing.
 
     Args:
@@ -77,7 +78,7 @@ def features(path: pathlib.Path | None, classes: Iterable[str] | None) -> dict[s
     return found or None
 
 
-def class_label(names: str, where: str) -> Any:
+def class_label(names: str, where: str) -> Feature:
     """A ClassLabel of class names separated by commas, of a number of classes, or of a file with a name a line.
 
     >>> class_label("cat,dog", "--classes cat,dog").names           # doctest: +SKIP
@@ -116,7 +117,7 @@ def _read_names(path: pathlib.Path, where: str) -> list[str]:
         raise ArgumentError(f"{where}: expected {_CLASS_NAMES} ({error})") from error
 
 
-def _read_features(path: pathlib.Path) -> Mapping[str, Any]:
+def _read_features(path: pathlib.Path) -> Mapping[str, Feature]:
     """The features of a file of TFDS's, with the class names that TFDS keeps beside it. No class they name is imported."""
     from tfds_builder.contract.directory import Directory
     from tfds_builder.contract.untrusted import parse_json

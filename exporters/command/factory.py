@@ -9,16 +9,16 @@ import os
 import pathlib
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import tfds_builder
+from exporters.aliases import Loader
 from exporters.errors import ArgumentError
 
 _OWN = pathlib.Path(tfds_builder.__file__).parents[1]
 """Where the packages of this product are."""
 
 
-def load_factory(text: str, app_dir: pathlib.Path) -> Any:
+def load_factory(text: str, app_dir: pathlib.Path) -> Loader:
     """Imports MODULE:FACTORY, calls it, and returns what it returned.
 
     Raises:
@@ -33,7 +33,7 @@ def load_factory(text: str, app_dir: pathlib.Path) -> Any:
     _refuse_own_name(text, module_name, app_dir.absolute())
     sys.path.insert(0, os.fspath(app_dir.absolute()))
     try:
-        found: Any = importlib.import_module(module_name)
+        found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there; something it imports is not

@@ -10,9 +10,9 @@ import pathlib
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from exporters import wording
+from tfds_builder.aliases import JsonObject
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.catalog.location import explain_misplaced, read_given
@@ -46,7 +46,7 @@ def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
         print(f"nothing is published under {data_dir}")
 
 
-def _describe(entry: Entry) -> dict[str, Any]:
+def _describe(entry: Entry) -> JsonObject:
     """A version as `list --json` has it: a summary of its manifest, or what keeps it from being read."""
     found = {key: value for key, value in dataclasses.asdict(entry).items() if key != "problem"}
     if entry.problem:
@@ -67,7 +67,7 @@ def _describe(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _in_a_line(row: dict[str, Any]) -> str:
+def _in_a_line(row: JsonObject) -> str:
     name = "/".join(filter(None, (row["name"], row["config"]))) + (f":{row['version']}" if row["version"] else "")
     if "problem" in row:
         return f"{name}  {row['state']}: {row['problem']}"
@@ -121,7 +121,7 @@ def _feature_line(feature: Loaded, names: Sequence[str]) -> str:
     return f"{line}: {', '.join(names[:_NAMES_SHOWN])}{more}"
 
 
-def _summarize(manifest: Manifest, path: str) -> dict[str, Any]:
+def _summarize(manifest: Manifest, path: str) -> JsonObject:
     return {
         "name": manifest.name,
         "config": manifest.config_name,

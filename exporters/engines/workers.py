@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import BaseContext
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
 
+from exporters.aliases import Collate, Examples, Loader, RawBatch
 from exporters.batches import flatten as batches_lib
 from exporters.batches.row_lists import Lists
 from exporters.batches.rows import Rows
@@ -25,10 +26,11 @@ from exporters.loaders.first_batch import lists_of_batch
 from exporters.options.features import Options
 from exporters.schema import schema as schema_lib
 from exporters.schema.class_names import Classes
-from exporters.tensors.arrays import Array, Encoded
+from exporters.tensors.arrays import Encoded
+from tfds_builder.aliases import Array
 
 
-def encoding_loader(loader: Any, classes: Classes, options: Options) -> Any:
+def encoding_loader(loader: Loader, classes: Classes, options: Options) -> Loader:
     """A loader that gives the same batches, some of them encoded already by its workers where that is possible.
 
     Args:
@@ -51,7 +53,7 @@ def encoding_loader(loader: Any, classes: Classes, options: Options) -> Any:
     return loader if twin is None else twin
 
 
-def _reaches_workers(value: Any, context: Any) -> bool:
+def _reaches_workers(value: object, context: BaseContext | None) -> bool:
     """Whether a value can be given to worker processes: forked ones have it, others must unpickle it."""
     if (context or multiprocessing).get_start_method() == "fork":
         return True
@@ -65,7 +67,7 @@ def _reaches_workers(value: Any, context: Any) -> bool:
 class _Size:
     """What `lists_of_batch` asks a loader; a loader itself does not travel to its workers."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Loader) -> None:
         total = loader_lib.expected_examples(loader)
         self.batch_size = loader.batch_size if None in (loader.batch_size, total) else min(loader.batch_size, total or 0)
         self.dataset, self.collate_fn = loader.dataset, loader.collate_fn
@@ -77,12 +79,12 @@ class _Size:
 class _Collate:
     """A `collate_fn` that encodes what the user's own one gave; each worker has one of its own."""
 
-    def __init__(self, collate: Callable[[Any], Any], classes: Classes, options: Options, size: _Size) -> None:
+    def __init__(self, collate: Collate, classes: Classes, options: Options, size: _Size) -> None:
         self._collate, self._classes, self._options, self._size = collate, classes, options, size
         self._encoders: Mapping[str, Callable[[Array | Rows], Encoded]] | None = None
         self._lists = Lists()
 
-    def __call__(self, examples: Any) -> Any:
+    def __call__(self, examples: Examples) -> RawBatch:
         raw = self._collate(examples)
         try:
             if self._encoders is not None:

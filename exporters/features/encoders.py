@@ -12,7 +12,6 @@ import functools
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -20,8 +19,8 @@ from tensorflow_datasets.core import example_serializer
 
 from exporters.errors import SchemaError
 from exporters.features.stored import check_exact
-from exporters.tensors.arrays import Array
 from exporters.wording import argument
+from tfds_builder.aliases import Array, Feature, FeatureValue, Package, StoredValue
 from tfds_builder.contract.manifest import STRINGS, Column
 from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.specs import flat_info
@@ -33,7 +32,7 @@ _PILLOW = {("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)}
 """(dtype, channels) of the images that Pillow encodes."""
 
 
-def encode_rows(feature: Any, column: Column, values: Iterable[Any], where: str) -> Array:
+def encode_rows(feature: Feature, column: Column, values: Iterable[FeatureValue], where: str) -> Array:
     """A batch through the feature's encoder, row by row.
 
     Args:
@@ -65,7 +64,7 @@ def encode_rows(feature: Any, column: Column, values: Iterable[Any], where: str)
     return np.array(rows, dtype=feature.get_serialized_info().np_dtype).reshape(len(rows), *column.item_shape)
 
 
-def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -> Any:
+def encode_value(feature: Feature, value: FeatureValue, name: str, where: str, number: int) -> FeatureValue:
     """What the feature's encoder makes of one value; the bytes of an image that is encoded already pass, those of a file that
     is named or open too.
 
@@ -106,7 +105,7 @@ def encode_value(feature: Any, value: Any, name: str, where: str, number: int) -
         ) from error
 
 
-def _read_file(value: Any, name: str, where: str, number: int) -> Any:
+def _read_file(value: FeatureValue, name: str, where: str, number: int) -> FeatureValue:
     """The bytes of a file that is given by its path, or open; anything else as it is."""
     if not isinstance(value, str | os.PathLike) and not hasattr(value, "read"):
         return value
@@ -121,7 +120,7 @@ def _read_file(value: Any, name: str, where: str, number: int) -> Any:
 
 
 @contextlib.contextmanager
-def _rewound(value: Any) -> Iterator[None]:
+def _rewound(value: FeatureValue) -> Iterator[None]:
     """Puts an open file back to where it was: a first batch is encoded more than once."""
     start = value.tell() if hasattr(value, "seek") and hasattr(value, "read") else None
     yield
@@ -129,7 +128,7 @@ def _rewound(value: Any) -> Iterator[None]:
         value.seek(start)
 
 
-def _encode_samples(feature: Any, samples: Any) -> Any:
+def _encode_samples(feature: Feature, samples: FeatureValue) -> FeatureValue:
     """Sound given as numbers, in the encoding of the feature, which TFDS's own encoder forgets."""
     return tfds.features.Tensor.encode_example(feature, np.asarray(samples, feature.np_dtype))
 
@@ -154,7 +153,7 @@ def _find_fault(file: bytes, shape: tuple[int | None, ...]) -> str:
     return ""
 
 
-def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> dict[str, Any]:
+def serialize(name: str, feature: Feature, value: FeatureValue, where: str, number: int) -> dict[str, StoredValue]:
     """One value as what TFDS puts into an Example, by flat name (`specs.serialized_specs` has the same names).
 
     Raises:
@@ -163,7 +162,7 @@ def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> d
     check_exact(feature, value, name, where, number)
     encoded = encode_value(feature, value, name, where, number)
     flat = example_serializer.utils.flatten_nest_dict({name: encoded})
-    found: dict[str, Any] = {}
+    found: dict[str, StoredValue] = {}
     for key, info in flat_info(name, feature).items():
         item = info.default_value if flat[key] is None and info.optional else flat[key]
         if not info.sequence_rank:
@@ -181,13 +180,13 @@ def serialize(name: str, feature: Any, value: Any, where: str, number: int) -> d
     return found
 
 
-def encoder_name(feature: Any) -> str:
+def encoder_name(feature: Feature) -> str:
     """Who encodes a feature that is not direct, in words."""
     encoder = _encoder_of(feature)
     return "TFDS" if encoder is None else encoder.name
 
 
-def runs_in_worker(feature: Any) -> bool:
+def runs_in_worker(feature: Feature) -> bool:
     """Whether a feature's encoder may run in a worker process of a DataLoader: it is worth it, and needs no TensorFlow.
 
     Of TFDS's own encoders only that of `Tensor` is known to need none; one that is not known stays in the main process.
@@ -218,23 +217,23 @@ def to_bytes(array: Array, name: str, where: str) -> Array:
     return out.reshape(array.shape)
 
 
-def _describe_value(value: Any) -> str:
+def _describe_value(value: FeatureValue) -> str:
     return "None" if value is None else f"a {type(value).__name__} ({value!r:.60})"
 
 
-def _suits_pillow(feature: Any) -> bool:
+def _suits_pillow(feature: Feature) -> bool:
     """Whether Pillow encodes the rows of a feature: images as TFDS has them, of a kind that Pillow knows."""
     return kind_of(feature).has_image_encoder and (np.dtype(feature.np_dtype).name, feature.shape[-1]) in _PILLOW
 
 
-def _encode_image(feature: Any, image: Array) -> bytes:
+def _encode_image(feature: Feature, image: Array) -> bytes:
     """An image as PNG, or as JPEG as `tf.io.encode_jpeg` does it by default: quality 95, colour at half the resolution."""
     if kind_of(feature).is_lossy:
         return _save(image, format="JPEG", quality=95, subsampling="4:2:0")
     return _save(image, format="PNG")
 
 
-def _save(image: Array, **options: Any) -> bytes:
+def _save(image: Array, **options: object) -> bytes:
     """An (H, W, C) image as a file; Pillow knows one channel as (H, W)."""
     file, pillow = io.BytesIO(), _pillow()
     pillow.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, **options)
@@ -242,7 +241,7 @@ def _save(image: Array, **options: Any) -> bytes:
 
 
 @functools.cache
-def _pillow() -> Any:
+def _pillow() -> Package:
     """`PIL.Image`, or None."""
     try:
         import PIL.Image
@@ -265,14 +264,14 @@ class _Encoder:
 
     name: str
     extra: str
-    suits: Callable[[Any], bool]
+    suits: Callable[[Feature], bool]
     is_there: Callable[[], bool]
-    encode: Callable[[Any, Any], Any]
+    encode: Callable[[Feature, FeatureValue], FeatureValue]
 
 
 _ENCODERS = (_Encoder("Pillow", "image", _suits_pillow, lambda: _pillow() is not None, _encode_image),)
 """The first that suits a feature, and is there, encodes it; TFDS does it where there is none."""
 
 
-def _encoder_of(feature: Any) -> _Encoder | None:
+def _encoder_of(feature: Feature) -> _Encoder | None:
     return next((encoder for encoder in _ENCODERS if encoder.suits(feature) and encoder.is_there()), None)

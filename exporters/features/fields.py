@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -24,8 +24,9 @@ from exporters.features.leaves import check_arrays, check_texts, fits, to_stored
 from exporters.features.python_values import to_arrays
 from exporters.features.stored import check_labels, column_of, describe_missing, source_dtype, to_stored_array, to_stored_rows
 from exporters.tensors import layout as layout_lib
-from exporters.tensors.arrays import Array, Columns, Encoded
+from exporters.tensors.arrays import Columns, Encoded
 from exporters.wording import Code, argument
+from tfds_builder.aliases import Array, DType, Feature, FeatureValue, TensorInfo
 from tfds_builder.contract.layout import Layout, copy_into
 from tfds_builder.contract.manifest import RAW, STRINGS, VARINT, Column
 from tfds_builder.contract.ragged import Ragged
@@ -50,7 +51,7 @@ class AnyField(Protocol):
     @property
     def sources(self) -> tuple[str, ...]: ...
     @property
-    def feature(self) -> Any: ...
+    def feature(self) -> Feature: ...
     @property
     def columns(self) -> tuple[Column, ...]: ...
     @property
@@ -63,7 +64,7 @@ class AnyField(Protocol):
           SchemaError: dtype, shape or a value is not what the feature says.
         """
 
-    def given_rows(self, batch: Batch, where: str) -> list[Any]:
+    def given_rows(self, batch: Batch, where: str) -> list[FeatureValue]:
         """The rows of a batch as an encoder is given them: in their stored layout, nested as the feature is."""
 
 
@@ -88,10 +89,10 @@ class Field:
     """
 
     source: str
-    feature: Any
+    feature: Feature
     column: Column
     layout: Layout | None
-    dtype: np.dtype[Any]
+    dtype: DType
     shape: tuple[int | None, ...]
 
     @property
@@ -111,7 +112,7 @@ class Field:
             return {self.name: self._accept(batch.encoded[self.source], where)}
         return {self.name: self.encode_array(batch.columns[self.source], where)}
 
-    def given_rows(self, batch: Batch, where: str) -> list[Any]:
+    def given_rows(self, batch: Batch, where: str) -> list[FeatureValue]:
         return list(to_stored_rows(batch.columns[self.source], self.layout))
 
     def encode_array(self, array: Array | Rows, where: str) -> Array:
@@ -171,9 +172,7 @@ def _zip(one: Sequence[int | None], other: Sequence[int | None]) -> list[tuple[i
     return list(zip(one, other, strict=True)) if len(one) == len(other) else []
 
 
-def _declare(
-    name: str, expected: Sequence[int | None], got: Sequence[int | None], dtype: np.dtype[Any], layout: Layout | None
-) -> str:
+def _declare(name: str, expected: Sequence[int | None], got: Sequence[int | None], dtype: DType, layout: Layout | None) -> str:
     """The line that declares what varies, as rows are stored; empty if no feature holds both shapes."""
     if layout is None and (line := layout_lib.line_for(name, got, expected)):
         return f", or, if all rows are laid out so, say {line}"
@@ -203,10 +202,10 @@ class RaggedField:
 
     name: str
     source: str
-    feature: Any
+    feature: Feature
     columns: tuple[Column, ...]
     layout: Layout | None
-    dtype: np.dtype[Any]
+    dtype: DType
     shape: tuple[int | None, ...]
 
     @property
@@ -231,7 +230,7 @@ class RaggedField:
             stored[shape.name] = np.array([row.shape for row in rows], np.int32).reshape(len(rows), len(self.shape))
         return stored
 
-    def given_rows(self, batch: Batch, where: str) -> list[Any]:
+    def given_rows(self, batch: Batch, where: str) -> list[FeatureValue]:
         return list(to_stored_rows(self._given(batch, where), self.layout))
 
     def _given(self, batch: Batch, where: str) -> Array | Rows:
@@ -291,7 +290,7 @@ class TreeField:
     """
 
     name: str
-    feature: Any
+    feature: Feature
     columns: tuple[Column, ...]
     layouts: Mapping[str, Layout]
     parts: Mapping[str, str]
@@ -308,7 +307,7 @@ class TreeField:
     def encode(self, batch: Batch, where: str) -> Columns:
         """What the feature's own encoder makes of each row; see `AnyField`."""
         specs = serialized_specs(self.name, self.feature)
-        found: dict[str, list[Any]] = {name: [] for name in specs}
+        found: dict[str, list[FeatureValue]] = {name: [] for name in specs}
         given = self.given_rows(batch, where)
         check_texts(self.name, self.feature, self.columns, given, where)
         for number, example in enumerate(given):
@@ -320,7 +319,7 @@ class TreeField:
         columns = [column for column in self.columns if column.name not in there]
         return there | {column.name: _gather(column, specs[column.name], found[column.name], where) for column in columns}
 
-    def given_rows(self, batch: Batch, where: str) -> list[Any]:
+    def given_rows(self, batch: Batch, where: str) -> list[FeatureValue]:
         rows = {path: [_to_value(row) for row in iterate_rows(batch.columns[source])] for path, source in self.parts.items()}
         if self.boxes is not None:
             rows = self.boxes.normalise(rows, batch, where)
@@ -330,7 +329,7 @@ class TreeField:
         check_arrays(self.name, self.feature, self.layouts, given, where)
         return [self._to_stored(row, f"{where}, row {number}") for number, row in enumerate(given)] if self.layouts else given
 
-    def _to_stored(self, example: Any, where: str) -> Any:
+    def _to_stored(self, example: FeatureValue, where: str) -> FeatureValue:
         """An example with its arrays in their stored layouts."""
         try:
             return to_stored(self.feature, example, self.layouts)
@@ -338,7 +337,7 @@ class TreeField:
             raise SchemaError(f"{where}, feature {self.name!r}: the lists there make no array: {error}") from error
 
 
-def _to_value(row: Any) -> Any:
+def _to_value(row: FeatureValue) -> FeatureValue:
     """A row as TFDS's encoders take it: NumPy's scalars as Python's, strings as they are."""
     if row is EMPTY:
         return []
@@ -349,7 +348,7 @@ def _to_value(row: Any) -> Any:
     return row
 
 
-def _gather(column: Column, spec: Any, values: list[Any], where: str) -> Array | Ragged:
+def _gather(column: Column, spec: TensorInfo, values: list[FeatureValue], where: str) -> Array | Ragged:
     """The serialized values of all rows as one column."""
     dtype = object if column.encoding == STRINGS else np.dtype(spec.np_dtype)
     rows = []
@@ -365,7 +364,7 @@ def _gather(column: Column, spec: Any, values: list[Any], where: str) -> Array |
     return Ragged(flat_values.reshape(-1, *column.item_shape), np.cumsum([0, *map(len, rows)]) // column.values)
 
 
-def ragged_columns(name: str, feature: Any, source: Array | Rows, layout: Layout | None) -> tuple[Column, ...]:
+def ragged_columns(name: str, feature: Feature, source: Array | Rows, layout: Layout | None) -> tuple[Column, ...]:
     """What is stored of a tensor whose rows have different shapes; the values come last.
 
     Raises:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from exporters.errors import LayoutError, SchemaError
 from exporters.tensors import layout as layout_lib
 from exporters.wording import argument
+from tfds_builder.aliases import Feature, FeatureValue, JsonMapping
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column
 from tfds_builder.features.kinds import Kind, kind_of
@@ -37,7 +37,7 @@ class Leaf:
     """
 
     path: str
-    feature: Any
+    feature: Feature
     sizes: tuple[int | None, ...] = ()
 
     @functools.cached_property
@@ -55,7 +55,7 @@ class Leaf:
         return tuple(shape) if isinstance(shape, tuple | list) else ()
 
 
-def leaves_of(feature: Any, path: str = "", sizes: tuple[int | None, ...] = ()) -> Iterator[Leaf]:
+def leaves_of(feature: Feature, path: str = "", sizes: tuple[int | None, ...] = ()) -> Iterator[Leaf]:
     """The leaves of a feature."""
     kind = kind_of(feature)
     while kind.is_opened:
@@ -85,7 +85,7 @@ class Found:
         return 1 + self.axes == len(self.shape)
 
 
-def find_arrays(leaf: Leaf, rows: Iterable[Any], count: int, path: str) -> Found | None:
+def find_arrays(leaf: Leaf, rows: Iterable[FeatureValue], count: int, path: str) -> Found | None:
     """What rows have at a leaf; None if no array of its rank is there.
 
     Args:
@@ -107,7 +107,7 @@ def find_arrays(leaf: Leaf, rows: Iterable[Any], count: int, path: str) -> Found
     return Found((count, *merged), min(map(len, shapes)))
 
 
-def find_kinds(leaf: Leaf, rows: Iterable[Any], path: str) -> set[str]:
+def find_kinds(leaf: Leaf, rows: Iterable[FeatureValue], path: str) -> set[str]:
     """What rows have at a leaf: "str", "bytes", and the dtypes of arrays that are in no lists but those of dicts; "" for
     whatever else. Args as of `find_arrays`."""
     parts = path.split("/") if path else []
@@ -119,7 +119,7 @@ def value_columns(name: str) -> tuple[str, ...]:
     return (name, f"{name}/value", f"{name}/ragged_flat_values", f"{name}/value/ragged_flat_values")
 
 
-def check_texts(name: str, feature: Any, columns: Iterable[Column], given: Sequence[Any], where: str) -> None:
+def check_texts(name: str, feature: Feature, columns: Iterable[Column], given: Sequence[FeatureValue], where: str) -> None:
     """Raises SchemaError where strings are bytes and were str in the first batch, or the other way round.
 
     Args:
@@ -141,14 +141,14 @@ def check_texts(name: str, feature: Any, columns: Iterable[Column], given: Seque
                 )
 
 
-def _kinds(value: Any) -> Iterator[str]:
+def _kinds(value: FeatureValue) -> Iterator[str]:
     if isinstance(value, np.ndarray) and value.dtype.kind not in "OSU":
         yield value.dtype.name
     elif value is not None:
         yield from _texts(value)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: FeatureValue) -> Iterator[str]:
     if isinstance(value, str | bytes):
         yield "str" if isinstance(value, str) else "bytes"
     elif isinstance(value, list | tuple):
@@ -160,7 +160,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield ""
 
 
-def _values_at(value: Any, path: list[str], above: int) -> Iterator[tuple[Any, int]]:
+def _values_at(value: FeatureValue, path: list[str], above: int) -> Iterator[tuple[FeatureValue, int]]:
     """What is at a path below a value, each with the number of sequences it still lies in."""
     if not path:
         yield value, above
@@ -172,7 +172,7 @@ def _values_at(value: Any, path: list[str], above: int) -> Iterator[tuple[Any, i
             yield from _values_at(item, path, above - 1)
 
 
-def _shapes(value: Any, axes: int, rank: int) -> Iterator[tuple[int, ...]]:
+def _shapes(value: FeatureValue, axes: int, rank: int) -> Iterator[tuple[int, ...]]:
     """Shapes of the arrays in lists that have as many axes as are left of `axes`."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         if value.ndim == axes:
@@ -230,7 +230,7 @@ def check_shape(name: str, leaf: Leaf, found: Found | None, layout: Layout | Non
         )
 
 
-def check_arrays(name: str, feature: Any, layouts: Mapping[str, Layout], given: Sequence[Any], where: str) -> None:
+def check_arrays(name: str, feature: Feature, layouts: Mapping[str, Layout], given: Sequence[FeatureValue], where: str) -> None:
     """Raises where arrays of any batch would not be stored in the shape that is declared.
 
     The first batch settles the layouts. Where it had nothing but empty lists, nothing is settled: images that come later are
@@ -312,7 +312,9 @@ def _permute(shape: Sequence[int | None], layout: Layout | None) -> tuple[int | 
 # --- values --------------------------------------------------------------------------------------
 
 
-def to_stored(feature: Any, value: Any, layouts: Mapping[str, Layout], path: str = "", above: int = 0) -> Any:
+def to_stored(
+    feature: Feature, value: FeatureValue, layouts: Mapping[str, Layout], path: str = "", above: int = 0
+) -> FeatureValue:
     """A value with every array in its stored layout.
 
     Args:
@@ -341,7 +343,7 @@ def to_stored(feature: Any, value: Any, layouts: Mapping[str, Layout], path: str
     return value
 
 
-def _move(value: Any, layout: Layout, axes: int) -> Any:
+def _move(value: FeatureValue, layout: Layout, axes: int) -> FeatureValue:
     """A value of so many axes, lists and arrays together, with its last ones as the layout says."""
     rank = len(layout.source) - 1
     if isinstance(value, list | tuple) and axes == rank and value:
@@ -353,7 +355,7 @@ def _move(value: Any, layout: Layout, axes: int) -> Any:
     return value
 
 
-def source_layouts(name: str, feature: Any, columns: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
+def source_layouts(name: str, feature: Feature, columns: Iterable[JsonMapping]) -> dict[str, str | None]:
     """What the columns of a feature say of the layout of its leaves, by their flat names; None where they have none.
 
     Args:

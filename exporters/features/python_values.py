@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -17,11 +16,11 @@ from exporters.batches.flatten import Batch
 from exporters.batches.rows import EMPTY, Rows, iterate_rows, stack
 from exporters.errors import SchemaError
 from exporters.features.stored import check_exact
-from exporters.tensors.arrays import Array
+from tfds_builder.aliases import Array, Feature
 from tfds_builder.features.kinds import kind_of
 
 
-def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: str) -> Batch:
+def as_declared(batch: Batch, features: Mapping[str, tuple[str, Feature]], where: str) -> Batch:
     """A batch whose columns of objects are arrays, where a feature that is one array is declared for them.
 
     Args:
@@ -47,7 +46,7 @@ def as_declared(batch: Batch, features: Mapping[str, tuple[str, Any]], where: st
     return dataclasses.replace(batch, columns=columns)
 
 
-def _numbers(column: Array | Rows, feature: Any, name: str, where: str) -> Array | Rows:
+def _numbers(column: Array | Rows, feature: Feature, name: str, where: str) -> Array | Rows:
     """Python's own numbers in the dtype of the feature, which holds them exactly."""
     kind = kind_of(feature).item
     dtype = np.dtype(kind.feature.np_dtype)
@@ -61,7 +60,7 @@ def _numbers(column: Array | Rows, feature: Any, name: str, where: str) -> Array
     return stack([row if row is None or row is EMPTY else row.astype(dtype) for row in column.arrays], name, where)
 
 
-def to_arrays(column: Rows, feature: Any, name: str, where: str) -> Array | Rows:
+def to_arrays(column: Rows, feature: Feature, name: str, where: str) -> Array | Rows:
     """Rows that are nested lists as arrays of the feature's dtype."""
     rows: list[Array | None] = []
     for number, row in enumerate(column.arrays):
@@ -78,7 +77,7 @@ def to_arrays(column: Rows, feature: Any, name: str, where: str) -> Array | Rows
     return stack(rows, name, where)
 
 
-def _labels(column: Array | Rows, label: Any, name: str, where: str) -> Array | Rows:
+def _labels(column: Array | Rows, label: Feature, name: str, where: str) -> Array | Rows:
     """Names of classes as their numbers."""
     if label.num_classes is None:
         return column
@@ -95,7 +94,7 @@ def _labels(column: Array | Rows, label: Any, name: str, where: str) -> Array | 
     return stack(rows, name, where)
 
 
-def _number_of(text: Any, label: Any, place: str) -> int:
+def _number_of(text: object, label: Feature, place: str) -> int:
     """The number of a class, as TFDS has it: by its name, or its number as text where classes have no names."""
     try:
         number = int(label.str2int(text))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters.batches.rows import EMPTY, Rows, iterate_rows
 from exporters.errors import SchemaError
-from exporters.tensors.arrays import Array
 from exporters.wording import Code, argument
+from tfds_builder.aliases import Array, DType, Feature, FeatureValue, TensorInfo
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column
 from tfds_builder.features.kinds import kind_of
@@ -21,7 +20,7 @@ WIDEST = 10
 """Bytes of a varint that holds any 64-bit integer; a negative number always takes as many."""
 
 
-def column_of(name: str, info: Any, feature: Any) -> Column:
+def column_of(name: str, info: TensorInfo, feature: Feature) -> Column:
     """How one serialized value of a feature is stored.
 
     Args:
@@ -53,7 +52,7 @@ def column_of(name: str, info: Any, feature: Any) -> Column:
     return Column(name=name, dtype=kind, shape=shape, encoding=RAW, width=math.prod(item) * DTYPE_BYTES[kind])
 
 
-def varint_bytes(feature: Any, dtype: str) -> int:
+def varint_bytes(feature: Feature, dtype: str) -> int:
     """Bytes that hold every value of an integer feature as a varint (7 bits a byte)."""
     classes = kind_of(feature).num_classes
     if classes is not None:
@@ -67,7 +66,7 @@ def varint_bytes(feature: Any, dtype: str) -> int:
     return -(-largest.bit_length() // 7)
 
 
-def is_file(value: Any) -> bool:
+def is_file(value: FeatureValue) -> bool:
     """Whether a value is what an encoder reads a file from: its path, its bytes, or the open file."""
     return isinstance(value, str | bytes) or hasattr(value, "read") or hasattr(value, "__fspath__")
 
@@ -97,7 +96,7 @@ def merge_shapes(declared: tuple[int | None, ...], shape: tuple[int | None, ...]
     return tuple(None if want is None else got for want, got in zip(declared, shape, strict=True))
 
 
-def to_stored_rows(column: Array | Rows, layout: Layout | None) -> Iterator[Any]:
+def to_stored_rows(column: Array | Rows, layout: Layout | None) -> Iterator[FeatureValue]:
     """The rows of a column in its stored layout."""
     if isinstance(column, Rows):
         return (row if row is None or row is EMPTY else to_stored_array(row, layout) for row in column.arrays)
@@ -109,7 +108,7 @@ def to_stored_array(array: Array, layout: Layout | None) -> Array:
     return array if layout is None else layout.to_stored(array)
 
 
-def describe_missing(name: str, feature: Any) -> str:
+def describe_missing(name: str, feature: Feature) -> str:
     """Why a row must not be None, and the line that allows it, if TFDS has a value that stands for None there."""
     text = "is None, and the feature is not optional; give every example a value"
     kind, shape, dtype = kind_of(feature), tuple(feature.shape), np.dtype(feature.np_dtype)
@@ -138,7 +137,7 @@ def check_class_names(name: str, classes: Sequence[str]) -> None:
         )
 
 
-def check_labels(array: Array, feature: Any, name: str, where: str, rows: Sequence[int] | None = None) -> None:
+def check_labels(array: Array, feature: Feature, name: str, where: str, rows: Sequence[int] | None = None) -> None:
     """Raises SchemaError where a class label is of no class. -1 is none, and allowed, as by TFDS: it means "no label".
 
     Args:
@@ -160,7 +159,7 @@ def check_labels(array: Array, feature: Any, name: str, where: str, rows: Sequen
         )
 
 
-def check_exact(feature: Any, value: Any, name: str, where: str, number: int) -> None:
+def check_exact(feature: Feature, value: FeatureValue, name: str, where: str, number: int) -> None:
     """Raises SchemaError where TFDS's encoders would change a value without a word, or store a label of no class.
 
     They turn whatever is no array of the right dtype into one: 4.5 into the int64 4, 0.1 into the nearest float32, 2 into
@@ -188,7 +187,7 @@ def check_exact(feature: Any, value: Any, name: str, where: str, number: int) ->
             )
 
 
-def _check_text(feature: Any, given: Array, place: str) -> None:
+def _check_text(feature: Feature, given: Array, place: str) -> None:
     for item in given.ravel().tolist():
         if not isinstance(item, str | bytes):
             raise SchemaError(
@@ -208,7 +207,7 @@ def _check_text(feature: Any, given: Array, place: str) -> None:
                 ) from None
 
 
-def _leaves(feature: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+def _leaves(feature: Feature, value: FeatureValue) -> Iterator[tuple[Feature, FeatureValue]]:
     """The tensors of a feature with what is given for each; nothing of what has an encoder of its own."""
     if value is None:
         return
@@ -230,7 +229,7 @@ def _leaves(feature: Any, value: Any) -> Iterator[tuple[Any, Any]]:
         yield feature, value
 
 
-def _is_kept(dtype: np.dtype[Any], item: Any) -> bool:
+def _is_kept(dtype: DType, item: object) -> bool:
     """Whether a single value is equal to itself in another dtype, be it of another kind."""
     with np.errstate(all="ignore"):
         try:
@@ -239,7 +238,7 @@ def _is_kept(dtype: np.dtype[Any], item: Any) -> bool:
             return False
 
 
-def _holds(dtype: np.dtype[Any], given: Array) -> bool:
+def _holds(dtype: DType, given: Array) -> bool:
     """Whether an array is the same in another dtype. A number with a point is none of the integers."""
     ranks = "biufc"
     kind, other = given.dtype.kind, "f" if dtype.kind == "V" else dtype.kind  # bfloat16 calls itself V

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from exporters.tensors.arrays import Columns
+from tfds_builder.aliases import Buffer, JsonMapping
 from tfds_builder.contract.manifest import Column, Geometry
 from tfds_builder.formats.base import StoredFormat
 
@@ -17,7 +18,7 @@ class Sink(Protocol):
     def take_back(self) -> memoryview:
         """Everything written so far (valid as long as it is held); the file begins anew, empty."""
 
-    def write(self, buffer: Any, release: Callable[[], None] | None = None) -> None:
+    def write(self, buffer: Buffer, release: Callable[[], None] | None = None) -> None:
         """Takes over `buffer` (contiguous bytes), to be written now or later; `release()` is called
         once it is written and may be filled again."""
 
@@ -37,8 +38,8 @@ class ShardContext:
 
     columns: Sequence[Column]
     lists: Mapping[str, str]
-    attributes: Mapping[str, Any]
-    column_attributes: Mapping[str, Mapping[str, Any]]
+    attributes: JsonMapping
+    column_attributes: Mapping[str, JsonMapping]
     expected_rows: int | None = None
 
 

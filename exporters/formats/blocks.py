@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from exporters.formats.base import Sink
-from exporters.tensors.arrays import Array
+from tfds_builder.aliases import Array
 
 BLOCK_BYTES = 1024 * 1024
 """Size of a block, unless a row is larger; fits the second-level cache."""

@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from exporters import wording
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import Blocks
-from exporters.tensors.arrays import Array, Columns
+from exporters.tensors.arrays import Columns
+from tfds_builder.aliases import Array, Buffer, DType, JsonMapping
 from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.layout import copy_into
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Geometry
@@ -36,6 +37,10 @@ except ImportError as error:
 VALUES, ROW_SPLITS, STRING_SPLITS = "values", "row_splits", "string_splits"
 """Datasets of the group that a variable column is: the items of all rows (the bytes of all strings) end to end; the bounds
 of the rows (of the strings, where every row has as many); those of the strings, where rows have any number of them."""
+
+
+Node: TypeAlias = Any
+"""An h5py file, group or dataset."""
 
 
 class HDF5Format:
@@ -203,12 +208,10 @@ class _Variable:
         self.chunks[name].append(np.cumsum(lengths, dtype="<i8") + self._totals[name])
         self._totals[name] += int(lengths.sum())
 
-    def datasets(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    def datasets(self) -> dict[str, tuple[tuple[int, ...], DType]]:
         """Shape and dtype of each dataset, by name."""
         sizes = {name: sum(chunk.size for chunk in chunks) for name, chunks in self.chunks.items()}
-        found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
-            name: ((size,), np.dtype("<i8")) for name, size in sizes.items()
-        }
+        found: dict[str, tuple[tuple[int, ...], DType]] = {name: ((size,), np.dtype("<i8")) for name, size in sizes.items()}
         if self._has_strings:
             found[VALUES] = ((sizes[VALUES],), np.dtype("u1"))
         else:
@@ -252,7 +255,7 @@ class _SparseFile(io.RawIOBase):
         self.size = self._position if size is None else size
         return self.size
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Buffer) -> int:
         view = memoryview(data).cast("B")
         for done in range(0, len(view), self._PAGE):
             self._write_piece(self._position + done, view[done : done + self._PAGE])
@@ -268,7 +271,7 @@ class _SparseFile(io.RawIOBase):
             self._pages.setdefault(number, bytearray(self._PAGE))[start : start + take] = piece[:take]
             piece, position = piece[take:], position + take
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         view = memoryview(buffer).cast("B")
         data = self.read_at(self._position, min(len(view), max(0, self.size - self._position)))
         view[: len(data)] = data
@@ -282,7 +285,7 @@ class _SparseFile(io.RawIOBase):
         return data[start - first * self._PAGE :][:count]
 
 
-def _create_file(skeleton: _SparseFile) -> Any:
+def _create_file(skeleton: _SparseFile) -> Node:
     """An HDF5 1.8 file (any h5py reads it; attributes may be large) that tracks no times."""
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
@@ -292,7 +295,7 @@ def _create_file(skeleton: _SparseFile) -> Any:
     return h5py.File(h5py.h5f.create(repr(skeleton).encode(), h5py.h5f.ACC_TRUNC, creation, access))
 
 
-def _make_groups(file: Any, name: str) -> Any:
+def _make_groups(file: Node, name: str) -> Node:
     """The group a dataset lies in, made with its parents; `a/b` gives `a`, `a/` gives `a`."""
     group = file
     for part in name.split("/")[:-1]:
@@ -304,7 +307,7 @@ def _make_groups(file: Any, name: str) -> Any:
     return group
 
 
-def _create_dataset(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+def _create_dataset(group: Node, name: str, shape: tuple[int, ...], dtype: np.dtype[Node]) -> Node:
     """A contiguous dataset whose room is set aside at once and left unfilled."""
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
@@ -315,12 +318,12 @@ def _create_dataset(group: Any, name: str, shape: tuple[int, ...], dtype: np.dty
     return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, h5py.h5s.create_simple(shape), creation))
 
 
-def _stored_dtype(name: str) -> np.dtype[Any]:
+def _stored_dtype(name: str) -> DType:
     """The dtype h5py shows; HDF5 1.8 has no bfloat16, so its bits are uint16 (and an attribute says so)."""
     return np.dtype("<u2") if name == "bfloat16" else to_numpy_dtype(name)
 
 
-def _to_attributes(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _to_attributes(facts: JsonMapping) -> dict[str, Any]:
     """Facts as HDF5 attributes: text stays text, a list of text an array of it, the rest JSON."""
     out: dict[str, Any] = {}
     for name, value in facts.items():

@@ -24,7 +24,8 @@ import numpy as np
 from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import Blocks
-from exporters.tensors.arrays import Array, Columns
+from exporters.tensors.arrays import Columns
+from tfds_builder.aliases import Array
 from tfds_builder.contract.layout import copy_into
 from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.ragged import Ragged

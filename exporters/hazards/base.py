@@ -17,10 +17,11 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from exporters.aliases import Loader
 from exporters.features.fields import AnyField
 from exporters.hazards.digests import AxisOrders, Tally
 from exporters.loaders.facts import expected_examples as examples_of_sampler
@@ -28,7 +29,8 @@ from exporters.loaders.facts import follows_pytorch, hands_on, is_iterable, leng
 from exporters.loaders.items import draws_lists, has_own_collate
 from exporters.outcome import Action, Counts, HazardName
 from exporters.schema.schema import Schema
-from exporters.tensors.arrays import Array, Columns, values_of
+from exporters.tensors.arrays import Columns, values_of
+from tfds_builder.aliases import Array
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
 
@@ -82,7 +84,7 @@ class Scope:
 
     @classmethod
     def of(
-        cls, split: str, loader: Any, actions: Mapping[HazardName, Action], schema: Schema | None = None, done: int = 0
+        cls, split: str, loader: Loader, actions: Mapping[HazardName, Action], schema: Schema | None = None, done: int = 0
     ) -> Scope:
         """The scope of a split.
 
@@ -171,7 +173,7 @@ class HazardKind(Generic[Seen, Total]):
         self.scope = scope
 
     @classmethod
-    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
         """What a loader itself shows.
 
         Args:
@@ -237,7 +239,11 @@ class HazardKind(Generic[Seen, Total]):
         yield from ()
 
 
-def promised_examples(loader: Any) -> int | None:
+AnyHazard: TypeAlias = HazardKind[Any, Any]
+"""A hazard, whatever it keeps."""
+
+
+def promised_examples(loader: Loader) -> int | None:
     """How many examples a loader promises: by its sampler, or by the length of its iterable dataset.
 
     A map-style dataset without a batch size, whose items nobody said to be batches, has as many as it is long.

@@ -10,10 +10,10 @@ import functools
 import inspect as inspect_lib
 import sysconfig
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from exporters import wording
+from exporters.aliases import Collate, Component, Dataset, Examples, Loader, Sampler
 from exporters.hazards.base import BEFORE, Finding, HazardKind
 from exporters.loaders import facts as loader_lib
 from exporters.loaders import items as items_lib
@@ -37,7 +37,7 @@ _COLLATED, _AGAIN = 16, 2
 """Examples that `collate_fn` is given, at most, to see whether it draws at random, and how often after the first time."""
 
 
-class DropLast(HazardKind[Any, Any]):
+class DropLast(HazardKind[None, None]):
     """The last, short batch is left out, by the loader or by a stage of the pipeline that it reads."""
 
     name, found = "drop_last", BEFORE
@@ -45,11 +45,11 @@ class DropLast(HazardKind[Any, Any]):
     remedy = "DataLoader(..., drop_last=False)"
 
     @classmethod
-    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
         yield from _find_dropped(loader)
 
 
-class SamplerRepeats(HazardKind[Any, Any]):
+class SamplerRepeats(HazardKind[None, None]):
     """The sampler has `replacement=True`."""
 
     name, found = "sampler_repeats", BEFORE
@@ -57,7 +57,7 @@ class SamplerRepeats(HazardKind[Any, Any]):
     remedy = "DataLoader(..., shuffle=True)"
 
     @classmethod
-    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
         sampler = _sampler_of(loader)
         if getattr(sampler, "replacement", False) is True:
             drawn, total = loader_lib.length_of(sampler), loader_lib.length_of(loader.dataset)
@@ -65,7 +65,7 @@ class SamplerRepeats(HazardKind[Any, Any]):
             yield Finding("sampler_repeats", drawn, f"{type(sampler).__name__} draws with replacement{count}")
 
 
-class SamplerShorter(HazardKind[Any, Any]):
+class SamplerShorter(HazardKind[None, None]):
     """The samplers of all splits of one dataset together are shorter than it."""
 
     name, found = "sampler_shorter", BEFORE
@@ -73,7 +73,7 @@ class SamplerShorter(HazardKind[Any, Any]):
     remedy = "DataLoader(dataset, sampler=None)"
 
     @classmethod
-    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
         sampler, total = _sampler_of(loader), loader_lib.length_of(loader.dataset)
         if sampler is None or total is None:
             return
@@ -84,7 +84,7 @@ class SamplerShorter(HazardKind[Any, Any]):
             yield Finding("sampler_shorter", missing, text)
 
 
-class RandomTransform(HazardKind[Any, Any]):
+class RandomTransform(HazardKind[None, None]):
     """A transform draws at random, or the dataset or `collate_fn` give something else each time."""
 
     name, found = "random_transform", BEFORE
@@ -92,7 +92,7 @@ class RandomTransform(HazardKind[Any, Any]):
     remedy = "dataset.transform = None  # and no such collate_fn: export what is fixed, augment where you train"
 
     @classmethod
-    def before(cls, loader: Any, loaders: Iterable[Any], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
         names = list(dict.fromkeys(type(item).__name__ for item in transforms_of(loader) if _is_random(item)))
         if names:
             text = f"{', '.join(names)} draws at random, and the export freezes one draw"
@@ -106,7 +106,7 @@ class RandomTransform(HazardKind[Any, Any]):
         yield Finding("random_transform", None, text)
 
 
-def _find_dropped(loader: Any, parts: int = 1) -> Iterator[Finding]:
+def _find_dropped(loader: Loader, parts: int = 1) -> Iterator[Finding]:
     """Last batches that are left out: the loader's own, and those of stages of the pipeline that it reads.
 
     Args:
@@ -129,7 +129,7 @@ def _find_dropped(loader: Any, parts: int = 1) -> Iterator[Finding]:
             yield from _find_cut(size, parts * workers, f"drop_last=True of {name}", f"{name}(..., drop_last=False)")
 
 
-def _find_dropped_by(pipeline: Any, parts: int) -> Iterator[Finding]:
+def _find_dropped_by(pipeline: Dataset, parts: int) -> Iterator[Finding]:
     """The same of the stages of a pipeline of webdataset's."""
     for stage in pipeline.pipeline:
         if items_lib.is_pipeline(stage):
@@ -150,14 +150,14 @@ def _find_cut(size: int, parts: int, what: str, remedy: str) -> Iterator[Finding
         yield Finding("drop_last", None, f"{what} leaves out up to {wording.plural(most, 'example')}", remedy)
 
 
-def _sampler_of(loader: Any) -> Any | None:
+def _sampler_of(loader: Loader) -> Sampler | None:
     """The sampler of a loader whose draws are examples; None if there is none, or it draws lists of them."""
     sampler = loader_lib.sampler_of(loader)
     draws_lists = sampler is loader.sampler and loader.batch_sampler is None and items_lib.draws_lists(loader)
     return None if draws_lists else sampler
 
 
-def _batches_differ(loader: Any) -> bool:
+def _batches_differ(loader: Loader) -> bool:
     """Whether `collate_fn` makes different batches, bit for bit, of copies of the same examples; with workers, in one of them.
 
     False where it is one of PyTorch's own, or cannot be asked. The state of every random generator is put back.
@@ -171,12 +171,12 @@ def _batches_differ(loader: Any) -> bool:
     return False
 
 
-def _results_differ(collate: Callable[[Any], Any], examples: Any) -> bool:
+def _results_differ(collate: Collate, examples: Examples) -> bool:
     first = collate(copy_example(examples))
     return not all(loader_lib.is_same(first, collate(copy_example(examples))) for _ in range(_AGAIN))
 
 
-def transforms_of(loader: Any) -> Iterator[Any]:
+def transforms_of(loader: Loader) -> Iterator[Component]:
     """Every part of every transform of the dataset, of those it wraps, and of `collate_fn`."""
     seen: set[int] = set()
     waiting = [loader.collate_fn, *datasets_of(loader.dataset)]
@@ -196,7 +196,7 @@ def transforms_of(loader: Any) -> Iterator[Any]:
             waiting += _parts(item)
 
 
-def _parts(item: Any) -> Iterator[Any]:
+def _parts(item: Component) -> Iterator[Component]:
     """What a transform is composed of: Compose, Sequential, Lambda, partial, those that wrap others, and what functions name."""
     for name, value in attributes_of(item):
         if "transform" in name or name in ("_modules", "lambd", "augmentations"):
@@ -211,7 +211,7 @@ def _parts(item: Any) -> Iterator[Any]:
         yield from _named(type(item).__call__, item)
 
 
-def _named(function: Any, owner: Any) -> Iterator[Any]:
+def _named(function: Component, owner: Component) -> Iterator[Component]:
     """What a function holds or names: its closure, its defaults, globals, and attributes of its modules and of `self`.
 
     Nothing of functions of Python's own and of installed packages.
@@ -244,7 +244,7 @@ def _libraries() -> tuple[str, ...]:
     return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
-def _is_random(transform: Any) -> bool:
+def _is_random(transform: Component) -> bool:
     """Whether a transform draws: by its name, as dropout in training mode, or with a probability between 0 and 1."""
     name, chance = type(transform).__name__, getattr(transform, "p", None)
     if isinstance(chance, bool) or not isinstance(chance, int | float):

@@ -13,8 +13,9 @@ from exporters.features.fields import AnyField, Field, RaggedField
 from exporters.hazards.base import DRAINING, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Tally
 from exporters.outcome import Counts
-from exporters.tensors.arrays import Array, values_of
+from exporters.tensors.arrays import values_of
 from exporters.tensors.layout import CHANNELS
+from tfds_builder.aliases import Array
 from tfds_builder.contract.layout import Layout
 
 _SAMPLE = 16_384

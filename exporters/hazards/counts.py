@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from exporters import wording
-from exporters.features.fields import Field
+from exporters.features.fields import AnyField, Field
 from exporters.hazards.base import DRAINING, END, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Tally
 from exporters.outcome import Counts
@@ -123,7 +122,7 @@ class SingleClass(HazardKind[Labels, Labels]):
                 yield Finding("single_class", counts.read, f"{name!r} is {value} in all {wording.plural(counts.read, 'example')}")
 
 
-def _is_label(field: Any, target: str | None) -> bool:
+def _is_label(field: AnyField, target: str | None) -> bool:
     """Whether a field is a class label: declared as one, or an integer that is the target or called like one."""
     if not isinstance(field, Field) or field.shape or field.dtype.kind not in "iu":
         return False

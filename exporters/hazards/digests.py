@@ -21,7 +21,8 @@ from collections.abc import Mapping
 import google_crc32c
 import numpy as np
 
-from exporters.tensors.arrays import Array, Columns, values_of
+from exporters.tensors.arrays import Columns, values_of
+from tfds_builder.aliases import Array
 
 WIDE_BYTES = 1024
 """From this size of a row on, the call of a CRC a row costs less than arithmetic in NumPy."""

@@ -11,18 +11,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-from exporters.hazards.base import BEFORE, DRAINING, Finding, HazardKind, Look, Scope, promised_examples
+from exporters.aliases import Loader
+from exporters.hazards.base import BEFORE, DRAINING, AnyHazard, Finding, Look, Scope, promised_examples
 from exporters.hazards.digests import AxisOrders
 from exporters.hazards.registry import HAZARDS
 from exporters.hazards.watch import Watch, refuse
 from exporters.outcome import Counts
 from exporters.schema.schema import Schema
-from exporters.tensors.arrays import Array, Columns
-
-Kind = HazardKind[Any, Any]
+from exporters.tensors.arrays import Columns
+from tfds_builder.aliases import Array, JsonMapping, JsonObject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Observations:
     rows: int
     axes: AxisOrders | None
     first: tuple[Finding, ...]
-    seen: Mapping[str, Any]
+    seen: JsonMapping
 
 
 @dataclasses.dataclass
@@ -47,7 +46,7 @@ class Totals:
     """The same of all shards of a split so far, in the process that merges them."""
 
     rows: int
-    kept: dict[str, Any]
+    kept: JsonObject
 
 
 class ShardObserver:
@@ -129,7 +128,7 @@ class SplitObserver:
     """
 
     def __init__(
-        self, watch: Watch, split: str, loader: Any, schema: Schema | None, done: int = 0, digests: Array | None = None
+        self, watch: Watch, split: str, loader: Loader, schema: Schema | None, done: int = 0, digests: Array | None = None
     ) -> None:
         self.scope = Scope.of(split, loader, watch.actions, schema, done)
         self._watch, self._loader = watch, loader
@@ -190,15 +189,15 @@ class SplitObserver:
         self._watch.report(self.scope.split, findings)
 
 
-def _watched(scope: Scope) -> list[Kind]:
+def _watched(scope: Scope) -> list[AnyHazard]:
     """The hazards that batches can show, those ignored left out, in the order in which they are told."""
     kinds = [kind for name, kind in HAZARDS.items() if kind.found is not BEFORE and scope.actions[name] != "ignore"]
     return [kind(scope) for kind in kinds]
 
 
-def _keepers(hazards: Iterable[Kind]) -> dict[str, Kind]:
+def _keepers(hazards: Iterable[AnyHazard]) -> dict[str, AnyHazard]:
     """By what is kept, the first of the hazards that keep it; it does so for all of them."""
-    found: dict[str, Kind] = {}
+    found: dict[str, AnyHazard] = {}
     for hazard in hazards:
         if hazard.keeps:
             found.setdefault(hazard.keeps, hazard)

@@ -12,8 +12,9 @@ from exporters.hazards.base import DRAINING, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Tally
 from exporters.outcome import Counts
 from exporters.schema.widths import add_lengths, find_unpad, is_constant
-from exporters.tensors.arrays import PADS, Array, Columns
+from exporters.tensors.arrays import PADS, Columns
 from exporters.wording import argument
+from tfds_builder.aliases import Array
 from tfds_builder.contract.ragged import Ragged
 
 _BATCHES = 64

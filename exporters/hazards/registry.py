@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from exporters import wording
+from exporters.aliases import Policy
 from exporters.errors import ArgumentError
 from exporters.hazards import before, content, counts, padding, repeats
-from exporters.hazards.base import HazardKind
+from exporters.hazards.base import AnyHazard, HazardKind
 from exporters.outcome import Action, HazardName
 
 ACTIONS = get_args(Action)
 DEFAULT = "default"
 
-_CLASSES: dict[str, type[HazardKind[Any, Any]]] = {
+_CLASSES: dict[str, type[AnyHazard]] = {
     kind.name: kind
     for module in (before, content, padding, counts, repeats)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, HazardKind) and hasattr(kind, "name")
 }
 
-HAZARDS: Mapping[HazardName, type[HazardKind[Any, Any]]] = {name: _CLASSES[name] for name in get_args(HazardName)}
+HAZARDS: Mapping[HazardName, type[AnyHazard]] = {name: _CLASSES[name] for name in get_args(HazardName)}
 """In the order in which they are told where one moment shows several. docs/hazards.md has the same table, and the rules."""
 
 
-def check_policy(on_hazard: Any) -> dict[HazardName, Action]:
+def check_policy(on_hazard: Policy) -> dict[HazardName, Action]:
     """What to do about each hazard.
 
     Args:

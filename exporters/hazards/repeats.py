@@ -11,7 +11,7 @@ from exporters import wording
 from exporters.hazards.base import DRAINING, END, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Digester, Tally
 from exporters.outcome import Counts
-from exporters.tensors.arrays import Array
+from tfds_builder.aliases import Array
 
 NARROW_BYTES = 64
 """Examples smaller than that repeat by chance (a few categories, a label alone), and are not called duplicates."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import Any
 
 from exporters import wording
+from exporters.aliases import Loader, Policy
 from exporters.errors import HazardError, HazardWarning
 from exporters.hazards.base import BEFORE, Finding, Scope
 from exporters.hazards.digests import AxisOrders, Tally
@@ -35,14 +35,14 @@ class Watch:
       tally: the digests of all examples so far.
     """
 
-    def __init__(self, on_hazard: Any) -> None:
+    def __init__(self, on_hazard: Policy) -> None:
         self.actions = check_policy(on_hazard)
         self.found: list[Hazard] = []
         self.counts: dict[str, Counts] = {}
         self.axes: AxisOrders | None = None
         self.tally = Tally()
 
-    def inspect(self, split: str, loader: Any, loaders: Iterable[Any], *, reads: bool) -> None:
+    def inspect(self, split: str, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> None:
         """Reports what a loader itself shows, before the first byte.
 
         Args:

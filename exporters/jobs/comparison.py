@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from exporters import wording
+from exporters.aliases import Collate, Dataset, Examples, Loader, NumberedBatches, RawBatch
 from exporters.errors import ExportError, ResumeError
 from exporters.loaders import facts as loader_lib
 from exporters.loaders.order import Order
 from exporters.loaders.random_state import random_state_kept
 from exporters.plans.shard import ShardResult, stored_rows
-from exporters.tensors.arrays import Array, Columns
+from exporters.tensors.arrays import Columns
 from exporters.tensors.copies import copy_callable, copy_example
+from tfds_builder.aliases import Array, StoredValue
 from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import DatasetError
@@ -82,10 +84,10 @@ class _Tried:
     Copies are given to it, as it may write into them. Where they cannot be copied it is called once.
     """
 
-    def __init__(self, collate: Callable[[Any], Any], dataset: Any) -> None:
+    def __init__(self, collate: Collate, dataset: Dataset) -> None:
         self._collate = copy_callable(collate, dataset)
 
-    def __call__(self, examples: Any) -> tuple[Any, bool]:
+    def __call__(self, examples: Examples) -> tuple[RawBatch, bool]:
         if getattr(self._collate, "__module__", "").startswith("torch.utils.data"):
             return self._collate(examples), True
         try:
@@ -109,7 +111,7 @@ class Comparison:
       encode: how a raw batch becomes columns.
     """
 
-    def __init__(self, loader: Any, split: str, order: Order | None, table: Table, encode: Encode) -> None:
+    def __init__(self, loader: Loader, split: str, order: Order | None, table: Table, encode: Encode) -> None:
         self._loader, self._split, self._order, self._table, self._encode = loader, split, order, table, encode
 
     def run(self, places: Sequence[Place]) -> bool:
@@ -132,7 +134,7 @@ class Comparison:
                     ) from (first if isinstance(first, ExportError) else None)
         return True
 
-    def follow(self, raws: Iterator[tuple[int, Any]], start: int, stop: int) -> bool:
+    def follow(self, raws: NumberedBatches, start: int, stop: int) -> bool:
         """Whether a loader that was put into a state gives from there what is finished, up to its end.
 
         Args:
@@ -149,12 +151,12 @@ class Comparison:
                 return start == len(self._table)
         return False
 
-    def _draw(self, numbers: Sequence[int]) -> Iterator[tuple[Any, bool]]:
+    def _draw(self, numbers: Sequence[int]) -> Iterator[tuple[RawBatch, bool]]:
         order, collate = self._order, _Tried(self._loader.collate_fn, self._loader.dataset)
         assert order is not None
         return loader_lib.draw(self._loader, collate, [order[number] for number in numbers])
 
-    def _outcome(self, raw: Any, number: int) -> Columns | ExportError:
+    def _outcome(self, raw: RawBatch, number: int) -> Columns | ExportError:
         """The stored columns of a batch, or why it cannot be stored: it could, when it was."""
         try:
             return self._encode(raw, number)
@@ -221,12 +223,12 @@ def find_difference(columns: Columns, others: Columns) -> str:
     return ""
 
 
-def _rows_of(column: Array | Ragged) -> list[Any]:
+def _rows_of(column: Array | Ragged) -> list[StoredValue]:
     """The rows of a column as what compares equal if they are the same bit for bit."""
     return [(row.shape, row.tolist() if row.dtype == object else row.tobytes()) for row in map(np.asarray, _iterate(column))]
 
 
-def _iterate(column: Array | Ragged) -> Iterator[Any]:
+def _iterate(column: Array | Ragged) -> Iterator[StoredValue]:
     if isinstance(column, Ragged) or column.dtype != object:
         return (column[row] for row in range(len(column)))
     return (column[row : row + 1] for row in range(len(column)))  # of objects, a row alone would be the object

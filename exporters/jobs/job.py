@@ -7,9 +7,9 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from exporters import wording
+from exporters.aliases import Loader, RawBatch
 from exporters.batches.flatten import to_batch
 from exporters.engines import local
 from exporters.formats import Format
@@ -34,6 +34,7 @@ from exporters.staging.disk import naming
 from exporters.staging.stage import Stage
 from exporters.tensors.arrays import Columns
 from exporters.version import PRODUCER
+from tfds_builder.aliases import JsonMapping
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import Column, Geometry, Manifest
 from tfds_builder.features.info import write_metadata
@@ -59,12 +60,12 @@ class Job:
     def __init__(
         self,
         stage: Stage,
-        loaders: Mapping[str, Any],
+        loaders: Mapping[str, Loader],
         options: Options,
         format: Format,
         bar: Progress,
         watch: Watch,
-        plan: Mapping[str, Any],
+        plan: JsonMapping,
     ) -> None:
         self._stage, self._loaders, self._format, self._bar, self._watch = stage, loaders, format, bar, watch
         self._splits: dict[str, list[ShardResult]] = {}
@@ -89,7 +90,7 @@ class Job:
         if not finished or (order is None and (self._ledger.is_finished(split) or len(finished) < 2)):
             return True
 
-        def encode(raw: Any, number: int) -> Columns:
+        def encode(raw: RawBatch, number: int) -> Columns:
             lists = self._opening.lists
             batch = to_batch(raw, split, number, lists)
             return self._opening.settle(First(number, raw, lists), split).encode(batch, split) if batch.rows else {}
@@ -137,7 +138,7 @@ class Job:
             observer = SplitObserver(self._watch, split, self._loaders[split], None, written, digests)
         self._bar.say(observer.finish(written))
 
-    def _drain(self, split: str, loader: Any) -> SplitObserver | None:
+    def _drain(self, split: str, loader: Loader) -> SplitObserver | None:
         """Writes the pending shards of a split; what was seen of its examples, or None if there was none pending.
 
         Args:
@@ -190,7 +191,7 @@ class Job:
                 stop = done[number + 1].start if number + 1 in done else None
                 yield Task(split, number, start, stop, finished.get(number))
 
-    def _expected_rows(self, loader: Any, settled: Settled) -> list[int]:
+    def _expected_rows(self, loader: Loader, settled: Settled) -> list[int]:
         """Rows of each shard, if the loader can tell; strings differ in size, and so do then the shards."""
         batches, row_bytes = facts.expected_batches(loader), settled.row_bytes
         if batches is None or row_bytes is None:

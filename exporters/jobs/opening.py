@@ -7,8 +7,8 @@ comes after it, until its split is drained.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from exporters.aliases import Loader
 from exporters.batches.flatten import Batch, to_batch
 from exporters.batches.row_lists import Lists
 from exporters.engines import workers
@@ -44,7 +44,7 @@ class Opening:
 
     def __init__(
         self,
-        loaders: Mapping[str, Any],
+        loaders: Mapping[str, Loader],
         options: Options,
         format: Format,
         ledger: Ledger,
@@ -106,7 +106,7 @@ class Opening:
             sequences=tuple(sorted(settled.lists.sequences)),
         )
 
-    def open(self, split: str, loader: Any, start: int) -> Settled:
+    def open(self, split: str, loader: Loader, start: int) -> Settled:
         """Draws the first batch of what is pending of a split, and has it settle what no other has settled.
 
         Args:
@@ -130,11 +130,11 @@ class Opening:
         self._heads[split] = Head(first, raws)
         return settled
 
-    def take(self, split: str, loader: Any, start: int) -> Numbered:
+    def take(self, split: str, loader: Loader, start: int) -> Numbered:
         """The raw batches of a split from a batch on, with their numbers: those that `open` has drawn, or else drawn now."""
         return lookahead.drain(self._encoding(loader), self._ledger.order(split), start, self._heads.pop(split, None))
 
-    def _encoding(self, loader: Any) -> Any:
+    def _encoding(self, loader: Loader) -> Loader:
         """The loader, or one whose workers encode what is dear to encode."""
         return workers.encoding_loader(loader, class_names.of_splits(self._loaders), self._options)
 

@@ -10,9 +10,9 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from exporters import wording
+from exporters.aliases import NumberedBatches
 from exporters.errors import ResumeError
 from exporters.formats import Format
 from exporters.hazards.observers import ShardObserver
@@ -82,7 +82,7 @@ class SplitSession:
     def _size(self, batch: tuple[int, Columns]) -> int:
         return self._work.settled.size(batch[1])
 
-    def _encode(self, raws: Iterator[tuple[int, Any]]) -> Batches:
+    def _encode(self, raws: NumberedBatches) -> Batches:
         """Numbered raw batches to (number, stored columns); batches without rows are passed over."""
         settled = self._work.settled
         unequal = UnequalImages(settled.schema.fields)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
+from exporters.aliases import RawBatch
 from exporters.batches.flatten import Batch, to_batch
 from exporters.batches.row_lists import Lists
 from exporters.formats import ShardContext
@@ -14,6 +14,7 @@ from exporters.plans.shard import stored_bytes, stored_rows
 from exporters.schema import no_label
 from exporters.schema.schema import Schema
 from exporters.tensors.arrays import Columns
+from tfds_builder.aliases import JsonObject
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column
 
@@ -37,7 +38,7 @@ class Settled:
         """Bytes of every row on disk; None where rows differ."""
         return None if any(column.is_variable for column in self.columns) else sum(column.width for column in self.columns)
 
-    def to_batch(self, raw: Any, split: str, number: int) -> Batch:
+    def to_batch(self, raw: RawBatch, split: str, number: int) -> Batch:
         """A raw batch of a split, by its number, as columns of the loader."""
         return to_batch(raw, split, number, self.lists)
 
@@ -66,7 +67,7 @@ class Settled:
           split, number: of the shard.
           expected_rows: rows it will have, if the loader keeps its word; None if it gave none.
         """
-        facts: dict[str, dict[str, Any]] = {}
+        facts: dict[str, JsonObject] = {}
         for field in self.schema.fields:
             for column in field.columns:
                 facts[column.name] = {"feature": type(field.feature).__name__, "dtype": column.dtype}

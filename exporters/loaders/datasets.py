@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+
+from exporters.aliases import Dataset
 
 MOST = 10_000
 """Objects that are looked at, at most."""
 
 
-def datasets_of(dataset: Any) -> Iterator[Any]:
+def datasets_of(dataset: Dataset) -> Iterator[Dataset]:
     """A dataset and those it wraps: Subset, ConcatDataset, datapipes, and anything else with `.dataset`, `.datasets` or
     `.datapipe`."""
     seen: set[int] = set()
@@ -27,6 +28,6 @@ def datasets_of(dataset: Any) -> Iterator[Any]:
                 waiting += value
 
 
-def attributes_of(item: Any) -> Iterable[tuple[str, Any]]:
+def attributes_of(item: object) -> Iterable[tuple[str, object]]:
     """Names and values of what an object holds; nothing of a class."""
     return getattr(item, "__dict__", {}).items() if not isinstance(item, type) else ()

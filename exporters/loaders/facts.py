@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
+from exporters.aliases import Collate, Examples, Index, Loader, RandomGenerator, RawBatch, RawValue, Sampler
 from exporters.batches.structure import Form, form_of, parts_of
 from exporters.loaders import slices
 from exporters.loaders.order import Order, Source, record, summarize
@@ -18,7 +19,7 @@ from exporters.loaders.random_state import random_state_kept
 from exporters.tensors.pytorch import torch_module
 
 
-def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
+def with_collate(loader: Loader, wrap: Collate) -> Loader | None:
     """A loader like this one whose `collate_fn` goes through `wrap`. None where such a loader would not give
     the same batches from its own workers: a subclass iterates in its own way, or persistent workers run already.
     """
@@ -27,7 +28,7 @@ def with_collate(loader: Any, wrap: Callable[[Any], Any]) -> Any | None:
     return twin_of(loader, collate_fn=wrap(loader.collate_fn))
 
 
-def gathered(loader: Any, size: int, collate: Callable[[Any], Any]) -> Any:
+def gathered(loader: Loader, size: int, collate: Collate) -> Loader:
     """A loader like this one, which makes no batches, that makes them of so many items, with that `collate_fn`."""
     batches = torch_module().utils.data.BatchSampler(loader.sampler, size, False)
     return twin_of(loader, batch_sampler=batches, batch_size=size, drop_last=False, collate_fn=collate, _iterator=None)
@@ -37,7 +38,7 @@ _HOOKS = ("__iter__", "_get_iterator", "_index_sampler", "_auto_collation")
 """What of a DataLoader decides how it is iterated."""
 
 
-def iterates_as_torch(loader: Any) -> bool:
+def iterates_as_torch(loader: Loader) -> bool:
     """Whether a loader is iterated as `torch.utils.data.DataLoader` does it, and by nothing of its own.
 
     Then batch k is what the dataset and `collate_fn` make of the indices its sampler draws for it, and of no others. Workers,
@@ -48,7 +49,7 @@ def iterates_as_torch(loader: Any) -> bool:
     return hooks and vars(loader).keys().isdisjoint(_HOOKS)
 
 
-def _iterates_as_torchdata(loader: Any) -> bool:
+def _iterates_as_torchdata(loader: Loader) -> bool:
     """Whether a loader is iterated as torchdata's StatefulDataLoader does it, and by nothing of its own."""
     torch = torch_module().utils.data.DataLoader
     own = all(is_torchdata(getattr(type(loader), name, None)) for name in _HOOKS[:2])
@@ -56,17 +57,17 @@ def _iterates_as_torchdata(loader: Any) -> bool:
     return own and hooks and vars(loader).keys().isdisjoint(_HOOKS)
 
 
-def comes_in_order(loader: Any) -> bool:
+def comes_in_order(loader: Loader) -> bool:
     """Whether batches come in the order their indices were drawn in; with `in_order=False` workers give what is ready first."""
     return bool(getattr(loader, "in_order", True)) or not loader.num_workers
 
 
-def is_put_in_order(loader: Any) -> bool:
+def is_put_in_order(loader: Loader) -> bool:
     """Whether batches that would come as they are ready are drained in the order their indices were drawn in."""
     return not comes_in_order(loader) and follows_pytorch(loader)
 
 
-def describe(loader: Any) -> Source:
+def describe(loader: Loader) -> Source:
     """What the loader draws from; decides how an export that was stopped goes on."""
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     source = Source(
@@ -86,7 +87,7 @@ def describe(loader: Any) -> Source:
     )
 
 
-def _follows_sampler(loader: Any) -> bool:
+def _follows_sampler(loader: Loader) -> bool:
     """Whether a loader gives what its sampler draws, and nothing else decides: a map-style dataset, iterated as PyTorch does it.
 
     torchdata's StatefulDataLoader does, unless its dataset has a state too, or it was put into one.
@@ -100,18 +101,18 @@ def _follows_sampler(loader: Any) -> bool:
     return loader.next_iter_state is None and not loader._initial_iter_for_state_dict
 
 
-def is_torchdata(value: Any) -> bool:
+def is_torchdata(value: object) -> bool:
     """Whether a class or function is torchdata's (its loader has a batch sampler of its own)."""
     return str(getattr(value, "__module__", "")).startswith("torchdata.stateful_dataloader")
 
 
-def _is_batch_sampler(sampler: Any) -> bool:
+def _is_batch_sampler(sampler: Sampler) -> bool:
     """Whether a batch sampler cuts what another sampler draws into batches, as PyTorch's own does."""
     kind = type(sampler)
     return kind is torch_module().utils.data.BatchSampler or (kind.__name__ == "BatchSampler" and is_torchdata(kind))
 
 
-def length_of(value: Any) -> int | None:
+def length_of(value: Sampler) -> int | None:
     """`len()`, where there is one; datasets and samplers fail in whatever way where there is none."""
     try:
         return len(value)
@@ -119,7 +120,7 @@ def length_of(value: Any) -> int | None:
         return None
 
 
-def record_order(loader: Any, path: pathlib.Path) -> bool:
+def record_order(loader: Loader, path: pathlib.Path) -> bool:
     """Draws all batches of indices of a loader and writes them to a file; False if they are no integers.
 
     Its generators move on as in an iteration: a seed for the workers is drawn once the sampler's iterator is made, and with
@@ -136,7 +137,7 @@ def record_order(loader: Any, path: pathlib.Path) -> bool:
     return recorded
 
 
-def draws_others(loader: Any, order: Order) -> bool:
+def draws_others(loader: Loader, order: Order) -> bool:
     """Whether a loader's sampler draws other indices than a recorded order has, as far as that can be told.
 
     It is asked twice, its generators put back. One that draws the same both times must draw the recorded order; one that draws
@@ -163,16 +164,16 @@ class _Drawn:
     def __len__(self) -> int:
         return len(self._order) - self._start
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[RawBatch]:
         return (self._order[number] for number in range(self._start, len(self._order)))
 
 
-def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[Any, None, None]:
+def drain(loader: Loader, order: Order | None = None, start: int = 0) -> Generator[RawBatch, None, None]:
     """The raw batches of a loader; if its order is known, from batch number `start` on, and none before is loaded.
 
     A loader with `in_order=False` is drained by one with `in_order=True`: only then is batch k the k-th that comes.
     """
-    changes: dict[str, Any] = {"in_order": True} if is_put_in_order(loader) else {}
+    changes: dict[str, object] = {"in_order": True} if is_put_in_order(loader) else {}
     if order is None:
         yield from twin_of(loader, _iterator=None, **changes) if changes else loader
         return
@@ -190,12 +191,12 @@ def drain(loader: Any, order: Order | None = None, start: int = 0) -> Generator[
     yield from map(take, _Drawn(order, start))
 
 
-def _generator_of(loader: Any) -> Any:
+def _generator_of(loader: Loader) -> RandomGenerator:
     """The generator that a loader draws the seed of its workers from."""
     return loader.generator if loader.generator is not None else torch_module().default_generator
 
 
-def _generator_like(generator: Any, state: bytes) -> Any:
+def _generator_like(generator: RandomGenerator, state: bytes) -> RandomGenerator:
     """Another generator of the same kind, in a state."""
     torch = torch_module()
     other = torch.Generator(generator.device)
@@ -203,14 +204,14 @@ def _generator_like(generator: Any, state: bytes) -> Any:
     return other
 
 
-def twin_of(loader: Any, **changes: Any) -> Any:
+def twin_of(loader: Loader, **changes: object) -> Loader:
     """A loader like this one, sharing everything with it but what is changed; the loader given is not touched."""
     twin = object.__new__(type(loader))
     vars(twin).update(vars(loader), **changes)
     return twin
 
 
-def sample(loader: Any) -> tuple[Iterator[Any], bool]:
+def sample(loader: Loader) -> tuple[Iterator[RawBatch], bool]:
     """Raw batches from a loader's first on, and whether its iterator had to be opened for them.
 
     For a map-style dataset the batches are fetched here, and `random_state_kept` puts everything back, so that the next epoch
@@ -223,7 +224,7 @@ def sample(loader: Any) -> tuple[Iterator[Any], bool]:
     return map(functools.partial(_fetch, loader), iter(sampler)), False
 
 
-def _fetch(loader: Any, index: Any) -> Any:
+def _fetch(loader: Loader, index: Index) -> Examples:
     """The batch of some indices, made here."""
     if loader.batch_sampler is None:
         return loader.collate_fn(loader.dataset[index])
@@ -231,18 +232,18 @@ def _fetch(loader: Any, index: Any) -> Any:
     return loader.collate_fn(get_many(index) if get_many else [loader.dataset[key] for key in index])
 
 
-def draw_first(loader: Any, collate: Callable[[Any], Any], order: Order) -> Iterator[Any]:
+def draw_first(loader: Loader, collate: Collate, order: Order) -> Iterator[RawValue]:
     """The batches of an order as `draw` makes them: the first one, and the others only if they are asked for."""
     for batches in ([order[0]], _Drawn(order, 1)):
         yield from draw(loader, collate, batches, torch_module().Generator())
 
 
-def draw_seed(loader: Any) -> None:
+def draw_seed(loader: Loader) -> None:
     """Moves generators on as an iterator of a loader does when it is made: it draws the seed of its workers."""
     torch_module().empty((), dtype=torch_module().int64).random_(generator=loader.generator)
 
 
-def draw(loader: Any, collate: Callable[[Any], Any], batches: Any, generator: Any = None) -> Iterator[Any]:
+def draw(loader: Loader, collate: Collate, batches: Iterable[Index], generator: RandomGenerator = None) -> Iterator[RawBatch]:
     """Batches of those examples of a loader's dataset; where the loader has no batches of indices, of those indices. In a worker
     of its own if the loader has workers: what the dataset opens there is not shared with those that are forked later. The seed of
     that worker is of torch's own generator, unless another is given."""
@@ -254,22 +255,22 @@ def draw(loader: Any, collate: Callable[[Any], Any], batches: Any, generator: An
     return iter(torch_module().utils.data.DataLoader(loader.dataset, **options))
 
 
-def is_iterable(loader: Any) -> bool:
+def is_iterable(loader: Loader) -> bool:
     """Whether the dataset is a stream: every worker iterates over a copy of its own."""
     return isinstance(loader.dataset, torch_module().utils.data.IterableDataset)
 
 
-def follows_pytorch(loader: Any) -> bool:
+def follows_pytorch(loader: Loader) -> bool:
     """Whether a loader iterates as PyTorch does it, or torchdata; a subclass may do so in its own way."""
     return iterates_as_torch(loader) or _iterates_as_torchdata(loader)
 
 
-def is_drawn_by_index(loader: Any) -> bool:
+def is_drawn_by_index(loader: Loader) -> bool:
     """Whether a loader gives what its sampler draws from a map-style dataset."""
     return not is_iterable(loader) and (iterates_as_torch(loader) or _follows_sampler(loader))
 
 
-def hands_on(loader: Any) -> bool:
+def hands_on(loader: Loader) -> bool:
     """Whether a loader with a batch size of 1 hands on its one item: `collate_fn=operator.itemgetter(0)`, or `lambda b: b[0]`.
 
     That is how a loader says that an item of its dataset is a batch. Told without a call of `collate_fn`, which may do
@@ -283,22 +284,22 @@ def hands_on(loader: Any) -> bool:
     return isinstance(collate, types.FunctionType) and _steps(collate) == _steps(_first)
 
 
-def _first(items: Any) -> Any:
+def _first(items: Examples) -> RawValue:
     return items[0]
 
 
-def _steps(function: Callable[..., Any]) -> list[tuple[str, Any]]:
+def _steps(function: Callable[..., object]) -> list[tuple[str, object]]:
     """The instructions of a function, whatever its variables are called."""
     found = dis.get_instructions(function)
     return [(step.opname, step.argval if step.opcode in dis.hasconst else step.arg) for step in found]
 
 
-def gives_batches(loader: Any) -> bool:
+def gives_batches(loader: Loader) -> bool:
     """Whether an item of a loader's dataset is a batch: the loader makes none."""
     return loader.batch_sampler is None or hands_on(loader)
 
 
-def sampler_of(loader: Any) -> Any:
+def sampler_of(loader: Loader) -> Sampler:
     """What draws the indices of a map-style dataset; None if that is a batch_sampler of the user's own, or nothing."""
     if is_iterable(loader):
         return None
@@ -308,7 +309,7 @@ def sampler_of(loader: Any) -> Any:
     return batches.sampler if _is_batch_sampler(batches) else None
 
 
-def reads_differ(loader: Any) -> bool:
+def reads_differ(loader: Loader) -> bool:
     """Whether `dataset[0]`, read twice, differs bit for bit; the state of every random generator is put back.
 
     False as well where it is not read: with workers, because what the dataset opens here would be shared with them;
@@ -323,7 +324,7 @@ def reads_differ(loader: Any) -> bool:
             return False
 
 
-def is_same(one: Any, other: Any) -> bool:
+def is_same(one: RawValue, other: RawValue) -> bool:
     """Whether two items are the same bit for bit; what cannot be compared counts as the same."""
     if one is other or type(one) is not type(other):
         return one is other
@@ -339,7 +340,7 @@ def is_same(one: Any, other: Any) -> bool:
     return not isinstance(one, str | bytes | int | float | complex) or one == other or one != one
 
 
-def expected_examples(loader: Any) -> int | None:
+def expected_examples(loader: Loader) -> int | None:
     """How many examples a loader will give, where it can tell; for the progress bar only, so a sampler
     whose `__len__` fails in whatever way does not matter."""
     batches: Any = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
@@ -352,7 +353,7 @@ def expected_examples(loader: Any) -> int | None:
     return int(count - count % batches.batch_size if batches.drop_last else count)
 
 
-def expected_batches(loader: Any) -> list[int] | None:
+def expected_batches(loader: Loader) -> list[int] | None:
     """Rows of each batch a loader will give, where it can tell: all alike, but for the last."""
     total = expected_examples(loader)
     if total is None:
@@ -362,7 +363,7 @@ def expected_batches(loader: Any) -> list[int] | None:
     return [batches.batch_size] * whole + [rest] * (rest > 0)
 
 
-def expected_total(loaders: Iterable[Any]) -> int | None:
+def expected_total(loaders: Iterable[Loader]) -> int | None:
     """`expected_examples` of several loaders together; None if one of them cannot tell."""
     counts = [expected_examples(loader) for loader in loaders]
     return None if None in counts else sum(count or 0 for count in counts)

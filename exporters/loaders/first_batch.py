@@ -7,8 +7,8 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
+from exporters.aliases import Collate, Examples, Loader, NumberedBatches, RawBatch, RawValue
 from exporters.batches.flatten import is_empty, to_batch
 from exporters.batches.row_lists import (
     PROBES,
@@ -39,11 +39,11 @@ class First:
     """The first batch of a split that has rows: its number, the batch as it came, and what its lists are."""
 
     number: int
-    raw: Any
+    raw: RawBatch
     lists: Lists
 
 
-def first_batch(raws: Iterator[tuple[int, Any]], loader: Any, split: str, lists: Lists | None = None) -> First:
+def first_batch(raws: NumberedBatches, loader: Loader, split: str, lists: Lists | None = None) -> First:
     """The first of some raw batches that has rows; those before it are passed over.
 
     Args:
@@ -70,7 +70,7 @@ def without_examples(split: str) -> SchemaError:
     return SchemaError(f"split {split!r}: the loader gives no example; leave the split out, or fill its dataset")
 
 
-def lists_of_batch(raw: Any, loader: Any, split: str) -> Lists:
+def lists_of_batch(raw: RawBatch, loader: Loader, split: str) -> Lists:
     """What the lists of a loader's first batch are.
 
     Raises:
@@ -80,7 +80,7 @@ def lists_of_batch(raw: Any, loader: Any, split: str) -> Lists:
     return Lists(rows, frozenset(find_sequences(raw, rows, f"split {split!r}, batch 0")))
 
 
-def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
+def _row_lists_of(raw: RawBatch, loader: Loader) -> frozenset[str]:
     """Structural names of the lists that have an item a row; `""` is the batch itself.
 
     PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells.
@@ -109,7 +109,7 @@ def _row_lists_of(raw: Any, loader: Any) -> frozenset[str]:
     return find_row_lists(raw, rows)
 
 
-def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
+def _probes(raw: RawBatch, loader: Loader) -> Iterator[Callable[[], Iterable[RawValue]]]:
     """Ways to two batches of one example, `PROBES` times each. Never of the example itself: `collate_fn` may write into it."""
     collate = functools.partial(_collate_copies, loader.collate_fn)
     keys = () if is_iterable(loader) else loader.sampler if isinstance(loader.sampler, Sequence) else range(_TRIED)
@@ -119,12 +119,12 @@ def _probes(raw: Any, loader: Any) -> Iterator[Callable[[], Iterable[Any]]]:
         yield lambda example=example: [collate([example()] * count) for count in PROBES]  # type: ignore[misc]
 
 
-def _size_of(raw: Any) -> int:
+def _size_of(raw: RawBatch) -> int:
     """Bytes of the arrays, tensors and strings of a batch."""
     return sum(sum(map(_bytes_of, value)) if form is Form.VALUES else _bytes_of(value) for _, value, form in walk(raw))
 
 
-def _bytes_of(value: Any) -> int:
+def _bytes_of(value: object) -> int:
     """Bytes of an array, a tensor or a string; 0 of anything else."""
     if isinstance(value, str | bytes):
         return len(value)
@@ -134,5 +134,5 @@ def _bytes_of(value: Any) -> int:
         return 0
 
 
-def _collate_copies(collate: Callable[[Any], Any], examples: Any) -> Any:
+def _collate_copies(collate: Collate, examples: Examples) -> RawBatch:
     return collate(copy_example(examples))

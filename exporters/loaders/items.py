@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+from exporters.aliases import Collate, Dataset, Loader, RawValue
 from exporters.batches.structure import leading_sizes, leaves_with_shapes
 from exporters.errors import LayoutError, LoaderError
 from exporters.loaders import facts as loader_lib
@@ -31,7 +31,7 @@ _LINES = (
 )
 
 
-def settle(loader: Any, split: str) -> Any:
+def settle(loader: Loader, split: str) -> Loader:
     """A DataLoader of batches, whose rows are examples, from what was given as the loader of a split.
 
     It is the loader itself, unless that gives single examples of a map-style dataset: then they are gathered. A pipeline of
@@ -62,17 +62,17 @@ def settle(loader: Any, split: str) -> Any:
     return loader_lib.gathered(loader, GATHERED, functools.partial(_gather, loader.collate_fn))
 
 
-def is_loader(value: Any) -> bool:
+def is_loader(value: object) -> bool:
     """Whether `value` is a `torch.utils.data.DataLoader`, or a pipeline of webdataset's."""
     return isinstance(value, torch_module().utils.data.DataLoader) or is_pipeline(value)
 
 
-def is_pipeline(value: Any) -> bool:
+def is_pipeline(value: object) -> bool:
     """Whether `value` is a pipeline of webdataset's: a WebDataset, a WebLoader."""
     return any(kind.__name__ == "DataPipeline" and kind.__module__.startswith("webdataset.") for kind in type(value).__mro__)
 
 
-def _check_loader(loader: Any, split: str) -> None:
+def _check_loader(loader: Loader, split: str) -> None:
     """Raises LoaderError unless `loader` is a `torch.utils.data.DataLoader`."""
     data = torch_module().utils.data
     if isinstance(loader, data.DataLoader):
@@ -92,13 +92,13 @@ def _check_loader(loader: Any, split: str) -> None:
     raise LoaderError(f"split {split!r}: expected a torch.utils.data.DataLoader, got {name}" + (f"; {hint}" if hint else ""))
 
 
-def _full_name(value: Any) -> str:
+def _full_name(value: object) -> str:
     """Of which class a value is, with its module unless that is Python's own."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def check_stream(item: Any, loader: Any, split: str) -> None:
+def check_stream(item: RawValue, loader: Loader, split: str) -> None:
     """Raises LoaderError if the first item of a stream without a batch size is an example, or does not show what it is."""
     if loader.batch_sampler is not None or loader_lib.is_drawn_by_index(loader):
         return
@@ -112,7 +112,7 @@ def check_stream(item: Any, loader: Any, split: str) -> None:
         )
 
 
-def _batching(loader: Any) -> str:
+def _batching(loader: Loader) -> str:
     """How the examples of a stream become batches: by its DataLoader, or in a pipeline of webdataset's by a stage of its own."""
     if not is_pipeline(loader.dataset):
         return (
@@ -125,7 +125,7 @@ def _batching(loader: Any) -> str:
     return f"let the pipeline make batches: {line} (and collation_fn=None beside the 64 where examples differ in shape)"
 
 
-def decisions(loaders: Mapping[str, Any]) -> Iterator[str]:
+def decisions(loaders: Mapping[str, Loader]) -> Iterator[str]:
     """What was decided of loaders without a batch size, a sentence a split."""
     for split, loader in loaders.items():
         if gathers(loader):
@@ -134,12 +134,12 @@ def decisions(loaders: Mapping[str, Any]) -> Iterator[str]:
             yield f"split {split}: batch_size=None, each item is a batch of examples"
 
 
-def gathers(loader: Any) -> bool:
+def gathers(loader: Loader) -> bool:
     """Whether a loader is one that `settle` made, of single examples."""
     return getattr(loader.collate_fn, "func", None) is _gather
 
 
-def draws_lists(loader: Any) -> bool:
+def draws_lists(loader: Loader) -> bool:
     """Whether the sampler of a loader without a batch size draws batches of indices."""
     with random_state_kept(loader), contextlib.suppress(Exception):  # the drain meets it again
         if loader_lib.length_of(loader.sampler) is not None:
@@ -150,21 +150,22 @@ def draws_lists(loader: Any) -> bool:
     return False
 
 
-def collate_of(loader: Any) -> Any:
+def collate_of(loader: Loader) -> Collate:
     """The `collate_fn` that a loader was given, also of one that `settle` made."""
-    return loader.collate_fn.args[0] if gathers(loader) else loader.collate_fn
+    collate: Collate = loader.collate_fn.args[0] if gathers(loader) else loader.collate_fn
+    return collate
 
 
-def has_own_collate(loader: Any) -> bool:
+def has_own_collate(loader: Loader) -> bool:
     """Whether `collate_fn` is none of PyTorch's own, which neither pad nor draw."""
     return not str(getattr(collate_of(loader), "__module__", "")).startswith("torch.utils.data")
 
 
-def _hand_on(item: Any) -> Any:
+def _hand_on(item: RawValue) -> RawValue:
     return item
 
 
-def _gather(collate: Callable[[Any], Any], examples: Sequence[Any]) -> list[Any]:
+def _gather(collate: Collate, examples: Sequence[RawValue]) -> list[RawValue]:
     """A batch, a list of rows, of examples that the loader would have given one by one."""
     return [collate(example) for example in examples]
 
@@ -178,8 +179,8 @@ class _Items:
     images tell.
     """
 
-    def __init__(self, loader: Any) -> None:
-        self.seen: list[Any] = []
+    def __init__(self, loader: Loader) -> None:
+        self.seen: list[RawValue] = []
         if draws_lists(loader):
             self.kind: str | None = BATCH
             return
@@ -197,14 +198,14 @@ class _Items:
         self.kind = EXAMPLE if EXAMPLE in kinds or not kinds else kinds.pop() if len(kinds) == 1 else None
 
 
-def _first_items(loader: Any) -> Iterator[Any]:
+def _first_items(loader: Loader) -> Iterator[RawValue]:
     """The first items of a map-style dataset, as its loader gives them; none where they cannot be had."""
     keys = loader.sampler if isinstance(loader.sampler, Sequence) else range(_LOOKED_AT)
     with random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it again
         yield from loader_lib.draw(loader, loader.collate_fn, list(itertools.islice(keys, _LOOKED_AT)))
 
 
-def _of_item(item: Any) -> str | None:
+def _of_item(item: RawValue) -> str | None:
     """What an item of any dataset shows itself to be."""
     sizes = list(leading_sizes(item))
     if None in sizes or len(set(sizes)) > 1:
@@ -212,7 +213,7 @@ def _of_item(item: Any) -> str | None:
     return BATCH if len(sizes) > 1 and _has_images(item, batched=True) else None
 
 
-def _has_images(item: Any, *, batched: bool) -> bool:
+def _has_images(item: RawValue, *, batched: bool) -> bool:
     """Whether an item has a part that would be taken for images if the item was a batch; or, not batched, an example."""
     for _, shape in leaves_with_shapes(item):
         with contextlib.suppress(LayoutError):  # which says that it is an image
@@ -223,7 +224,7 @@ def _has_images(item: Any, *, batched: bool) -> bool:
     return False
 
 
-def _of_pipeline(dataset: Any) -> str | None:
+def _of_pipeline(dataset: Dataset) -> str | None:
     """BATCH of a pipeline of webdataset's whose stages make batches; None of anything else."""
     kind: str | None = None
     for stage in dataset.pipeline if is_pipeline(dataset) else ():
@@ -239,7 +240,7 @@ def _of_pipeline(dataset: Any) -> str | None:
     return kind
 
 
-def _not_shown(split: str, loader: Any, item: Any) -> LoaderError:
+def _not_shown(split: str, loader: Loader, item: RawValue) -> LoaderError:
     lines = f"if it is an example, {_batching(loader)}; {_LINES.partition('; ')[2]}" if is_pipeline(loader.dataset) else _LINES
     return LoaderError(
         f"split {split!r}: batch_size=None, and nothing shows whether an item of the dataset ({_full_name(loader.dataset)}"
@@ -247,7 +248,7 @@ def _not_shown(split: str, loader: Any, item: Any) -> LoaderError:
     )
 
 
-def _describe(item: Any) -> str:
+def _describe(item: RawValue) -> str:
     """The parts of an item by name, with their shapes."""
     parts = [f"{name!r} {shape}" if name else f"shape {shape}" for name, shape in itertools.islice(leaves_with_shapes(item), 6)]
     return ", ".join(parts) or f"type {type(item).__name__}"

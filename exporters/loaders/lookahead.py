@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
+from exporters.aliases import Loader, NumberedBatches, RawBatch
 from exporters.batches.flatten import Batch, to_batch
 from exporters.batches.row_lists import Lists
 from exporters.loaders import facts as loader_lib
@@ -41,7 +42,7 @@ class Head:
     draws_seed: bool = False
 
 
-def drain(loader: Any, order: Order | None, start: int, head: Head | None) -> Numbered:
+def drain(loader: Loader, order: Order | None, start: int, head: Head | None) -> Numbered:
     """The raw batches of a split from batch number `start` on, with their numbers; its head, if there is one, is their first."""
     if head is None:
         yield from _numbered(loader, order, start)
@@ -54,23 +55,23 @@ def drain(loader: Any, order: Order | None, start: int, head: Head | None) -> Nu
         yield from with_first(held, rest)
 
 
-def with_first(held: list[tuple[int, Any]], batches: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+def with_first(held: list[tuple[int, RawBatch]], batches: NumberedBatches) -> NumberedBatches:
     """All numbered batches, that in the list before the others; none is held once it is given."""
     yield held.pop()
     yield from batches
 
 
-def _numbered(loader: Any, order: Order | None, start: int) -> Numbered:
+def _numbered(loader: Loader, order: Order | None, start: int) -> Numbered:
     with contextlib.closing(loader_lib.drain(loader, order, start)) as batches:
         yield from map(_pair, itertools.count(start), batches)  # enumerate() would hold the batch before
 
 
-def _pair(number: int, raw: Any) -> tuple[int, Any]:
+def _pair(number: int, raw: RawBatch) -> tuple[int, RawBatch]:
     return number, raw
 
 
 def look(
-    loader: Any, split: str, order: Order | None, encoding: Any, lists: Lists, check: Callable[[Batch, str], object]
+    loader: Loader, split: str, order: Order | None, encoding: Loader, lists: Lists, check: Callable[[Batch, str], object]
 ) -> Head | None:
     """Draws the first batch of a split and checks it; what of it can be used when its turn comes.
 
@@ -97,7 +98,7 @@ def look(
     return Head(first) if can_keep and not is_drawn else None
 
 
-def _open(loader: Any, split: str, encoding: Any, lists: Lists, check: Callable[[Batch, str], object]) -> Head:
+def _open(loader: Loader, split: str, encoding: Loader, lists: Lists, check: Callable[[Batch, str], object]) -> Head:
     """Opens a stream. Generators are put back if it drew nothing but the seed of its workers, which is drawn again later."""
     with random_state_kept(loader) as put_back:
         before = fingerprint(loader)
@@ -117,7 +118,7 @@ def _open(loader: Any, split: str, encoding: Any, lists: Lists, check: Callable[
     return Head(first, rest, draws_seed=after == seeded)
 
 
-def can_look(loader: Any, order: Order | None, others: Iterable[Any]) -> bool:
+def can_look(loader: Loader, order: Order | None, others: Iterable[Loader]) -> bool:
     """Whether a split can be looked at before others are drained: a stream that takes from what another split's takes from
     would take what is that one's."""
     if order is not None:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from exporters.aliases import Index
 from exporters.staging.disk import naming
-from exporters.tensors.arrays import Array
+from tfds_builder.aliases import Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,9 @@ class Source:
     sampler: str
 
 
-_NUMBERS: tuple[Any, ...] = (int, np.int64, np.int32, np.int16, np.int8, np.uint32, np.uint16, np.uint8)
+_NUMBERS: tuple[type, ...] = (int, np.int64, np.int32, np.int16, np.int8, np.uint32, np.uint16, np.uint8)
 """Types of indices that come back as what they were: a dataset may ask."""
-_BATCHES: tuple[Any, ...] = (None, list, tuple)
+_BATCHES: tuple[type[Any] | None, ...] = (None, list, tuple)
 """What indices come in: nothing, where an index is a batch."""
 
 
@@ -58,7 +59,13 @@ class Order(Sequence[Any]):
     """
 
     def __init__(
-        self, indices: Array | range, ends: Array | range, *, batch: Any = list, number: Any = int, state: bytes = b""
+        self,
+        indices: Array | range,
+        ends: Array | range,
+        *,
+        batch: type[Any] | None = list,
+        number: type[Any] = int,
+        state: bytes = b"",
     ) -> None:
         self._indices, self._ends, self._batch, self._number = indices, ends, batch, number
         self.is_drawn, self.state = not isinstance(indices, range), state
@@ -94,7 +101,7 @@ class Order(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, number: Any) -> Any:
+    def __getitem__(self, number: Any) -> Index:
         """The indices of a batch (an index, where an index is a batch)."""
         start = int(self._ends[number - 1]) if number else 0
         indices = self._indices[start : int(self._ends[number])]
@@ -103,7 +110,7 @@ class Order(Sequence[Any]):
             batch = list(map(self._number, batch))
         return batch[0] if self._batch is None else self._batch(batch)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Index]:
         return (self[number] for number in range(len(self)))
 
     def sizes(self, start: int, stop: int) -> list[int] | None:
@@ -114,7 +121,7 @@ class Order(Sequence[Any]):
         return [end - begin for begin, end in itertools.pairwise(bounds)]
 
 
-def summarize(batches: Iterable[Any]) -> tuple[int, int, int]:
+def summarize(batches: Iterable[Index]) -> tuple[int, int, int]:
     """Batches of indices (or indices) as (how many, a sum that their order does not change, one that it does): equal sums mean
     equal indices, but for a chance of about 2**-64."""
     count, unordered, ordered = 0, 0, 0
@@ -131,7 +138,7 @@ def summarize(batches: Iterable[Any]) -> tuple[int, int, int]:
     return count, unordered, ordered
 
 
-def record(batches: Iterator[Any], path: pathlib.Path, state: bytes = b"") -> bool:
+def record(batches: Iterator[Index], path: pathlib.Path, state: bytes = b"") -> bool:
     """Writes batches of indices (or indices) to a file; whether all were integers, of one type, in lists or tuples or in none.
 
     int64, little-endian: the indices of all batches; for each batch how many there are up to its end; the state of a generator,

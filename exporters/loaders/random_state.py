@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from exporters.aliases import Component
 from exporters.tensors.pytorch import torch_module
 
 _DEEPEST, _WIDEST, _MOST = 8, 64, 2000
@@ -23,7 +24,7 @@ _PLAIN = (str, bytes, int, float, complex, type(None), type, types.ModuleType, n
 
 
 @contextlib.contextmanager
-def random_state_kept(owner: Any = None) -> Iterator[list[Callable[[], None]]]:
+def random_state_kept(owner: Component = None) -> Iterator[list[Callable[[], None]]]:
     """Puts back the state of every generator that drawing a batch could have moved on, and of every sampler, unless the list
     it gives is cleared.
 
@@ -38,7 +39,7 @@ def random_state_kept(owner: Any = None) -> Iterator[list[Callable[[], None]]]:
             restore()
 
 
-def _ways_back(owner: Any) -> Iterator[Callable[[], None]]:
+def _ways_back(owner: Component) -> Iterator[Callable[[], None]]:
     """For each generator and sampler, what puts it back to where it is now."""
     torch = torch_module()
     for item, is_sampler in _reach(owner):
@@ -58,10 +59,10 @@ def _ways_back(owner: Any) -> Iterator[Callable[[], None]]:
     yield functools.partial(torch.set_rng_state, torch.get_rng_state())
 
 
-def fingerprint(owner: Any) -> list[Any]:
+def fingerprint(owner: Component) -> list[object]:
     """The states of all those generators, to be compared with what they are later."""
     torch = torch_module()
-    found: list[Any] = [random.getstate(), np.random.get_state(), torch.get_rng_state()]
+    found: list[object] = [random.getstate(), np.random.get_state(), torch.get_rng_state()]
     for item, _ in _reach(owner):
         if isinstance(item, torch.Generator | np.random.RandomState):
             found.append(item.get_state())
@@ -72,7 +73,7 @@ def fingerprint(owner: Any) -> list[Any]:
     return [_as_lists(state) for state in found]
 
 
-def _as_lists(state: Any) -> Any:
+def _as_lists(state: object) -> object:
     """The state of a generator as what can be compared by `==`."""
     if isinstance(state, Mapping):
         return {key: _as_lists(part) for key, part in state.items()}
@@ -81,18 +82,18 @@ def _as_lists(state: Any) -> Any:
     return state.tolist() if hasattr(state, "tolist") else state
 
 
-def shared_iterators(one: Any, other: Any) -> bool:
+def shared_iterators(one: object, other: object) -> bool:
     """Whether what can be reached from two objects has an iterator in common: what one takes from it, the other does not get."""
     mine = {id(item) for item, _ in _reach(one) if isinstance(item, Iterator)}
     return any(id(item) in mine for item, _ in _reach(other))
 
 
-def _put_back_attributes(item: Any, attributes: Mapping[str, Any]) -> None:
+def _put_back_attributes(item: object, attributes: Mapping[str, Any]) -> None:
     vars(item).clear()
     vars(item).update(attributes)
 
 
-def _reach(owner: Any) -> Iterator[tuple[Any, bool]]:
+def _reach(owner: Component) -> Iterator[tuple[Component, bool]]:
     """What can be reached from an object, and whether each is a sampler; the object itself is none."""
     torch = torch_module()
     waiting, seen = [(owner, False, 0)], dict[int, Any]()
@@ -106,7 +107,7 @@ def _reach(owner: Any) -> Iterator[tuple[Any, bool]]:
             waiting += [(part, is_sampler, depth + 1) for part, is_sampler in _parts(item)]
 
 
-def _parts(item: Any) -> Iterator[tuple[Any, bool]]:
+def _parts(item: Component) -> Iterator[tuple[Component, bool]]:
     """What an object holds, and whether it is called a sampler there."""
     if type(item) in (list, tuple, set, frozenset):
         yield from ((part, False) for part in (item if len(item) <= _WIDEST else ()))

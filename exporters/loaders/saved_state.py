@@ -8,11 +8,12 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from exporters.aliases import Loader
 from exporters.loaders.facts import is_torchdata, twin_of
 from exporters.tensors.pytorch import torch_module
 
 
-def state_of(loader: Any) -> bytes | None:
+def state_of(loader: Loader) -> bytes | None:
     """The `state_dict` of a loader; None if it says nothing of the dataset (torchdata would read a stream from its start),
     or cannot be had."""
     try:
@@ -26,7 +27,7 @@ def state_of(loader: Any) -> bytes | None:
     return stream.getvalue()
 
 
-def _holds_dataset(state: Any) -> bool:
+def _holds_dataset(state: object) -> bool:
     """Whether a state of torchdata's loader, of any number of workers, holds that of a dataset or of its iterator."""
     if not isinstance(state, Mapping):
         return False
@@ -34,7 +35,7 @@ def _holds_dataset(state: Any) -> bool:
     return any(value is not None for value in own) or any(map(_holds_dataset, state.values()))
 
 
-def restore_state(loader: Any, content: bytes) -> bool:
+def restore_state(loader: Loader, content: bytes) -> bool:
     """Puts a loader into a state that `state_of` gave; False if that takes more than tensors and plain values. Runs no code
     found in it."""
     try:
@@ -45,13 +46,13 @@ def restore_state(loader: Any, content: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def state_kept(loader: Any) -> Iterator[Any]:
+def state_kept(loader: Loader) -> Iterator[Loader]:
     """A loader to be put into a state in place of one that has one; that, and its dataset, are as they were afterwards.
 
     torchdata's loader has a twin; another is used itself, and put back into the state it was in.
     """
     has_twin = is_torchdata(getattr(type(loader), "__iter__", None))
-    used = twin_of(loader, _iterator=None, _initial_iter_for_state_dict=False) if has_twin else loader
+    used: Loader = twin_of(loader, _iterator=None, _initial_iter_for_state_dict=False) if has_twin else loader
     owners = [loader.dataset] if has_twin else [loader, loader.dataset]
     attributes, states = dict(getattr(loader.dataset, "__dict__", {})), list[tuple[Any, Any]]()
     for owner in owners:
@@ -61,7 +62,7 @@ def state_kept(loader: Any) -> Iterator[Any]:
         yield used
     finally:
         if has_twin:
-            vars(used)["_iterator"] = None  # with its workers
+            used._iterator = None  # with its workers
         for owner, state in states:
             with contextlib.suppress(Exception):  # it may take no state that is no iteration's
                 owner.load_state_dict(state)

@@ -6,9 +6,9 @@ import keyword
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from exporters import wording
+from exporters.aliases import Loader
 from exporters.errors import ArgumentError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -39,7 +39,7 @@ def check_dataset(name: str, version: str, shard_bytes: int) -> None:
         raise ArgumentError(f"{wording.called('shard_bytes')} must be a positive number of bytes (got {shard_bytes!r})")
 
 
-def check_data_dir(data_dir: Any) -> None:
+def check_data_dir(data_dir: object) -> None:
     """Raises ArgumentError unless `data_dir` can be a directory of a local file system."""
     if not isinstance(data_dir, str | os.PathLike) or not isinstance(os.fspath(data_dir), str) or "\0" in os.fspath(data_dir):
         raise ArgumentError(f"{wording.called('data_dir')} must be a path (got {data_dir!r:.120})")
@@ -50,7 +50,7 @@ def check_data_dir(data_dir: Any) -> None:
         )
 
 
-def check_splits(loaders: Any) -> dict[str, Any]:
+def check_splits(loaders: Loader) -> dict[str, Loader]:
     """The loaders by split name; a single loader is the split `train`.
 
     Raises:
@@ -69,7 +69,7 @@ def check_splits(loaders: Any) -> dict[str, Any]:
     return dict(loaders)
 
 
-def _suggest(name: Any) -> str:
+def _suggest(name: object) -> str:
     """A name like the one given that would do, or ''."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name))
     candidate = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from exporters import wording
 from exporters.errors import ArgumentError
+from tfds_builder.aliases import JsonObject
 from tfds_builder.contract.names import CONFIG, VERSION
 
 _NAME_CHARACTERS = 100
@@ -37,7 +37,7 @@ class Config:
             raise ArgumentError(f"{name} must be str, and valid Unicode (got {self.description!r:.80})")
 
 
-def config_facts(config: Any, release_notes: Any) -> dict[str, Any]:
+def config_facts(config: object, release_notes: object) -> JsonObject:
     """What `export` was given, as the plan and the manifest have it: `config_name`, `config_description`, `release_notes`.
 
     Raises:
@@ -56,7 +56,7 @@ def config_facts(config: Any, release_notes: Any) -> dict[str, Any]:
     }
 
 
-def _check_release_notes(notes: Any) -> dict[str, str]:
+def _check_release_notes(notes: object) -> dict[str, str]:
     if notes is None:
         return {}
     if not isinstance(notes, Mapping):
@@ -73,5 +73,5 @@ def _check_release_notes(notes: Any) -> dict[str, str]:
     return dict(notes)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and value == value.encode(errors="replace").decode()

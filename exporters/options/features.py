@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from exporters import wording
 from exporters.errors import ArgumentError
+from tfds_builder.aliases import Feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Options:
     """
 
     names: Sequence[str] | Mapping[str, str] | None = None
-    features: Mapping[str, Any] | None = None
+    features: Mapping[str, Feature] | None = None
     layouts: Mapping[str, str] | None = None
     supervised_keys: Sequence[str] | None = None
     unpad: Mapping[str, str] | None = None

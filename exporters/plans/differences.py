@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from exporters import wording
 from exporters.plans.plan import Plan
+from tfds_builder.aliases import Json, JsonMapping
 
 _NONE = "none"
 _KINDS: Mapping[str, str] = {
@@ -54,7 +54,7 @@ def _arguments(before: Plan, now: Plan) -> Iterator[str]:
         yield f"written by: {before.producer}, now {now.producer}"
 
 
-def _argument(name: str, value: Any) -> str:
+def _argument(name: str, value: object) -> str:
     return wording.amount(name, value) if name in ("format", "shard_bytes", "name", "version") else _short(value)
 
 
@@ -73,7 +73,7 @@ def _loaders(before: Plan, now: Plan) -> Iterator[str]:
             yield f"loader of split {split!r}: " + ", ".join(changes)
 
 
-def _fact(name: str, source: Mapping[str, Any]) -> str:
+def _fact(name: str, source: JsonMapping) -> str:
     value = source.get(name)
     if name == "kind":
         return _KINDS.get(str(value), str(value))
@@ -96,12 +96,12 @@ def _features(before: Plan, now: Plan) -> Iterator[str]:
         yield f"{wording.called('supervised_keys')}: {', now '.join(keys)}"
 
 
-def _fits(plan: Plan, leaves: Mapping[str, Any]) -> bool:
+def _fits(plan: Plan, leaves: JsonMapping) -> bool:
     tops = {name.split("/")[0] for name in leaves}
     return set(plan.supervised_keys or ()) <= tops
 
 
-def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _leaves(content: JsonMapping, prefix: str = "") -> Iterator[tuple[str, JsonMapping]]:
     """The leaves of TFDS's JSON of features, by flat name."""
     for name, feature in sorted(content.get("featuresDict", {}).get("features", {}).items()):
         if "featuresDict" in feature:
@@ -110,7 +110,7 @@ def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", feature
 
 
-def _change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+def _change(old: JsonMapping | None, new: JsonMapping | None) -> str:
     before, now = (_describe(feature) if feature else _NONE for feature in (old, new))
     if before != now:
         return f"{before}, now {now}"
@@ -119,7 +119,7 @@ def _change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str
     return f"{before}, {', '.join(words)}"
 
 
-def _describe(feature: Mapping[str, Any]) -> str:
+def _describe(feature: JsonMapping) -> str:
     """A feature in a few words: `Tensor uint8 (32, 32, 3)`."""
     kind = str(feature.get("pythonClassName", "feature")).rpartition(".")[2]
     if "classLabel" in feature:
@@ -137,7 +137,7 @@ def _describe(feature: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _facts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _facts(value: object, path: str = "") -> Iterator[tuple[str, Json]]:
     """Every scalar and list of scalars in JSON, by the names and numbers on the way to it."""
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         value = dict(enumerate(value))
@@ -181,11 +181,11 @@ def _of_lists(before: Plan, now: Plan) -> Iterator[str]:
             yield f"{text}: {_short('; '.join(gone) or _NONE)}, now {_short('; '.join(come) or _NONE)}"
 
 
-def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _keys(old: JsonMapping, new: JsonMapping) -> list[str]:
     """The keys whose values differ, in order."""
     return [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = _NONE if value in (None, "") else value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

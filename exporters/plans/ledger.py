@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from exporters import wording
+from exporters.aliases import Loader
 from exporters.errors import ResumeError
 from exporters.loaders import facts as loader_lib
 from exporters.loaders import saved_state as states
@@ -24,7 +25,7 @@ from exporters.plans.plan import Plan
 from exporters.plans.shard import ShardResult
 from exporters.staging.contents import PLAN_NOTE
 from exporters.staging.stage import Stage
-from exporters.tensors.arrays import Array
+from tfds_builder.aliases import Array, JsonMapping, JsonObject
 
 _ORDERED = ("range", "indices")
 """Kinds of `Source` whose batches can be drawn by number."""
@@ -45,7 +46,7 @@ class Ledger:
       ResumeError: what is finished belongs to another plan.
     """
 
-    def __init__(self, stage: Stage, loaders: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    def __init__(self, stage: Stage, loaders: Mapping[str, Loader], known: JsonMapping) -> None:
         self._stage, self._known = stage, dict(known)
         self.plan: Plan | None = None
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
@@ -110,7 +111,7 @@ class Ledger:
                     f"back, or {wording.passing('overwrite', True)} to begin anew"
                 )
 
-    def _check_order(self, split: str, loader: Any) -> None:
+    def _check_order(self, split: str, loader: Loader) -> None:
         """Raises ResumeError if a loader's sampler draws other examples than those whose order was recorded."""
         order = self.order(split)
         if self.sources[split].kind != "indices" or order is None or not loader_lib.draws_others(loader, order):
@@ -134,7 +135,7 @@ class Ledger:
                 f"{wording.passing('overwrite', True)} to begin anew"
             ) from error
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> JsonObject:
         """Fields of the plan that are known before the first batch."""
         return {
             **self._known,
@@ -203,7 +204,7 @@ class Ledger:
             return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
         return None
 
-    def pass_over(self, split: str, loader: Any) -> dict[int, ShardResult]:
+    def pass_over(self, split: str, loader: Loader) -> dict[int, ShardResult]:
         """The finished shards that need not be drained again, by number. A loader that has a state is put into the one after
         them.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+
+from tfds_builder.aliases import JsonObject
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,13 +34,13 @@ class Plan:
     format: str
     shard_bytes: int
     splits: tuple[str, ...]
-    features: dict[str, Any]
-    columns: tuple[dict[str, Any], ...]
+    features: JsonObject
+    columns: tuple[JsonObject, ...]
     labels: dict[str, list[str]]
     supervised_keys: tuple[str, ...] | None
     card: dict[str, str]
     decisions: tuple[str, ...]
-    sources: dict[str, dict[str, Any]]
+    sources: dict[str, JsonObject]
     producer: str
     config_name: str = ""
     config_description: str = ""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from exporters.formats import Format, ShardContext
 from exporters.staging.staged_file import StagedFile
 from exporters.tensors.arrays import Columns
 from tfds_builder import formats
+from tfds_builder.aliases import JsonMapping, JsonObject
 from tfds_builder.contract.manifest import STRINGS, Column, File, Geometry
 from tfds_builder.contract.ragged import Ragged
 
@@ -39,11 +39,11 @@ class ShardResult:
         names = [(self.data, stored.file_name(name, split, number, count))]
         return names if self.index is None else [*names, (self.index, stored.index_name(name, split, number, count))]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ShardResult:
+    def from_json(cls, content: JsonMapping) -> ShardResult:
         index, geometry = content["index"], content["geometry"]
         return cls(
             data=File(**content["data"]),

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import tensorflow_datasets as tfds
 
+from exporters.aliases import Dataset, Loader
 from exporters.batches.flatten import Parts
 from exporters.batches.rows import Rows
 from exporters.errors import SchemaError
 from exporters.features.stored import check_class_names
-from exporters.tensors.arrays import Array
 from exporters.tensors.pytorch import torch_module
 from exporters.wording import Code, argument
+from tfds_builder.aliases import Array, Feature
 from tfds_builder.features.kinds import kind_of
 
 _LABELS = ("label", "labels", "target", "targets", "y")
@@ -39,7 +39,7 @@ class Classes:
     columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
-def of_splits(loaders: Mapping[str, Any]) -> Classes:
+def of_splits(loaders: Mapping[str, Loader]) -> Classes:
     """The class names of all splits that have any.
 
     Raises:
@@ -63,8 +63,8 @@ def of_splits(loaders: Mapping[str, Any]) -> Classes:
 
 
 def assign(
-    classes: Classes, columns: Parts, names: Mapping[str, str], positions: Sequence[str], overrides: Mapping[str, Any]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+    classes: Classes, columns: Parts, names: Mapping[str, str], positions: Sequence[str], overrides: Mapping[str, Feature]
+) -> tuple[dict[str, Feature], tuple[str, ...]]:
     """The features that class names make, by flat name, and what is said of class names that make none.
 
     Args:
@@ -77,7 +77,7 @@ def assign(
     Raises:
       SchemaError: TFDS cannot store the names of `dataset.classes`.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Feature] = {}
     said: list[str] = []
     for source, labels in classes.columns.items():
         name = names.get(source, "")
@@ -99,7 +99,7 @@ def assign(
     return found, tuple(said)
 
 
-def _feature(column: Array | Rows, labels: Sequence[str]) -> Any:
+def _feature(column: Array | Rows, labels: Sequence[str]) -> Feature:
     label = _F.ClassLabel(names=list(labels))
     return label if column.ndim == 1 else _F.Sequence(label)
 
@@ -161,7 +161,7 @@ def _unused(labels: Sequence[str], columns: Parts, names: Mapping[str, str]) -> 
     )
 
 
-def class_names(loader: Any) -> list[str] | None:
+def class_names(loader: Loader) -> list[str] | None:
     """`dataset.classes`, torchvision's convention, also through Subset and ConcatDataset.
 
     A tuple of synonyms (as ImageNet's) becomes one name, joined by ", ".
@@ -173,7 +173,7 @@ def class_names(loader: Any) -> list[str] | None:
     return names or None
 
 
-def _find_classes(dataset: Any) -> Sequence[Any] | None:
+def _find_classes(dataset: Dataset) -> Sequence[object] | None:
     classes = getattr(dataset, "classes", None)
     if isinstance(classes, list | tuple):
         return classes
@@ -187,7 +187,7 @@ def _find_classes(dataset: Any) -> Sequence[Any] | None:
     return None
 
 
-def _named_columns(dataset: Any) -> dict[str, tuple[str, ...]]:
+def _named_columns(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     """Names of the classes of each ClassLabel of a Hugging Face dataset, also through Subset and ConcatDataset."""
     data = torch_module().utils.data
     if isinstance(dataset, data.Subset):
@@ -199,7 +199,7 @@ def _named_columns(dataset: Any) -> dict[str, tuple[str, ...]]:
     return dict(_walk(features, "")) if isinstance(features, Mapping) else {}
 
 
-def _walk(feature: Any, path: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _walk(feature: Feature, path: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     if isinstance(feature, Mapping):
         for key, item in feature.items():
             yield from _walk(item, f"{path}/{key}" if path else str(key))

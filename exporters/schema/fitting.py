@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from exporters.features.fields import AnyField, Field, RaggedField, TreeField, r
 from exporters.features.leaves import Found, check_shape, find_arrays, find_kinds, leaves_of, settle, value_columns
 from exporters.features.stored import check_class_names, column_of, merge_shapes, source_dtype, stored_shape
 from exporters.schema.read_back import check_json
-from exporters.tensors.arrays import Array
 from exporters.tensors.layout import decide
 from exporters.wording import Code, argument
+from tfds_builder.aliases import Array, DType, Feature, FeatureValue
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, VARINT, Column
 from tfds_builder.features.kinds import kind_of
@@ -26,7 +25,7 @@ from tfds_builder.features.specs import serialized_specs
 
 
 def settle_declared(
-    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, given: Mapping[str, str | None]
+    name: str, feature: Feature, sources: Mapping[str, str], batch: Batch, given: Mapping[str, str | None]
 ) -> dict[str, Layout]:
     """The layouts of the leaves of a feature that `features=` declares, by path below it.
 
@@ -69,7 +68,7 @@ def decide_unless(given: Mapping[str, str | None], name: str, shape: tuple[int |
     return None if given.get(name, "") is None else decide(name, shape, given.get(name), above)
 
 
-def _check_declared(name: str, feature: Any) -> None:
+def _check_declared(name: str, feature: Feature) -> None:
     """Raises SchemaError where a feature cannot be read back from its JSON, or a part of it can never be None and says that it
     may."""
     check_json(name, feature)
@@ -81,14 +80,14 @@ def _check_declared(name: str, feature: Any) -> None:
             )
 
 
-def _unwrap(row: Any) -> Any:
+def _unwrap(row: FeatureValue) -> FeatureValue:
     """A row of lists as the list it is."""
     return row.item() if isinstance(row, np.ndarray) and row.dtype == object and not row.ndim else row
 
 
 def make_field(
     name: str,
-    feature: Any,
+    feature: Feature,
     sources: Mapping[str, str],
     batch: Batch,
     layouts: Mapping[str, Layout],
@@ -142,13 +141,13 @@ def is_nested(column: Array | Rows) -> bool:
     return column.dtype == object and any(isinstance(value, list | Mapping) for value in values)
 
 
-def _dtype_of(feature: Any, column: Array | Rows) -> np.dtype[Any]:
+def _dtype_of(feature: Feature, column: Array | Rows) -> DType:
     """What dtype the rows of a ragged column must have: the feature's, or for labels and strings the loader's."""
     kind = kind_of(feature).item
     inner, is_label = kind.feature, kind.is_label and kind.is_exact
     if not _is_unknown(column) and (is_label or column.dtype == object or inner.np_dtype == np.object_):
         return np.dtype(object) if inner.np_dtype == np.object_ else column.dtype
-    dtype: np.dtype[Any] = np.dtype(inner.np_dtype)
+    dtype: DType = np.dtype(inner.np_dtype)
     return dtype
 
 
@@ -157,7 +156,7 @@ def _to_source(shape: tuple[int | None, ...], layout: Layout | None) -> tuple[in
     return tuple(shape) if layout is None else layout.source_shape(tuple(shape))
 
 
-def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[int | None, ...]) -> None:
+def _check_override(name: str, feature: Feature, column: Array | Rows, shape: tuple[int | None, ...]) -> None:
     """Raises SchemaError where a feature contradicts the data or cannot be stored bit-exact."""
     if _is_unknown(column) and None in feature.shape[:1]:
         return
@@ -199,7 +198,7 @@ def _check_override(name: str, feature: Any, column: Array | Rows, shape: tuple[
         )
 
 
-def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None) -> Column:
+def _column(name: str, feature: Feature, array: Array | Rows, layout: Layout | None) -> Column:
     """How a feature whose rows have one shape is stored: its value if TFDS stores just that, else its serialized form."""
     given = source_dtype(array)
     if array.dtype == object and feature.np_dtype != np.object_ and not (given == "bytes" and kind_of(feature).is_image):
@@ -215,7 +214,7 @@ def _column(name: str, feature: Any, array: Array | Rows, layout: Layout | None)
 
 
 def _tree_columns(
-    name: str, feature: Any, sources: Mapping[str, str], batch: Batch, layouts: Mapping[str, Layout]
+    name: str, feature: Feature, sources: Mapping[str, str], batch: Batch, layouts: Mapping[str, Layout]
 ) -> tuple[Column, ...]:
     """What is stored of a feature with an encoder of its own, each column with the dtype and layout that the loader gave."""
     specs = serialized_specs(name, feature)
@@ -234,7 +233,7 @@ def _tree_columns(
     return tuple(columns)
 
 
-def _leaf_kinds(name: str, feature: Any, sources: Mapping[str, str], batch: Batch) -> dict[str, str]:
+def _leaf_kinds(name: str, feature: Feature, sources: Mapping[str, str], batch: Batch) -> dict[str, str]:
     """By the columns they are stored in, how leaves were given inside of lists and dicts: as str or bytes, images too, or as
     arrays of a dtype that are to be one array again. Leaves out what the batch does not tell."""
     found: dict[str, str] = {}
@@ -255,7 +254,7 @@ def _is_unknown(column: Array | Rows) -> bool:
     return isinstance(column, Rows) and column.is_unknown
 
 
-def _pixel_boxes(name: str, feature: Any, layouts: Mapping[str, Layout], images: Mapping[str, Layout]) -> PixelBoxes | None:
+def _pixel_boxes(name: str, feature: Feature, layouts: Mapping[str, Layout], images: Mapping[str, Layout]) -> PixelBoxes | None:
     """The boxes of a feature, which are normalised by the size of the one image beside them.
 
     Raises:

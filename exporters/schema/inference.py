@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -13,14 +12,14 @@ from exporters.errors import SchemaError
 from exporters.features.stored import describe_missing, source_dtype, stored_shape
 from exporters.schema.fitting import decide_unless, is_nested
 from exporters.schema.sequences import check_kinds, infer_sequence
-from exporters.tensors.arrays import Array
 from exporters.wording import Code, argument
+from tfds_builder.aliases import Array, Feature
 from tfds_builder.contract.layout import Layout
 
 
 def infer_feature(
     name: str, column: Array | Rows, padded: Array | Rows, given: Mapping[str, str | None], is_unpadded: bool
-) -> tuple[Any, dict[str, Layout]]:
+) -> tuple[Feature, dict[str, Layout]]:
     """The feature of a column that `features=` says nothing of, and the layouts of its leaves, by path below it.
 
     Args:
@@ -66,7 +65,7 @@ def infer_feature(
     return infer_sequence(name, column.arrays, settle), layouts
 
 
-def _feature_of(column: Array | Rows, shape: tuple[int | None, ...]) -> Any:
+def _feature_of(column: Array | Rows, shape: tuple[int | None, ...]) -> Feature:
     """The feature of arrays or values, stored in rows of a shape."""
     if column.dtype == object:
         is_text = source_dtype(column) == "str"

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from exporters.aliases import Dataset, Loader
 from exporters.errors import SchemaError
 from exporters.features.stored import WIDEST
 from exporters.loaders.datasets import datasets_of
 from exporters.schema.schema import Schema
-from exporters.tensors.arrays import Array, Columns
+from exporters.tensors.arrays import Columns
 from exporters.wording import Code, argument
+from tfds_builder.aliases import Array, Json
 from tfds_builder.contract.manifest import VARINT, Column
 from tfds_builder.contract.ragged import Ragged
 
 
 def make_room(
-    schema: Schema, firsts: Iterable[Columns], loaders: Mapping[str, Any], before: Iterable[Mapping[str, Any]]
+    schema: Schema, firsts: Iterable[Columns], loaders: Mapping[str, Loader], before: Iterable[Mapping[str, Json]]
 ) -> Schema:
     """A schema whose labels are wide enough for -1, wherever something shows that they may be that.
 
@@ -92,7 +93,7 @@ def _is_negative(column: Array | Ragged) -> Array:
     return negative
 
 
-def _targets_have_none(dataset: Any) -> bool:
+def _targets_have_none(dataset: Dataset) -> bool:
     """Whether a dataset, or one that it wraps, keeps its labels in `targets`, `labels` or `tensors`, and some are -1."""
     for part in datasets_of(dataset):
         kept = [getattr(part, "__dict__", {}).get(name) for name in ("targets", "labels")]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from exporters.errors import SchemaError
 from exporters.features.leaves import leaves_of
+from tfds_builder.aliases import Feature, TensorInfo
 from tfds_builder.features.feature_json import features_to_json
 from tfds_builder.features.names import join
 
 
-def check_json(name: str, feature: Any) -> None:
+def check_json(name: str, feature: Feature) -> None:
     """Makes a feature again from its own JSON, as every reader of the dataset will.
 
     TFDS's own classes are not asked. A class of the caller's passes if its `from_json_content` takes what its
@@ -42,7 +42,7 @@ def _unreadable(name: str, kind: str, told: str) -> SchemaError:
     )
 
 
-def _differs(feature: Any) -> str:
+def _differs(feature: Feature) -> str:
     """What is wrong with the feature that is made of the JSON of another; empty if nothing is."""
     try:
         content = features_to_json(feature)
@@ -64,7 +64,7 @@ def _differs(feature: Any) -> str:
     return ""
 
 
-def _show(info: Any) -> str:
+def _show(info: TensorInfo) -> str:
     """The shape and dtype of a TensorInfo; whether it is optional is left out, which no JSON of TFDS's says of `Text`."""
     return f"{tuple(info.shape)} {np.dtype(info.np_dtype)}" if isinstance(info, tfds.features.TensorInfo) else repr(info)
 

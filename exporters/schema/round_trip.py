@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -21,7 +20,7 @@ from exporters.errors import ExportWarning, SchemaError
 from exporters.features.fields import AnyField, TreeField
 from exporters.features.leaves import Leaf, find_arrays, leaves_of
 from exporters.features.stored import is_file
-from exporters.tensors.arrays import Array
+from tfds_builder.aliases import Array, Feature, FeatureValue
 from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
@@ -119,7 +118,7 @@ def _as_read(column: Array | Ragged, spec: Column) -> Array | Ragged:
     return column.astype(dtype)
 
 
-def is_same(feature: Any, given: Any, back: Any) -> bool:
+def is_same(feature: Feature, given: FeatureValue, back: FeatureValue) -> bool:
     """Whether a decoded value is the one that was given, as far as its feature promises to give it back."""
     kind = kind_of(feature)
     if given is None:
@@ -138,7 +137,7 @@ def is_same(feature: Any, given: Any, back: Any) -> bool:
     return _is_same_array(given, back)
 
 
-def _is_same_sequence(inner: Any, given: Any, back: Any) -> bool:
+def _is_same_sequence(inner: Feature, given: FeatureValue, back: FeatureValue) -> bool:
     keys = kind_of(inner).parts
     if keys is not None and isinstance(given, Mapping) and not isinstance(back, Mapping):
         back = {key: [item[key] for item in back] for key in keys}  # a Dataset gives examples
@@ -152,17 +151,17 @@ def _is_same_sequence(inner: Any, given: Any, back: Any) -> bool:
     return len(items) == len(found) and all(is_same(inner, *pair) for pair in zip(items, found, strict=True))
 
 
-def _in_sequences(feature: Any, count: int) -> Any:
+def _in_sequences(feature: Feature, count: int) -> Feature:
     """A feature in so many sequences."""
     return _in_sequences(tfds.features.Sequence(feature), count - 1) if count else feature
 
 
-def _part_of(given: Any, key: str) -> Any:
+def _part_of(given: FeatureValue, key: str) -> FeatureValue:
     """One part of dicts that lie in lists."""
     return given[key] if isinstance(given, Mapping) else [_part_of(item, key) for item in given]
 
 
-def _is_changed_by_design(feature: Any, given: Any) -> bool:
+def _is_changed_by_design(feature: Feature, given: FeatureValue) -> bool:
     """Whether a feature makes something else of what it is given, and says so: files are read, boxes are normalised, JPEG
     loses detail, text encoders make numbers of text."""
     kind = kind_of(feature)
@@ -173,7 +172,7 @@ def _is_changed_by_design(feature: Any, given: Any) -> bool:
     return is_file(given) and (kind.is_image or kind.is_video or kind.is_sound)
 
 
-def _is_same_array(given: Any, back: Any) -> bool:
+def _is_same_array(given: FeatureValue, back: FeatureValue) -> bool:
     if isinstance(given, str):
         given = given.encode()
     if isinstance(back, str):
@@ -188,7 +187,7 @@ def _is_same_array(given: Any, back: Any) -> bool:
     return one.shape == other.shape and bool(np.all((one == other) | ((one != one) & (other != other))))
 
 
-def _show(value: Any) -> str:
+def _show(value: FeatureValue) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}..."
 
@@ -242,10 +241,10 @@ def _find_sized(fields: Sequence[AnyField]) -> Iterator[tuple[str, str, str, Lea
                     yield join(field.name, leaf.path), source, leaf.path[len(part) + 1 if part else 0 :], leaf
 
 
-def _is_boxed(row: Any) -> bool:
+def _is_boxed(row: FeatureValue) -> bool:
     return isinstance(row, np.ndarray) and row.dtype == object and not row.ndim
 
 
-def _differ_in_size(leaf: Leaf, row: Any, path: str) -> bool:
+def _differ_in_size(leaf: Leaf, row: FeatureValue, path: str) -> bool:
     found = find_arrays(leaf, [row], 1, path)
     return found is not None and None in found.shape[-len(leaf.shape) :]

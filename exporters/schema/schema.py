@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 import tensorflow_datasets as tfds
 
+from exporters.aliases import RawBatch
 from exporters.batches.flatten import Batch, position_names, to_batch
 from exporters.batches.row_lists import Lists
 from exporters.batches.rows import Rows
@@ -34,6 +34,7 @@ from exporters.schema.widths import check_widths
 from exporters.tensors import layout as layout_lib
 from exporters.tensors.arrays import Columns
 from exporters.wording import Code, argument
+from tfds_builder.aliases import Feature, Features, JsonMapping
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column
 from tfds_builder.features.kinds import kind_of
@@ -54,7 +55,7 @@ class Schema:
       unpad: structural name of a padded column -> that of its lengths, or mask.
     """
 
-    features: Any
+    features: Features
     fields: tuple[AnyField, ...]
     supervised_keys: tuple[str, ...] | None
     decisions: tuple[str, ...]
@@ -116,7 +117,7 @@ class Schema:
         return as_declared(unpad_batch(batch, self.unpad, self.names, where), self._declared, where)
 
     @functools.cached_property
-    def _declared(self) -> dict[str, tuple[str, Any]]:
+    def _declared(self) -> dict[str, tuple[str, Feature]]:
         return {field.sources[0]: (field.name, field.feature) for field in self.fields if len(field.sources) == 1}
 
 
@@ -143,7 +144,7 @@ def _declare_sequence(missing: Collection[str], extra: Collection[str], names: M
 
 
 def settle(
-    raw: Any, split: str, lists: Lists, classes: Classes | None, options: Options, number: int = 0
+    raw: RawBatch, split: str, lists: Lists, classes: Classes | None, options: Options, number: int = 0
 ) -> tuple[Schema, Lists]:
     """The schema of a first raw batch, and what its lists are: a list that `features=` says is a Sequence is one.
 
@@ -183,7 +184,7 @@ def _declared_sequences(names: Mapping[str, str], options: Options) -> Iterator[
                 yield from [] if below is None else ["/".join(source.split("/")[: end + below - len(parts)])]
 
 
-def _position_below(feature: Any, parts: Sequence[str]) -> int | None:
+def _position_below(feature: Feature, parts: Sequence[str]) -> int | None:
     """How many of the parts below a declared feature are names of its own before one that is a position in a list of it; None
     if all are names."""
     for number, part in enumerate(parts):
@@ -219,7 +220,7 @@ def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, optio
     padded, batch = batch, unpad_batch(batch, unpad, names, "batch 0")
     given = {**options.source_layouts, **(options.layouts or {})}
     labels, unused = classes_lib.assign(classes or Classes(), batch.columns, names, positions, overrides)
-    settled: dict[str, tuple[Any, dict[str, Layout]]] = {}
+    settled: dict[str, tuple[Feature, dict[str, Layout]]] = {}
     for name, sources in groups.items():
         feature = overrides.get(name)
         if feature is not None:
@@ -243,12 +244,12 @@ def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, optio
     return Schema(features, tuple(fields), pick_supervised_keys(names, positions, options), decisions, names, unpad)
 
 
-def _declared(groups: Mapping[str, Mapping[str, str]], overrides: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+def _declared(groups: Mapping[str, Mapping[str, str]], overrides: Mapping[str, Feature]) -> dict[str, tuple[str, Feature]]:
     """Flat name and given feature of what is made of one column, by its structural name."""
     return {sources[""]: (name, overrides[name]) for name, sources in groups.items() if name in overrides and "" in sources}
 
 
-def _image_layout(feature: Any, layouts: Mapping[str, Layout]) -> Iterator[Layout]:
+def _image_layout(feature: Feature, layouts: Mapping[str, Layout]) -> Iterator[Layout]:
     """The layout of a feature that is an image itself."""
     if "" in layouts and not any(leaf.above for leaf in leaves_of(feature)) and layouts[""].is_image:
         yield layouts[""]
@@ -263,7 +264,7 @@ def _check_known(option: str, given: Collection[str], known: Collection[str], sh
         )
 
 
-def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Feature]) -> dict[str, dict[str, str]]:
     """By flat name of each feature, the columns it is made of: path below it -> structural name.
 
     A feature that is given for a group of columns (a sequence of boxes and labels, say) is made of all of them.
@@ -276,7 +277,7 @@ def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Any]) -> di
     return groups
 
 
-def as_before(options: Options, features: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> Options:
+def as_before(options: Options, features: Mapping[str, Feature], columns: Sequence[JsonMapping]) -> Options:
     """Options under which any batch gives the schema of a plan, of its features and columns: what the first batch of all
     showed to be of unknown size need not show in another one. What the caller says comes first.
     """
@@ -310,24 +311,32 @@ def _adopt(field: AnyField, batch: Batch, source_dtypes: Mapping[str, str]) -> A
 # --- features ------------------------------------------------------------------------------------
 
 
-def flatten_overrides(features: Any, prefix: str = "") -> dict[str, Any]:
+def flatten_overrides(features: Features, prefix: str = "") -> dict[str, Feature]:
     """`features=` by flat name: nested mappings, a FeaturesDict, or keys with `/`.
 
     Raises:
       ArgumentError: a value is no feature.
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, Feature] = {}
     for name, value in features.items() if features is not None else ():
-        if isinstance(value, Mapping) or kind_of(value).is_structure:
-            flat.update(flatten_overrides(value, f"{prefix}{name}/"))
+        feature = value if isinstance(value, Mapping) else _to_feature(name, value)
+        if isinstance(feature, Mapping) or kind_of(feature).is_structure:
+            flat.update(flatten_overrides(feature, f"{prefix}{name}/"))
         else:
-            try:
-                flat[f"{prefix}{name}"] = tfds.features.FeaturesDict({"feature": value})["feature"]
-            except (ValueError, TypeError) as error:
-                raise ArgumentError(
-                    f"{argument('features', {name: Code('...')})} must be a tfds feature (got {value!r})"
-                ) from error
+            flat[f"{prefix}{name}"] = feature
     return flat
+
+
+def _to_feature(name: str, value: object) -> Feature:
+    """What stands for a feature as TFDS takes it: a feature, or a dtype.
+
+    Raises:
+      ArgumentError: it is neither.
+    """
+    try:
+        return tfds.features.FeaturesDict({"feature": value})["feature"]
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"{argument('features', {name: Code('...')})} must be a tfds feature (got {value!r})") from error
 
 
 def _check_label_files(fields: Sequence[AnyField]) -> None:

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from exporters.aliases import RowValue
 from exporters.batches.structure import check_parts
 from exporters.errors import LoaderError, SchemaError
 from exporters.wording import Code, argument
+from tfds_builder.aliases import DType, Feature
 from tfds_builder.contract.layout import Layout
 
 Settle: TypeAlias = "Callable[[str, tuple[int | None, ...], int], Layout | None]"
 """The layout of the arrays of a name, by their shape (None where they differ) and the number of sequences they lie in."""
 
 
-def infer_sequence(name: str, values: Sequence[Any], settle: Settle, within: str = "", above: int = 0) -> Any:
+def infer_sequence(name: str, values: Sequence[RowValue], settle: Settle, within: str = "", above: int = 0) -> Feature:
     """The feature of values that all lie at one place of the rows of a first batch.
 
     Lists become a `Sequence`, dicts a dict of features, arrays stay whole where all have one shape. Images stay whole as far
@@ -79,7 +81,7 @@ def infer_sequence(name: str, values: Sequence[Any], settle: Settle, within: str
     return feature
 
 
-def check_kinds(name: str, items: Sequence[Any], within: str = "") -> None:
+def check_kinds(name: str, items: Sequence[RowValue], within: str = "") -> None:
     """Raises LoaderError where a value is neither a number nor text nor made of these, and no feature is declared for it."""
     odd = next((item for item in items if _kind(item) == "objects"), None)
     if odd is not None:
@@ -89,7 +91,7 @@ def check_kinds(name: str, items: Sequence[Any], within: str = "") -> None:
         )
 
 
-def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], settle: Settle, within: str, above: int) -> Any:
+def _infer_dict(name: str, items: Sequence[Mapping[str, RowValue]], settle: Settle, within: str, above: int) -> Feature:
     keys = list(items[0])
     for item in items:
         if set(item) != set(keys):
@@ -101,7 +103,7 @@ def _infer_dict(name: str, items: Sequence[Mapping[str, Any]], settle: Settle, w
     return {key: infer_sequence(f"{name}/{key}", [item[key] for item in items], settle, within, above) for key in keys}
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, Mapping):
         return "dicts"
     if isinstance(value, list | tuple):
@@ -113,7 +115,7 @@ def _kind(value: Any) -> str:
     return "arrays" if isinstance(value, np.ndarray | np.generic | numbers.Number) else "objects"
 
 
-def _leaf(kind: str, dtype: Any, shape: tuple[int, ...]) -> Any:
+def _leaf(kind: str, dtype: DType, shape: tuple[int, ...]) -> Feature:
     """What lies in the innermost lists: TFDS keeps integers and float32 exactly by themselves, whatever else as bytes."""
     if kind == "str":
         return tfds.features.Text()

@@ -10,8 +10,8 @@ from exporters.batches.flatten import Batch
 from exporters.batches.unpad import as_mask, is_run
 from exporters.errors import SchemaError
 from exporters.features.fields import AnyField, Field, RaggedField
-from exporters.tensors.arrays import Array
 from exporters.wording import argument
+from tfds_builder.aliases import Array
 from tfds_builder.features.kinds import kind_of
 
 

@@ -8,13 +8,13 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from exporters import wording
 from exporters.errors import ExportError, ResumeError
 from exporters.staging import contents
 from exporters.staging.contents import SHARD_NOTE, STAGE_NOTE
 from exporters.staging.disk import naming, open_no_link, remove_file, sync_directory
+from tfds_builder.aliases import JsonObject
 
 _VERSION = 2
 """Of the notes. Another one is not gone on with."""
@@ -85,7 +85,7 @@ class Notes:
         """Notes which directory the notes are about: 0 while what is there is removed."""
         self.write(STAGE_NOTE, json.dumps({"version": _VERSION, "inode": inode}).encode())
 
-    def identity(self) -> dict[str, Any] | None:
+    def identity(self) -> JsonObject | None:
         """What `write_identity` noted; nothing where the note makes no sense to this release, None where there is no note."""
         try:
             noted = json.loads(self.read(STAGE_NOTE))
@@ -95,7 +95,7 @@ class Notes:
             return {}
         return noted if isinstance(noted, dict) and (noted.get("version"), type(noted.get("inode"))) == (_VERSION, int) else {}
 
-    def find_problem(self, noted: dict[str, Any] | None, files: Iterable[str]) -> str:
+    def find_problem(self, noted: JsonObject | None, files: Iterable[str]) -> str:
         """Why what an export before left behind can neither be gone on with nor be removed without a word; "" if it can.
 
         Args:

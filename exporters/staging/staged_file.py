@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exporters.staging.disk import begin_writeback, naming, remove_file
+from tfds_builder.aliases import Buffer
 from tfds_builder.contract.manifest import File
 
 _WRITEBACK_BYTES = 16 * 1024 * 1024
@@ -44,7 +45,7 @@ class StagedFile:
         self._thread = threading.Thread(target=self._work, name=f"write {self.path.name}", daemon=True)
         self._thread.start()
 
-    def write(self, buffer: Any, release: Callable[[], None] | None = None) -> None:
+    def write(self, buffer: Buffer, release: Callable[[], None] | None = None) -> None:
         """Queues contiguous bytes; `release()` is called when they are written. Waits while too many bytes do.
 
         Raises:
@@ -116,7 +117,7 @@ class StagedFile:
                 self._waiting -= size
                 self._moved.notify_all()
 
-    def _write(self, buffer: Any) -> None:
+    def _write(self, buffer: Buffer) -> None:
         view = memoryview(buffer)
         if not view.nbytes:
             return

@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from exporters.aliases import Picture, RawValue
 from exporters.errors import LoaderError, SchemaError
+from tfds_builder.aliases import Array, DType
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
 
-Array = npt.NDArray[Any]
 Columns = dict[str, Array | Ragged]
 """Stored columns of a batch, by flat name."""
 
@@ -43,7 +42,7 @@ class Encoded:
 
     values: Array
     column: Column
-    dtype: np.dtype[Any]
+    dtype: DType
     shape: tuple[int | None, ...]
 
     def __len__(self) -> int:
@@ -69,12 +68,12 @@ SCALARS = (str, bytes, numbers.Number, np.generic)
 """What one value of a column is."""
 
 
-def is_scalar(value: Any) -> bool:
+def is_scalar(value: object) -> bool:
     """Whether a value of a list is one value of a column."""
     return isinstance(value, SCALARS)
 
 
-def are_scalars(values: Iterable[Any]) -> bool:
+def are_scalars(values: Iterable[RawValue]) -> bool:
     """Whether all of them are; told by their types, of which there are few."""
     return all(issubclass(kind, SCALARS) for kind in set(map(type, values)))
 
@@ -91,12 +90,12 @@ _PICTURE_MENDS = {
 """What to do about those of other modes, so that nothing is lost."""
 
 
-def is_picture(value: Any) -> bool:
+def is_picture(value: object) -> bool:
     """Whether a value is an image of Pillow's."""
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
 
 
-def picture_to_numpy(image: Any, path: str, where: str) -> Array:
+def picture_to_numpy(image: Picture, path: str, where: str) -> Array:
     """An image of Pillow's as an array of shape (height, width, channels), uint8, or uint16 of mode I;16.
 
     Raises:
@@ -131,7 +130,7 @@ def check_array(array: Array, path: str, where: str) -> Array:
     return np.asarray(array, dtype=array.dtype.newbyteorder("="))
 
 
-def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
+def list_to_numpy(values: Sequence[RawValue], path: str, where: str) -> Array:
     """A list of str, bytes or numbers, one a row. All ints give int64, any float float64.
 
     Raises:
@@ -167,7 +166,7 @@ def list_to_numpy(values: Sequence[Any], path: str, where: str) -> Array:
     return array
 
 
-def number_kind(value: Any) -> str:
+def number_kind(value: object) -> str:
     """bool, int, float or complex, NumPy's scalars included."""
     return _number_kind_of(type(value))
 
@@ -178,7 +177,7 @@ def _number_kind_of(kind: type) -> str:
     return "int" if issubclass(kind, numbers.Integral) else "float" if issubclass(kind, numbers.Real) else "complex"
 
 
-def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
+def _check_strings(values: Sequence[RawValue], path: str, where: str) -> None:
     """Raises unless all values are str, or all bytes: SchemaError where some are, LoaderError where one may be in no batch."""
     kinds = {type(value) for value in values}
     if all(issubclass(kind, str) for kind in kinds) or all(issubclass(kind, bytes) for kind in kinds):
@@ -192,7 +191,7 @@ def _check_strings(values: Sequence[Any], path: str, where: str) -> None:
     raise error(f"{where}: {shown(path)} must hold only str or only bytes (got {found}); convert it in collate_fn")
 
 
-def _object_array(values: Sequence[Any]) -> Array:
+def _object_array(values: Sequence[RawValue]) -> Array:
     out = np.empty(len(values), object)
     out[:] = values
     return out

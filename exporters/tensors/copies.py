@@ -8,10 +8,11 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from exporters.aliases import RawValue, Tensor
 from exporters.tensors.pytorch import torch_module
 
 
-def copy_example(value: Any, memo: dict[int, Any] | None = None) -> Any:
+def copy_example(value: RawValue, memo: dict[int, object] | None = None) -> RawValue:
     """As `copy.deepcopy`, but a tensor that is a view of a larger storage becomes one of its own size.
 
     >>> pool = torch.zeros(1_000_000_000)                            # doctest: +SKIP
@@ -30,7 +31,7 @@ def copy_example(value: Any, memo: dict[int, Any] | None = None) -> Any:
     return memo[id(value)]
 
 
-def copy_callable(function: Any, shared: Any) -> Any:
+def copy_callable(function: object, shared: RawValue) -> RawValue:
     """A copy of a `collate_fn` with copies of what it keeps, in its attributes or in what it closes over.
 
     What is kept in a module's variables is not copied; nor is what cannot be, then the function itself is returned.
@@ -46,7 +47,7 @@ def copy_callable(function: Any, shared: Any) -> Any:
         return function
 
 
-def _copy_callable(function: Any, memo: dict[int, Any]) -> Any:
+def _copy_callable(function: object, memo: dict[int, object]) -> RawValue:
     if isinstance(function, functools.partial):
         args, keywords = copy.deepcopy((function.args, function.keywords), memo)
         return functools.partial(_copy_callable(function.func, memo), *args, **keywords)
@@ -58,12 +59,12 @@ def _copy_callable(function: Any, memo: dict[int, Any]) -> Any:
     return twin
 
 
-def keeps_nothing(function: Any) -> bool:
+def keeps_nothing(function: object) -> bool:
     """Whether a `collate_fn` is a plain function, which can keep nothing between two calls but in a module's variables."""
     return isinstance(function, types.FunctionType) and not function.__closure__
 
 
-def _copy(value: Any, memo: dict[int, Any]) -> Any:
+def _copy(value: RawValue, memo: dict[int, object]) -> RawValue:
     kind: Any = type(value)
     if isinstance(value, torch_module().Tensor):
         return _copy_tensor(value, memo)
@@ -81,7 +82,7 @@ def _copy(value: Any, memo: dict[int, Any]) -> Any:
     return copy.deepcopy(value, memo)
 
 
-def _copy_tensor(tensor: Any, memo: dict[int, Any]) -> Any:
+def _copy_tensor(tensor: Tensor, memo: dict[int, object]) -> RawValue:
     torch = torch_module()
     if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
         return copy.deepcopy(tensor, memo)
@@ -91,7 +92,7 @@ def _copy_tensor(tensor: Any, memo: dict[int, Any]) -> Any:
         return tensor.clone().requires_grad_(tensor.requires_grad)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: RawValue) -> bool:
     """Whether an object is its attributes and nothing else, and has no way of its own to be copied."""
     kind: Any = type(value)
     if not hasattr(value, "__dict__") or isinstance(value, type) or callable(value) or kind.__new__ is not object.__new__:

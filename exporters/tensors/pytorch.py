@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
+from exporters.aliases import Tensor, TorchDType
 from exporters.errors import LoaderError, MissingDependencyError
-from exporters.tensors.arrays import Array, shown
+from exporters.tensors.arrays import shown
+from tfds_builder.aliases import Array, Package
 from tfds_builder.install import how_to_install
 
 
 @functools.cache
-def torch_module() -> Any:
+def torch_module() -> Package:
     """torch, imported when it is first needed.
 
     Raises:
@@ -25,12 +26,12 @@ def torch_module() -> Any:
     return torch
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: object) -> bool:
     """Whether a value is a tensor of PyTorch's."""
     return isinstance(value, torch_module().Tensor)
 
 
-def tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
+def tensor_to_numpy(tensor: Tensor, path: str, where: str) -> Array:
     """A tensor of any device, layout in memory and autograd state as a NumPy view of its values."""
     torch = torch_module()
     try:
@@ -50,7 +51,7 @@ def tensor_to_numpy(tensor: Any, path: str, where: str) -> Array:
     return array
 
 
-def _refusal(tensor: Any) -> tuple[str, str]:
+def _refusal(tensor: Tensor) -> tuple[str, str]:
     """Why a tensor cannot be had as an array, and what to do about it in `collate_fn`."""
     torch, kind = torch_module(), type(tensor)
     if tensor.is_meta:
@@ -74,7 +75,7 @@ def _refusal(tensor: Any) -> tuple[str, str]:
 
 
 @functools.cache
-def plain_dtypes() -> frozenset[Any]:
+def plain_dtypes() -> frozenset[TorchDType]:
     """Dtypes that PyTorch and NumPy share."""
     torch = torch_module()
     names = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128")

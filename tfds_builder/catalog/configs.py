@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tfds_builder.aliases import Builder
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.listing import list_configs, list_versions
 from tfds_builder.contract.directory import Directory
@@ -57,10 +57,10 @@ class FromDirectory:
       make: makes it of the configs.
     """
 
-    def __init__(self, make: Callable[[list[ExportedConfig]], Any]) -> None:
+    def __init__(self, make: Callable[[list[ExportedConfig]], Builder]) -> None:
         self._make = make
 
-    def __get__(self, builder: Any, owner: Any) -> Any:
+    def __get__(self, builder: Builder, owner: Builder) -> Builder:
         root = owner.DATA_DIR if builder is None else builder._root
         return self._make([] if root is None else _configs_of(Directory.given(root).below(owner.name)))
 

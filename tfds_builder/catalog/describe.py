@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tfds_builder.aliases import JsonMapping
 
 if TYPE_CHECKING:
     from tfds_builder.contract.manifest import Manifest
@@ -45,7 +47,7 @@ def describe(manifest: Manifest) -> list[Loaded]:
     return sorted(found, key=lambda feature: order.get(feature.name, len(manifest.columns)))
 
 
-def _walk(feature: Mapping[str, Any], name: str, outer: tuple[int | None, ...], note: str) -> Iterator[Loaded]:
+def _walk(feature: JsonMapping, name: str, outer: tuple[int | None, ...], note: str) -> Iterator[Loaded]:
     """A feature's leaves. `outer` is the shape that sequences around it give it, and `note` says what those are."""
     kind = str(feature.get("pythonClassName", "")).rpartition(".")[2]
     parts = _dict(_dict(feature.get("featuresDict")).get("features"))
@@ -64,7 +66,7 @@ def _walk(feature: Mapping[str, Any], name: str, outer: tuple[int | None, ...], 
         yield _leaf(feature, kind, name, outer, note)
 
 
-def _leaf(feature: Mapping[str, Any], kind: str, name: str, outer: tuple[int | None, ...], note: str) -> Loaded:
+def _leaf(feature: JsonMapping, kind: str, name: str, outer: tuple[int | None, ...], note: str) -> Loaded:
     content = next((_dict(value) for key, value in feature.items() if key != "pythonClassName"), {})
     sizes = _dict(content.get("shape")).get("dimensions")
     shape = (*outer, *(_size(size) for size in (sizes if isinstance(sizes, list) else ())))
@@ -85,11 +87,11 @@ def _join(*notes: str) -> str:
     return ", ".join(filter(None, notes))
 
 
-def _dict(value: Any) -> Mapping[str, Any]:
+def _dict(value: object) -> JsonMapping:
     return value if isinstance(value, dict) else {}
 
 
-def _size(value: Any) -> int | None:
+def _size(value: object) -> int | None:
     """A size as TFDS's JSON has it, as text; None for -1, which says that it differs."""
     text = str(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None

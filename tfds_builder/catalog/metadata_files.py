@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from tfds_builder import formats
+from tfds_builder.aliases import Json, JsonObject
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import FILENAME, File, Manifest, Split
 from tfds_builder.contract.untrusted import expect_shallow, parse_json, show
@@ -101,7 +102,7 @@ def _read(directory: Directory, file: File) -> bytes:
     return text
 
 
-def _parse(text: bytes, where: str) -> Any:
+def _parse(text: bytes, where: str) -> Json:
     content = parse_json(text, _MAX_VALUES, where)
     expect_shallow(content, 100, where)
     return content
@@ -136,9 +137,9 @@ def _check_info(text: bytes, manifest: Manifest) -> None:
                 raise ManifestError(f"TFDS looks for {expected}, and the manifest lists {show(shard.data.file)} in its place")
 
 
-def _describe_split(name: str, split: Split, template: str) -> dict[str, Any]:
+def _describe_split(name: str, split: Split, template: str) -> JsonObject:
     """A split as dataset_info.json has it: no key for what is empty, numbers of 64 bits as text."""
-    content: dict[str, Any] = {"name": name, "filepathTemplate": template}
+    content: JsonObject = {"name": name, "filepathTemplate": template}
     if split.shards:
         content["shardLengths"] = [str(shard.rows) for shard in split.shards]
     if size := sum(shard.data.bytes for shard in split.shards):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from tensorflow_datasets.core import community, naming, registered
 from tensorflow_datasets.core.community import register_base
+
+from tfds_builder.aliases import Builder, BuilderClass
 
 NAMESPACE = "torch2tfds"
 """`tfds.load("torch2tfds:digits:1.0.0")` is read by torch2tfds, whatever else TFDS finds under that name."""
@@ -26,13 +27,13 @@ class Catalog(register_base.BaseRegister):
     """
 
     def __init__(self) -> None:
-        self._builders: dict[str, type[Any]] = {}
+        self._builders: dict[str, BuilderClass] = {}
 
-    def add(self, builder: type[Any]) -> None:
+    def add(self, builder: BuilderClass) -> None:
         self._builders[builder.name] = builder
 
     @property
-    def builders(self) -> Mapping[str, type[Any]]:
+    def builders(self) -> Mapping[str, BuilderClass]:
         """The builder classes by name, in the order they were registered."""
         return self._builders
 
@@ -40,7 +41,7 @@ class Catalog(register_base.BaseRegister):
         """TFDS's provider protocol: whether this one knows the dataset."""
         return name in self._builders
 
-    def get_builder_cls(self, name: str) -> type[Any]:
+    def get_builder_cls(self, name: str) -> BuilderClass:
         """TFDS's provider protocol: the builder class of a dataset it knows."""
         return self._builders[name]
 
@@ -54,7 +55,7 @@ class Catalog(register_base.BaseRegister):
             data_dir = None if builder.DATA_DIR is None else os.fspath(builder.DATA_DIR)
             yield naming.DatasetReference(dataset_name=name, namespace=NAMESPACE, data_dir=data_dir)
 
-    def builder_cls(self, name: naming.DatasetName) -> type[Any]:
+    def builder_cls(self, name: naming.DatasetName) -> BuilderClass:
         """TFDS's register protocol: the builder class of a name in the namespace.
 
         Raises:
@@ -65,7 +66,7 @@ class Catalog(register_base.BaseRegister):
             raise registered.DatasetNotFoundError(f"Dataset {name} not found; tfds_builder has registered {known}.")
         return self._builders[name.name]
 
-    def builder(self, name: naming.DatasetName, **builder_kwargs: Any) -> Any:
+    def builder(self, name: naming.DatasetName, **builder_kwargs: object) -> Builder:
         """TFDS's register protocol: a builder of a name in the namespace. Raises as `builder_cls` does, and the builder."""
         return self.builder_cls(name)(**builder_kwargs)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from tfds_builder import formats
+from tfds_builder.aliases import Json, JsonMapping, JsonObject
 from tfds_builder.catalog import consistency
 from tfds_builder.contract.columns import Column, Geometry
 from tfds_builder.contract.directory import AnyDirectory, Directory
@@ -64,18 +64,18 @@ def parse_manifest(text: bytes, where: str = FILENAME) -> Manifest:
     return manifest
 
 
-def _read_fields(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _read_fields(content: JsonMapping, where: str) -> JsonObject:
     """The constructor's arguments out of a manifest's JSON, each checked for its type."""
 
     def text_map(key: str, *default: Any) -> dict[str, str]:
         value = expect(content.get(key, *default) if default else expect_field(content, key, where), dict, f"{where} {key}")
         return {name: expect(item, str, f"{where} {key} {show(name)}") for name, item in value.items()}
 
-    def texts(value: Any, place: str) -> tuple[str, ...]:
+    def texts(value: object, place: str) -> tuple[str, ...]:
         return tuple(expect(item, str, place) for item in expect(value, list, place))
 
-    def items(key: str) -> list[Any]:
-        value: list[Any] = expect(expect_field(content, key, where), list, f"{where} {key}")
+    def items(key: str) -> list[Json]:
+        value: list[Json] = expect(expect_field(content, key, where), list, f"{where} {key}")
         return value
 
     expect_shallow(content.get("features"), _MAX_DEPTH, f"{where} features")

@@ -12,9 +12,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from tfds_builder import formats
+from tfds_builder.aliases import Buffer
 from tfds_builder.catalog import location, metadata_files
 from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract import manifest as manifest_lib
@@ -50,7 +51,7 @@ class Report:
     not_decoded: list[str] = dataclasses.field(default_factory=list)
 
 
-def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda count: None, *, deep: bool = False) -> Report:
+def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], object] = lambda count: None, *, deep: bool = False) -> Report:
     """Checks a published version directory, byte for byte.
 
     >>> tfds_builder.verify("/data/digits/1.0.0").problems        # doctest: +SKIP
@@ -100,7 +101,7 @@ def verify(path: str | os.PathLike[str], on_bytes: Callable[[int], Any] = lambda
     return Report(os.fspath(path), len(manifest.files) + 1, total, examples, problems, deep, not_decoded)
 
 
-def _check_files(directory: Directory, manifest: Manifest, on_bytes: Callable[[int], Any]) -> tuple[list[Problem], int]:
+def _check_files(directory: Directory, manifest: Manifest, on_bytes: Callable[[int], object]) -> tuple[list[Problem], int]:
     """What is wrong with the directory and its files, and how many bytes were read to find it out."""
     problems = list(_check_directory(directory, manifest))
     total = sum(file.bytes for file in manifest.metadata)
@@ -164,7 +165,7 @@ class _FileReader:
         self,
         directory: Directory,
         file: File,
-        on_bytes: Callable[[int], Any],
+        on_bytes: Callable[[int], object],
         thread: concurrent.futures.ThreadPoolExecutor,
     ) -> None:
         self._directory, self._file, self._on_bytes, self._thread = directory, file, on_bytes, thread
@@ -212,7 +213,7 @@ class _FileReader:
                 self._hash_beside(room[:count], checker)
                 self._count(count)
 
-    def _hash_beside(self, data: Any, checker: FileChecker) -> None:
+    def _hash_beside(self, data: Buffer, checker: FileChecker) -> None:
         """Takes the SHA-256 of a block in the thread and its CRCs here, at the same time."""
         running = threading.Event()
 

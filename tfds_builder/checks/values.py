@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_builder import formats
+from tfds_builder.aliases import Array, Features
 from tfds_builder.catalog.metadata_files import Problem
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import STRINGS, Column, Manifest, Shard
@@ -20,7 +20,7 @@ from tfds_builder.features.names import nest
 from tfds_builder.features.specs import flatten_features
 from tfds_builder.formats.base import expect_rows
 from tfds_builder.table.mapped_files import Files
-from tfds_builder.table.table import Array, Segment, Table
+from tfds_builder.table.table import Segment, Table
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _BLOCK_ROWS = 4096
@@ -54,7 +54,7 @@ def check(directory: Directory, manifest: Manifest) -> tuple[list[Problem], list
     return problems, [] if has_tensorflow else encoded
 
 
-def _decode(directory: Directory, manifest: Manifest, shard: Shard, features: Any, names: list[str]) -> None:
+def _decode(directory: Directory, manifest: Manifest, shard: Shard, features: Features, names: list[str]) -> None:
     """Has TFDS decode the features that are stored in encodings of its own.
 
     Raises:
@@ -84,7 +84,7 @@ class _ShardChecker:
       features: the FeaturesDict of the manifest.
     """
 
-    def __init__(self, directory: Directory, manifest: Manifest, shard: Shard, features: Any) -> None:
+    def __init__(self, directory: Directory, manifest: Manifest, shard: Shard, features: Features) -> None:
         self._manifest, self._shard = manifest, shard
         self._table = Table(directory, manifest, [Segment(shard, 0, shard.rows)])
         geometry = manifest.geometries[shard.geometry]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
+from tfds_builder.aliases import Json, JsonObject
 from tfds_builder.contract.untrusted import (
     expect,
     expect_field,
@@ -117,11 +117,11 @@ class Column:
         """(start, length) pairs that the index of a TFRecord shard has for a row: one a string, or one for all items."""
         return 1 if self.is_ragged else self.values if self.encoding == STRINGS else 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {**dataclasses.asdict(self), "shape": list(self.shape)}
 
     @classmethod
-    def from_json(cls, content: Any, where: str = "column") -> Column:
+    def from_json(cls, content: Json, where: str = "column") -> Column:
         content = expect(content, dict, where)
         text = {
             key: expect(expect_field(content, key, where), str, f"{where} {key}")
@@ -157,14 +157,14 @@ class Geometry:
         if not self.string_splits:
             object.__setattr__(self, "string_splits", (0,) * len(self.offsets))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         content = {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
         if not any(self.string_splits):
             del content["string_splits"]
         return content
 
     @classmethod
-    def from_json(cls, content: Any, columns: int, where: str) -> Geometry:
+    def from_json(cls, content: Json, columns: int, where: str) -> Geometry:
         content = expect(content, dict, where)
         parts = {
             field.name: expect_naturals(expect_field(content, field.name, where), f"{where} {field.name}")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from tfds_builder.aliases import Array, DType
 from tfds_builder.contract.columns import STRING_DTYPE, VARINT, Column
-from tfds_builder.contract.ragged import Array
 
 _VARINTS = 64 * 1024
 """So many varints are decoded together, in the cache."""
 
 
-def to_numpy_dtype(name: str) -> np.dtype[Any]:
+def to_numpy_dtype(name: str) -> DType:
     """The little-endian NumPy dtype of a manifest's dtype name.
 
     >>> to_numpy_dtype("uint8")
@@ -22,7 +20,7 @@ def to_numpy_dtype(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        bfloat16: DType = np.dtype(ml_dtypes.bfloat16)
         return bfloat16
     if name == STRING_DTYPE:
         return np.dtype(object)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from tfds_builder.aliases import Array
+
 _SEQUENCE_AXES = "TSRQPUVXYZ"
 """Letters of the axes of sequences, the innermost first."""
 _FEW_CHANNELS = 4
@@ -44,7 +43,7 @@ class Layout:
         return cls(source, source.replace("C", "") + "C" if "C" in source else source)
 
     @classmethod
-    def parse(cls, source: Any) -> Layout:
+    def parse(cls, source: object) -> Layout:
         """The same of what somebody has written.
 
         Raises:

@@ -11,8 +11,8 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from tfds_builder.aliases import JsonMapping
 from tfds_builder.contract.columns import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.directory import MANIFEST
 from tfds_builder.contract.shards import File, Shard, Split
@@ -69,7 +69,7 @@ class Manifest:
     name: str
     version: str
     format: str
-    features: Mapping[str, Any]
+    features: JsonMapping
     labels: Mapping[str, Sequence[str]]
     supervised_keys: Sequence[str] | None
     card: Mapping[str, str]

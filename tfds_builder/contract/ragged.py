@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from tfds_builder.aliases import Array
+
 _LONG_ROW = 16 * 1024
 """Rows of so many bytes on average are worth a call each."""
 

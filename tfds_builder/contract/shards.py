@@ -6,8 +6,8 @@ Each can be read from JSON nobody vouches for (`from_json` checks the type and t
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
+from tfds_builder.aliases import Json, JsonObject
 from tfds_builder.contract.untrusted import expect, expect_field, expect_file_name, expect_natural, expect_sha256
 
 
@@ -19,11 +19,11 @@ class File:
     bytes: int
     sha256: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, content: Any, where: str) -> File:
+    def from_json(cls, content: Json, where: str) -> File:
         content = expect(content, dict, where)
         return cls(
             file=expect_file_name(expect_field(content, "file", where), f"{where} file"),
@@ -45,12 +45,12 @@ class Shard:
     def files(self) -> tuple[File, ...]:
         return (self.data,) if self.index is None else (self.data, self.index)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         content = {**self.data.to_json(), "rows": self.rows, "geometry": self.geometry}
         return content if self.index is None else {**content, "index": self.index.to_json()}
 
     @classmethod
-    def from_json(cls, content: Any, where: str) -> Shard:
+    def from_json(cls, content: Json, where: str) -> Shard:
         data = File.from_json(content, where)
         index = content.get("index")
         return cls(

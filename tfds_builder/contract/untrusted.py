@@ -11,9 +11,9 @@ import collections
 import json
 import re
 import reprlib
-from collections.abc import Mapping
 from typing import Any
 
+from tfds_builder.aliases import Json, JsonMapping
 from tfds_builder.errors import ManifestError
 
 _PLAIN_NAME = re.compile(r"(?!\.\.?\Z)[^/\\\0]+")
@@ -24,7 +24,7 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """A value for an error message: short however long, deep or strange it is.
 
     >>> show([1] * 1000)
@@ -42,7 +42,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def expect(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
+def expect(value: object, kind: type | tuple[type, ...], where: str) -> Json:
     """The value, if it is of that kind."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         wanted = kind.__name__ if isinstance(kind, type) else " or ".join(k.__name__ for k in kind)
@@ -50,7 +50,7 @@ def expect(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
     return value
 
 
-def expect_natural(value: Any, where: str) -> int:
+def expect_natural(value: object, where: str) -> int:
     """A whole number from 0 to 2**63 - 1."""
     number: int = expect(value, int, where)
     if not 0 <= number < 2**63:
@@ -58,19 +58,19 @@ def expect_natural(value: Any, where: str) -> int:
     return number
 
 
-def expect_naturals(value: Any, where: str) -> tuple[int, ...]:
+def expect_naturals(value: object, where: str) -> tuple[int, ...]:
     """A list of them, as a tuple."""
     return tuple(expect_natural(item, where) for item in expect(value, list, where))
 
 
-def expect_field(content: Mapping[str, Any], key: str, where: str) -> Any:
+def expect_field(content: JsonMapping, key: str, where: str) -> Json:
     """The value of a key that must be there."""
     if key not in content:
         raise ManifestError(f"{where} has no {key!r}")
     return content[key]
 
 
-def expect_file_name(value: Any, where: str) -> str:
+def expect_file_name(value: object, where: str) -> str:
     """A plain file name: nothing that could lead out of the directory it is read from."""
     name: str = expect(value, str, where)
     if not _PLAIN_NAME.fullmatch(name) or len(name.encode(errors="replace")) > 255:
@@ -78,7 +78,7 @@ def expect_file_name(value: Any, where: str) -> str:
     return name
 
 
-def expect_sha256(value: Any, where: str) -> str:
+def expect_sha256(value: object, where: str) -> str:
     """A SHA-256 in hexadecimal."""
     digest: str = expect(value, str, where)
     if not _SHA256.fullmatch(digest):
@@ -86,7 +86,7 @@ def expect_sha256(value: Any, where: str) -> str:
     return digest
 
 
-def parse_json(text: bytes, limit: int, where: str) -> Any:
+def parse_json(text: bytes, limit: int, where: str) -> Json:
     """What JSON says, if it is strict UTF-8 (`json.loads` lets surrogates in bytes pass), has at most so many values, no key
     twice in one object, and no number JSON does not have.
 
@@ -104,7 +104,7 @@ def parse_json(text: bytes, limit: int, where: str) -> Any:
         raise ManifestError(f"{where} is not valid JSON: {str(error) or type(error).__name__:.200}") from error
 
 
-def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _to_object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     content = dict(pairs)
     if len(content) != len(pairs):
         twice, _ = collections.Counter(key for key, _ in pairs).most_common(1)[0]
@@ -116,7 +116,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-def expect_unicode(text: bytes, content: Any, where: str) -> None:
+def expect_unicode(text: bytes, content: Json, where: str) -> None:
     """Raises ManifestError where JSON escapes make a string that has no UTF-8."""
     if _SURROGATE.search(text):  # perhaps only a backslash and letters: the costly look decides
         try:
@@ -127,7 +127,7 @@ def expect_unicode(text: bytes, content: Any, where: str) -> None:
             raise ManifestError(f"{where} is nested too deep") from error
 
 
-def expect_shallow(value: Any, depth: int, where: str) -> None:
+def expect_shallow(value: object, depth: int, where: str) -> None:
     """Raises ManifestError if lists and objects are nested deeper than that."""
     level = [value]
     for _ in range(depth):

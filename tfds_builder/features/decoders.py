@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tfds_builder.aliases import Decoder, Features
 from tfds_builder.errors import UnsupportedReadError
 from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.names import flatten_nested, nest
 from tfds_builder.features.specs import flatten_features
 
 
-def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[str, Any]:
+def flatten_decoders(features: Features, decoders: Mapping[str, Decoder] | None) -> dict[str, Decoder]:
     """Decoders by flat feature name, those inside a sequence as a nested dict; None is no decoder, as it is to TFDS.
 
     Raises:
@@ -24,8 +24,8 @@ def flatten_decoders(features: Any, decoders: Mapping[str, Any] | None) -> dict[
         raise ValueError(f"decoders must be a dict of feature name to tfds.decode.Decoder (got {type(decoders).__name__})")
     known = dict(flatten_features(features))
     trees = [name for name, feature in known.items() if kind_of(feature).is_tree]
-    found: dict[str, Any] = {}
-    inner: dict[str, dict[str, Any]] = {}
+    found: dict[str, Decoder] = {}
+    inner: dict[str, dict[str, Decoder]] = {}
     for name, decoder in flatten_nested(decoders or {}):
         if decoder is None:
             continue

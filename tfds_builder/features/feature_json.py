@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tfds_builder.aliases import Features, Json, JsonObject
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import ManifestError
@@ -15,15 +15,15 @@ from tfds_builder.features.kinds import is_known_class, kind_of
 from tfds_builder.features.specs import flatten_features, serialized_specs
 
 
-def features_to_json(features: Any) -> dict[str, Any]:
+def features_to_json(features: Features) -> JsonObject:
     """A FeaturesDict as the content of TFDS's `features.json`."""
     from google.protobuf import json_format
 
-    content: dict[str, Any] = json_format.MessageToDict(features.to_proto())
+    content: JsonObject = json_format.MessageToDict(features.to_proto())
     return content
 
 
-def parse_features(content: Any, labels: Mapping[str, Sequence[str]], where: str) -> Any:
+def parse_features(content: Json, labels: Mapping[str, Sequence[str]], where: str) -> Features:
     """The FeaturesDict of TFDS's JSON and of the names of its classes.
 
     TFDS imports the module of any class that features name. What a directory holds must not choose
@@ -48,7 +48,7 @@ def parse_features(content: Any, labels: Mapping[str, Sequence[str]], where: str
     return features
 
 
-def features_of(manifest: Manifest) -> Any:
+def features_of(manifest: Manifest) -> Features:
     """The FeaturesDict of a manifest, class names included (`parse_features` says which classes are taken).
 
     Raises:
@@ -62,7 +62,7 @@ def features_of(manifest: Manifest) -> Any:
     return features
 
 
-def _class_names(content: Any) -> Iterator[str]:
+def _class_names(content: Json) -> Iterator[str]:
     """Every class that the JSON of features names, in any of the spellings TFDS reads, JSON inside of it included."""
     if isinstance(content, list):
         for item in content:
@@ -80,6 +80,6 @@ def _class_names(content: Any) -> Iterator[str]:
             yield from _class_names(value)
 
 
-def labels_of(features: Any) -> dict[str, list[str]]:
+def labels_of(features: Features) -> dict[str, list[str]]:
     """Class names by flat feature name, for every ClassLabel that was given names."""
     return {name: label.class_names for name, label in kind_of(features).labels() if label.class_names is not None}

@@ -15,6 +15,7 @@ from tensorflow_datasets.core import file_adapters, naming
 from tensorflow_datasets.core import splits as splits_lib
 
 from tfds_builder import formats
+from tfds_builder.aliases import Builder, Features
 from tfds_builder.catalog import metadata_files
 from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import Manifest
@@ -43,7 +44,7 @@ class ExportedInfo(tfds.core.DatasetInfo):
         return str(super().__repr__()).replace(f"file_format={default},", f"file_format={self.exported_format},", 1)
 
 
-def dataset_info(builder: Any, manifest: Manifest, features: Any) -> ExportedInfo:
+def dataset_info(builder: Builder, manifest: Manifest, features: Features) -> ExportedInfo:
     """The `tfds.core.DatasetInfo` of a manifest; `builder` is a builder or a DatasetIdentity."""
     keys = manifest.supervised_keys
     info = ExportedInfo(

@@ -10,15 +10,12 @@ A class of TFDS's that is new is one entry of `_KINDS`, at the end; what it has 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
 
 import ml_dtypes  # noqa: F401  # NumPy knows "bfloat16" by name from now on; TFDS would ask TensorFlow
 import tensorflow_datasets as tfds
 
+from tfds_builder.aliases import Feature
 from tfds_builder.features.names import join
-
-Feature: TypeAlias = Any
-"""A `tfds.features.FeatureConnector`; TFDS has no types."""
 
 _F = tfds.features
 
@@ -394,7 +391,13 @@ def kind_of(feature: Feature) -> Kind:
 
     >>> kind_of(tfds.features.Text()).is_direct                                   # doctest: +SKIP
     True
+
+    Raises:
+      TypeError: what is given is not a feature. It may be a `Kind` already, which would otherwise be taken for a feature of
+        which nothing is known.
     """
+    if not isinstance(feature, _F.FeatureConnector):
+        raise TypeError(f"expected a feature of tfds.features, got {type(feature).__name__}")
     kind = _KINDS.get(type(feature))
     if kind is None:
         kind = next((_KINDS[base] for base in type(feature).__mro__ if base in _KINDS), Kind)

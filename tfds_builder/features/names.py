@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from tfds_builder.aliases import Leaf, Nested
 
 
 def join(*parts: str) -> str:
@@ -15,13 +16,13 @@ def join(*parts: str) -> str:
     return "/".join(filter(None, parts))
 
 
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nest(flat: Mapping[str, Leaf]) -> Nested:
     """Flat names to the nested dict that TFDS yields.
 
     >>> nest({"a": 1, "b/c": 2})
     {'a': 1, 'b': {'c': 2}}
     """
-    nested: dict[str, Any] = {}
+    nested: Nested = {}
     for name, value in flat.items():
         *parents, leaf = name.split("/")
         level = nested
@@ -31,13 +32,13 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def flatten_nested(example: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def flatten_nested(example: Mapping[str, Leaf], prefix: str = "") -> list[tuple[str, Leaf]]:
     """A nested dict as (flat name, value), in its own order.
 
     >>> flatten_nested({"a": 1, "b": {"c": 2}})
     [('a', 1), ('b/c', 2)]
     """
-    flat: list[tuple[str, Any]] = []
+    flat: list[tuple[str, Leaf]] = []
     for name, value in example.items():
         flat += flatten_nested(value, f"{prefix}{name}/") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return flat

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builder.features.kinds import Feature, kind_of
+from tfds_builder.aliases import Feature, Features, StoredValue, TensorInfo
+from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.names import nest
 
-TensorInfo: TypeAlias = Any
-"""A `tfds.features.TensorInfo`: the shape and dtype of one array of a feature."""
 
-
-def flatten_features(features: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten_features(features: Features, prefix: str = "") -> Iterator[tuple[str, TensorInfo]]:
     """The leaves of a FeaturesDict as (flat name, feature), sorted by name at each level.
 
     >>> list(flatten_features(tfds.features.FeaturesDict({"b": {"c": np.int64}})))  # doctest: +SKIP
@@ -33,7 +30,7 @@ def flat_info(name: str, feature: Feature) -> dict[str, TensorInfo]:
     return dict(_flatten_info(name, feature.get_serialized_info()))
 
 
-def _flatten_info(name: str, info: Any) -> Iterator[tuple[str, TensorInfo]]:
+def _flatten_info(name: str, info: TensorInfo) -> Iterator[tuple[str, TensorInfo]]:
     if isinstance(info, Mapping):
         for key, item in info.items():
             yield from _flatten_info(f"{name}/{key}", item)
@@ -66,7 +63,7 @@ def read_specs(name: str, feature: Feature, *, as_it_is: bool) -> dict[str, Tens
     return {name: feature.get_tensor_info()} if as_it_is else serialized_specs(name, feature)
 
 
-def put_together(name: str, feature: Feature, find: Callable[[str, TensorInfo], Any]) -> Any:
+def put_together(name: str, feature: Feature, find: Callable[[str, TensorInfo], StoredValue]) -> StoredValue:
     """One row's serialized values as TFDS's own parser hands them to a decoder.
 
     Args:

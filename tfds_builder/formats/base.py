@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from tfds_builder.aliases import Array
 from tfds_builder.contract.columns import Column, Geometry
-from tfds_builder.contract.ragged import Array as Array
 from tfds_builder.contract.shards import File, Shard
 from tfds_builder.errors import DamagedFileError, ManifestError
 

@@ -12,11 +12,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from tfds_builder.aliases import Array
 from tfds_builder.contract.columns import Column, Geometry
 from tfds_builder.contract.shards import Shard
 from tfds_builder.errors import DamagedFileError, ManifestError
 from tfds_builder.formats import hdf5_structure
-from tfds_builder.formats.base import Array, FileMemory, Rows, SingleRows, StoredFormat, StoredRows
+from tfds_builder.formats.base import FileMemory, Rows, SingleRows, StoredFormat, StoredRows
 from tfds_builder.formats.extent import Extent, last_end, name_of
 
 _MAX_ROWS = 2**40

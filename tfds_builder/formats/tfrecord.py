@@ -8,12 +8,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from tfds_builder.aliases import Array
 from tfds_builder.contract.columns import Column, Geometry
 from tfds_builder.contract.shards import File, Shard
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import DamagedFileError, ManifestError
 from tfds_builder.formats import tfrecord_example as example
-from tfds_builder.formats.base import Array, Damage, FileMemory, Rows, SingleRows, StoredFormat, StoredRows, Stride, runs_of
+from tfds_builder.formats.base import Damage, FileMemory, Rows, SingleRows, StoredFormat, StoredRows, Stride, runs_of
 from tfds_builder.formats.extent import Extent, last_end, name_of
 from tfds_builder.formats.tfrecord_comparison import RecordComparison
 from tfds_builder.formats.tfrecord_records import FOOTER, FRAME, HEADER, Checker, damage, first_damaged

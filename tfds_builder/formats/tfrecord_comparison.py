@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tfds_builder.aliases import Array
 from tfds_builder.contract.columns import STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.decode import decode_column
 from tfds_builder.contract.shards import File, Shard
 from tfds_builder.errors import DamagedFileError
 from tfds_builder.formats import tfrecord_example as example
-from tfds_builder.formats.base import Array, FileMemory, expect_rows
+from tfds_builder.formats.base import FileMemory, expect_rows
 from tfds_builder.formats.tfrecord_records import FOOTER, HEADER
 
 

@@ -11,11 +11,11 @@ import functools
 import itertools
 import struct
 from collections.abc import Iterator
-from typing import Any
 
 import google_crc32c
 import numpy as np
-import numpy.typing as npt
+
+from tfds_builder.aliases import Array
 
 HEADER, FOOTER = 12, 4
 FRAME = HEADER + FOOTER
@@ -25,8 +25,6 @@ SMALL_RECORD = 1024
 """Below this many bytes a copy of a record costs less than a NumPy view of it (google_crc32c takes no memoryview)."""
 _MAX_FOUND = 100
 """So many bad records of one file are named; whoever has more has no use for a longer list."""
-
-Array = npt.NDArray[Any]
 
 
 def masked_crc32c(crc: int) -> int:

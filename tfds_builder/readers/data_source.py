@@ -22,6 +22,18 @@ from tensorflow_datasets.core import example_parser, file_adapters
 from tensorflow_datasets.core.features import image_feature
 
 from tfds_builder import formats
+from tfds_builder.aliases import (
+    Array,
+    Decoder,
+    Decoders,
+    Example,
+    Feature,
+    Features,
+    FeatureValue,
+    SplitArgument,
+    StoredValue,
+    TensorInfo,
+)
 from tfds_builder.catalog.read import read_manifest
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import UnsupportedReadError
@@ -32,7 +44,7 @@ from tfds_builder.features.names import flatten_nested, nest, presence_name
 from tfds_builder.features.specs import flatten_features, is_item, put_together, read_specs
 from tfds_builder.install import how_to_install
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, values_of
-from tfds_builder.table.table import Array, Table
+from tfds_builder.table.table import Table
 
 Method = tfds.decode.DeserializeMethod
 
@@ -57,12 +69,12 @@ class Value:
     """
 
     name: str
-    feature: Any
-    decoder: Any = None
+    feature: Feature
+    decoder: Decoder = None
     presence: str = ""
 
     @classmethod
-    def of(cls, name: str, feature: Any, columns: Collection[str], decoder: Any = None) -> Value:
+    def of(cls, name: str, feature: Feature, columns: Collection[str], decoder: Decoder = None) -> Value:
         """How a feature's value comes from a dataset's columns, of which `columns` are those that no feature is called like:
         a class may forget, in its JSON, that it was optional."""
         presence = presence_name(name)
@@ -93,13 +105,13 @@ class Value:
         return is_item(self.feature)
 
     @functools.cached_property
-    def specs(self) -> dict[str, Any]:
+    def specs(self) -> dict[str, TensorInfo]:
         """The `tfds.features.TensorInfo` of each stored column of the feature, by its name."""
         there = {self.presence: tfds.features.TensorInfo(shape=(), dtype=np.bool_)} if self.presence else {}
         return {**there, **self._value_specs}
 
     @functools.cached_property
-    def _value_specs(self) -> dict[str, Any]:
+    def _value_specs(self) -> dict[str, TensorInfo]:
         return read_specs(self.name, self.feature, as_it_is=self._is_stored_as_it_is)
 
     @functools.cached_property
@@ -109,7 +121,7 @@ class Value:
         return self.decoder is None and is_bytes and len(self._value_specs) == 2
 
     @functools.cached_property
-    def _decoders(self) -> Any:
+    def _decoders(self) -> Decoders:
         """What TFDS's `decode_example_np` is told of the feature: the given decoder, or what TFDS lacks for its parts."""
         return self.decoder if self.decoder is not None else _missing_decoders(self.feature)
 
@@ -118,7 +130,7 @@ class Value:
         """What TFDS's decoding in NumPy needs and is not installed, and how it is; "" if nothing."""
         return _lacking(self.feature) if self.decoder is None else ""
 
-    def decode(self, stored: Sequence[Any]) -> Any:
+    def decode(self, stored: Sequence[StoredValue]) -> FeatureValue:
         """The value, of one stored value of each of its columns as `RowReader` gives it; None of an optional feature that has
         none.
 
@@ -150,7 +162,7 @@ class Value:
         return self.decoder.decode_example_np(example)
 
 
-def _lacking(feature: Any) -> str:
+def _lacking(feature: Feature) -> str:
     """Of `Value._lacks`: of the first image in a feature that needs a package which is not there."""
     kind, _ = kind_of(feature).innermost()
     if kind.parts is not None:
@@ -163,17 +175,17 @@ def _lacking(feature: Any) -> str:
     return "" if image_feature.PIL_Image is not None else f"images need Pillow: {how_to_install('image')}"
 
 
-def _is_bytes(spec: Any) -> bool:
+def _is_bytes(spec: TensorInfo) -> bool:
     return bool(spec.np_dtype == np.object_) and spec.shape == ()
 
 
 class _NestedTensorDecoder:
     """Decodes encoded tensors in sequences of sequences, which TFDS does not do in NumPy; as a `tfds.decode.Decoder` does."""
 
-    def setup(self, *, feature: Any) -> None:
+    def setup(self, *, feature: Feature) -> None:
         self._feature = feature
 
-    def decode_ragged_example_np(self, value: Any) -> Any:
+    def decode_ragged_example_np(self, value: FeatureValue) -> Example:
         """Nested lists of arrays of strings as nested lists of arrays."""
         if isinstance(value, list):
             return [self.decode_ragged_example_np(item) for item in value]
@@ -181,7 +193,7 @@ class _NestedTensorDecoder:
         return np.stack(decoded) if decoded else np.empty((0, *self._feature.shape), self._feature.np_dtype)
 
 
-def _missing_decoders(feature: Any, depth: int = 0) -> Any:
+def _missing_decoders(feature: Feature, depth: int = 0) -> Decoders:
     """A `_NestedTensorDecoder` wherever in a feature one is needed, nested as `decoders=` are; None if nowhere.
 
     Args:
@@ -196,7 +208,7 @@ def _missing_decoders(feature: Any, depth: int = 0) -> Any:
     return _NestedTensorDecoder() if kind.is_array and kind.is_encoded and depth > 1 else None
 
 
-def _assemble(key: str, info: Any, columns: Mapping[str, Any]) -> Any:
+def _assemble(key: str, info: TensorInfo, columns: Mapping[str, StoredValue]) -> StoredValue:
     """One serialized value of a row; nested sequences as nested lists of arrays, as TFDS's own parser gives them."""
     if info.sequence_rank < 2:
         return columns[key]
@@ -215,10 +227,10 @@ class Request:
       deserialize_method: `tfds.decode.DeserializeMethod`.
     """
 
-    split: Any
-    features: Any
-    decoders: Mapping[str, Any] | None = None
-    deserialize_method: Any = Method.DESERIALIZE_AND_DECODE
+    split: SplitArgument
+    features: Features
+    decoders: Mapping[str, Decoder] | None = None
+    deserialize_method: tfds.decode.DeserializeMethod = Method.DESERIALIZE_AND_DECODE
 
 
 class ExportedDataSource(Sequence[Any]):
@@ -289,7 +301,7 @@ class ExportedDataSource(Sequence[Any]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, key: SupportsIndex | slice) -> Any:
+    def __getitem__(self, key: SupportsIndex | slice) -> Example:
         """One example, or a list of those of a slice.
 
         Raises:
@@ -302,7 +314,7 @@ class ExportedDataSource(Sequence[Any]):
             return self.__getitems__(range(*key.indices(self._length)))
         return self._read(check_row(key, self._length))
 
-    def __getitems__(self, keys: Iterable[SupportsIndex]) -> list[Any]:
+    def __getitems__(self, keys: Iterable[SupportsIndex]) -> list[Example]:
         """The examples of those numbers, read together.
 
         Raises:
@@ -315,7 +327,7 @@ class ExportedDataSource(Sequence[Any]):
         parts = [self._read_block(rows[start : start + self._block]) for start in range(0, len(rows), self._block)]
         return parts[0] if len(parts) == 1 else [example for part in parts for example in part]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Example]:
         step = 1 if self._reads_records else self._block
         for start in range(0, self._length, step):
             yield from self._read_block(slice(start, start + step)) if step > 1 else [self._read(start)]
@@ -324,7 +336,7 @@ class ExportedDataSource(Sequence[Any]):
         decoders = {name: type(decoder) for name, decoder in flatten_nested(self.decoders or {})} or None
         return f"{type(self).__name__}(name={self._name}, split={self.split!r}, decoders={decoders})"
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         kept = ("_table", "_name", "_block", "split", "features", "decoders", "deserialize_method")
         return {key: self.__dict__[key] for key in kept}
 
@@ -332,7 +344,7 @@ class ExportedDataSource(Sequence[Any]):
         self.__dict__.update(state)
         self._prepare()
 
-    def _read(self, row: int) -> Any:
+    def _read(self, row: int) -> Example:
         if self._is_plain:
             return dict(zip(self._names, self._reader.read(row)))  # noqa: B905  # one value a name
         if self._reads_records:
@@ -341,12 +353,12 @@ class ExportedDataSource(Sequence[Any]):
             return record if raw else file_adapters.FileFormat.TFRECORD.deserialize(record)
         return self._make(self._reader.read(row))
 
-    def _read_block(self, rows: slice | Array) -> list[Any]:
+    def _read_block(self, rows: slice | Array) -> list[Example]:
         columns = self._table.read(rows, self._names)
         values = [values_of(columns[name], name in self._items) for name in self._names]
         return [self._make(list(example)) for example in zip(*values, strict=True)]
 
-    def _make(self, values: list[Any]) -> dict[str, Any]:
+    def _make(self, values: list[FeatureValue]) -> dict[str, FeatureValue]:
         """An example of its stored values."""
         example, place = {}, 0
         for value in self._values:

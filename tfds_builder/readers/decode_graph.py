@@ -7,18 +7,17 @@ taken one by one, put together as TFDS's own parser does, and decoded by TFDS.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfds_builder.aliases import Array, Decoder, Feature, Features, FeatureValue, StoredValue, TensorInfo
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.features.decoders import flatten_decoders
 from tfds_builder.features.kinds import kind_of
 from tfds_builder.features.names import nest
 from tfds_builder.features.specs import flatten_features, put_together, read_specs
-from tfds_builder.table.table import Array
 
 
 class FeatureDecoder:
@@ -35,13 +34,13 @@ class FeatureDecoder:
       decodes: whether some feature is stored in TFDS's serialized form, to be decoded example by example.
     """
 
-    def __init__(self, features: Any, decoders: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, features: Features, decoders: Mapping[str, Decoder] | None = None) -> None:
         self._features = dict(flatten_features(features))
         self._decoders = flatten_decoders(features, decoders)
         self._serialized = {
             name for name, feature in self._features.items() if name in self._decoders or not kind_of(feature).is_direct
         }
-        infos: dict[str, Any] = {}
+        infos: dict[str, TensorInfo] = {}
         for name, feature in self._features.items():
             infos |= read_specs(name, feature, as_it_is=name not in self._serialized)
         self.names = list(infos)
@@ -52,7 +51,7 @@ class FeatureDecoder:
     def decodes(self) -> bool:
         return bool(self._serialized)
 
-    def signature(self, *, pairs: bool) -> dict[str, Any]:
+    def signature(self, *, pairs: bool) -> dict[str, TensorInfo]:
         """Specs of a block of rows, by column.
 
         Args:
@@ -79,14 +78,14 @@ class FeatureDecoder:
             return unbatch(ds)
         return ds.flat_map(_slice_rows)
 
-    def decode(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+    def decode(self, columns: Mapping[str, StoredValue]) -> dict[str, FeatureValue]:
         """One row's columns to a nested example; what is no column of the features is left out."""
         flat = {}
         for name, feature in self._features.items():
             flat[name] = self._decode(name, feature, columns) if name in self._serialized else columns[name]
         return nest(flat)
 
-    def _decode(self, name: str, feature: Any, columns: Mapping[str, Any]) -> Any:
+    def _decode(self, name: str, feature: Feature, columns: Mapping[str, StoredValue]) -> FeatureValue:
         example = put_together(name, feature, lambda key, info: _assemble(key, info, columns))
         decoder = self._decoders.get(name)
         if kind_of(feature).is_tree:
@@ -99,7 +98,7 @@ class FeatureDecoder:
         return (decoder or feature).decode_example(example)
 
 
-def _assemble(key: str, info: Any, columns: Mapping[str, Any]) -> Any:
+def _assemble(key: str, info: TensorInfo, columns: Mapping[str, StoredValue]) -> StoredValue:
     """One serialized value of a row, nested sequences put together again."""
     if info.sequence_rank < 2:
         return columns[key]
@@ -107,12 +106,12 @@ def _assemble(key: str, info: Any, columns: Mapping[str, Any]) -> Any:
     return tf.RaggedTensor.from_nested_row_lengths(columns[f"{key}/ragged_flat_values"], lengths)
 
 
-def _slice_rows(columns: Mapping[str, Any]) -> tf.data.Dataset:
+def _slice_rows(columns: Mapping[str, StoredValue]) -> tf.data.Dataset:
     """The rows of a block, some of whose columns are (values, row_splits)."""
     first = next(iter(columns.values()))
     count = tf.shape(first[1], tf.int64)[0] - 1 if isinstance(first, tuple) else tf.shape(first, tf.int64)[0]
 
-    def row(number: tf.Tensor) -> dict[str, Any]:
+    def row(number: tf.Tensor) -> dict[str, FeatureValue]:
         return {
             name: column[0][column[1][number] : column[1][number + 1]] if isinstance(column, tuple) else column[number]
             for name, column in columns.items()

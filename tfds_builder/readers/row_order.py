@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from tfds_builder.aliases import Array
 
 _LISTED = 2**16
 """A permutation of so many numbers is made whole, and kept for the calls to come; of more, number by number."""

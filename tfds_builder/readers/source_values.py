@@ -8,21 +8,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow_datasets as tfds
 
+from tfds_builder.aliases import Array, DType, Feature, FeatureValue
 from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import DTYPE_BYTES, STRINGS, Column
 from tfds_builder.contract.untrusted import show
 from tfds_builder.errors import ManifestError
-from tfds_builder.features.kinds import Feature, Kind, kind_of
+from tfds_builder.features.kinds import Kind, kind_of
 from tfds_builder.features.names import join
 
-Array = npt.NDArray[Any]
 _TEXTS = ("str", "bytes")
 """What a column of strings may say of its source, beside the dtype of arrays that are encoded."""
 
@@ -45,7 +43,7 @@ def _told(columns: Sequence[Column], path: str, kinds: Collection[str]) -> str:
     return known[-1] if known else ""
 
 
-def with_files(feature: Any, path: str, columns: Sequence[Column]) -> Any:
+def with_files(feature: Feature, path: str, columns: Sequence[Column]) -> Feature:
     """A feature in which images are byte strings, wherever they were given as the bytes of files and stored as they were."""
     kind = kind_of(feature)
     if kind.is_image:
@@ -54,7 +52,7 @@ def with_files(feature: Any, path: str, columns: Sequence[Column]) -> Any:
     return kind.replace_parts(lambda key, part: with_files(part, join(path, key), columns))
 
 
-def plain(feature: Any, value: Any) -> Any:
+def plain(feature: Feature, value: FeatureValue) -> FeatureValue:
     """A decoded value without the sources that TFDS makes of a `Dataset`, at any depth: what a `Sequence` would give."""
     kind = kind_of(feature)
     if kind.is_stream:
@@ -64,7 +62,7 @@ def plain(feature: Any, value: Any) -> Any:
     return value
 
 
-def _by_key(items: list[Any], feature: Any) -> Any:
+def _by_key(items: list[FeatureValue], feature: Feature) -> FeatureValue:
     """Examples of a feature as lists of their parts, which is what a sequence of dicts is; as they are if they have none."""
     kind, _ = kind_of(feature).innermost()
     if kind.parts is None:
@@ -72,7 +70,7 @@ def _by_key(items: list[Any], feature: Any) -> Any:
     return {key: _by_key([item[key] for item in items], part) for key, part in kind.parts.items()}
 
 
-def _join_items(items: list[Any], feature: Any, depth: int) -> Array | None:
+def _join_items(items: list[FeatureValue], feature: Feature, depth: int) -> Array | None:
     """Lists of a feature's values, `depth` of them inside each other, as one array; None if they make none.
 
     >>> _join_items([[1, 2], [3, 4]], tfds.features.Scalar(np.int32), 2).shape      # doctest: +SKIP
@@ -138,7 +136,7 @@ class Place:
             place = place.parts[key]
         return place
 
-    def restore(self, value: Any, lists: int = 0) -> Any:
+    def restore(self, value: FeatureValue, lists: int = 0) -> FeatureValue:
         """What the loader gave: arrays in memory of their own, strings, and dicts and lists of those.
 
         Args:
@@ -181,17 +179,17 @@ class Place:
         """The same of one array."""
         return self.to_source(array[None])[0, ...]  # an array, not a number, if it has no axes
 
-    def to_strings(self, values: list[Any]) -> list[Any]:
+    def to_strings(self, values: list[FeatureValue]) -> list[FeatureValue]:
         """Strings, in lists inside each other, as str where they were str."""
         return _decode(values) if self.is_text else values
 
     @functools.cached_property
-    def _dtype(self) -> np.dtype[Any] | None:
+    def _dtype(self) -> DType | None:
         """The dtype of arrays; None as they are stored, which boxes are until they are pixels again."""
         is_known = self.source_dtype and not list(self.kind.box_paths())
         return to_numpy_dtype(self.source_dtype) if is_known else None
 
-    def _join(self, items: list[Any], depth: int) -> Array | None:
+    def _join(self, items: list[FeatureValue], depth: int) -> Array | None:
         """A list, in which lists are `depth` deep, as the one array it was given as; None if it was a list.
 
         Lists of numbers and of boxes are arrays, and so are those of images of different sizes that were given whole.
@@ -204,5 +202,5 @@ class Place:
         return _join_items(items, feature, depth) if was_array else None
 
 
-def _decode(strings: list[Any]) -> list[Any]:
+def _decode(strings: list[FeatureValue]) -> list[FeatureValue]:
     return [_decode(part) if isinstance(part, list) else part.decode() for part in strings]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_datasets.core.utils import shard_utils
 
+from tfds_builder.aliases import Array, Decoder, Example, Features, FeatureValue, ReadConfigArgument, StoredValue, SupervisedKeys
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import UnsupportedReadError
@@ -23,7 +23,7 @@ from tfds_builder.features.names import nest
 from tfds_builder.readers.decode_graph import FeatureDecoder, unbatch
 from tfds_builder.readers.row_order import InOrder, Shuffled
 from tfds_builder.table.mapped_files import LARGE_BYTES
-from tfds_builder.table.table import Array, Table
+from tfds_builder.table.table import Table
 
 _CALL_BYTES = 16 * 1024 * 1024
 _CALL_ROWS = 4096
@@ -56,16 +56,16 @@ class Request:
       read_config: `tfds.ReadConfig`.
     """
 
-    features: Any
-    decoders: Mapping[str, Any] | None
+    features: Features
+    decoders: Mapping[str, Decoder] | None
     batch_size: int | None
     shuffle: bool
-    supervised_keys: Any
-    read_config: Any
+    supervised_keys: SupervisedKeys
+    read_config: ReadConfigArgument
 
 
 def select_instructions(
-    instructions: Sequence[shard_utils.FileInstruction], read_config: Any
+    instructions: Sequence[shard_utils.FileInstruction], read_config: ReadConfigArgument
 ) -> list[shard_utils.FileInstruction]:
     """Applies the ReadConfig fields that choose or order files, as TFDS's own reader does."""
     if read_config.experimental_interleave_sort_fn is not None:
@@ -147,7 +147,7 @@ def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Reques
     return ds if is_whole else ds.rebatch(batch)
 
 
-def pick(example: Mapping[str, Any], supervised_keys: Any) -> Any:
+def pick(example: Mapping[str, FeatureValue], supervised_keys: SupervisedKeys) -> Example:
     """An example, or the structure of its features that `supervised_keys` asks for."""
     if supervised_keys is None:
         return example
@@ -217,17 +217,17 @@ class _BlockReader:
         if self._ids is not None:
             self._specs["tfds_id"] = tf.TensorSpec(() if self.takes_rows else (None,), tf.string)
 
-    def read(self, number: tf.Tensor, *seed: tf.Tensor) -> dict[str, Any]:
+    def read(self, number: tf.Tensor, *seed: tf.Tensor) -> dict[str, FeatureValue]:
         """The rows of a call, of its number and the seed of the epoch, if there is one: a nested dict of tensors with a
         leading row axis, or flat columns, if they are to be taken one by one. A row without the axis if calls take rows."""
         flat = tf.nest.flatten(self._specs)
         values = tf.numpy_function(self._read, [number, *seed], [spec.dtype for spec in flat], stateful=False)
         for value, spec in zip(values, flat, strict=True):
             value.set_shape(spec.shape)
-        columns: dict[str, Any] = tf.nest.pack_sequence_as(self._specs, values)
+        columns: dict[str, StoredValue] = tf.nest.pack_sequence_as(self._specs, values)
         return columns if self.by_example else nest(columns)
 
-    def decode(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+    def decode(self, columns: Mapping[str, StoredValue]) -> dict[str, FeatureValue]:
         """One row's flat columns to a nested example."""
         example = self.decoder.decode(columns)
         return example if self._ids is None else {**example, "tfds_id": columns["tfds_id"]}

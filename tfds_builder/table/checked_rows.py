@@ -21,7 +21,7 @@ from tfds_builder.table.ragged_columns import Piece
 
 _whole: set[tuple[Any, str]] = set()
 """Files whose SHA-256 was right, as they were then: their stamps (`Directory.stamp`), and which SHA-256."""
-_locks: dict[tuple[Any, ...], threading.Lock] = {}
+_locks: dict[tuple[object, ...], threading.Lock] = {}
 """Held while a file is read for the first time: others wait for it, or check other files meanwhile."""
 
 os.register_at_fork(after_in_child=_locks.clear)

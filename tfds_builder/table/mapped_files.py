@@ -20,18 +20,17 @@ import os
 import resource
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from tfds_builder.aliases import Array
 from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import File
 from tfds_builder.errors import DamagedFileError, MissingFileError
 from tfds_builder.table.memory import Buffers
 
-Array = npt.NDArray[Any]
 Made = TypeVar("Made")
 
 LARGE_BYTES = 32 * 1024**2
@@ -57,7 +56,7 @@ class _Mapping:
     def __init__(self, directory: Directory, file: File) -> None:
         self.data: Array = np.frombuffer(directory.map(file.file, file.bytes), np.uint8)
         self._path, self._present = directory.path_of(file.file), np.zeros(-(-file.bytes // _CHUNK), bool)
-        self.made: dict[Any, Any] = {}
+        self.made: dict[Hashable, Any] = {}
 
     def populate(self, start: int, stop: int) -> None:
         """Brings in the pages of a range; see `_populate`."""
@@ -177,7 +176,7 @@ class Files:
             mapping.populate_runs(*runs)
         return mapping.data
 
-    def made(self, file: File, key: Any, make: Callable[[Array], Made]) -> Made | None:
+    def made(self, file: File, key: Hashable, make: Callable[[Array], Made]) -> Made | None:
         """What `make` makes of the whole file, made once for each key and kept for as long as the file is mapped. None
         if it cannot be mapped."""
         mapping = self._get(file, at_random=True)

@@ -7,12 +7,10 @@ import mmap
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from tfds_builder.aliases import Array
 
 ALIGNMENT = 64
 """TensorFlow takes an array at a multiple of this address as it is and copies any other, under the

@@ -10,10 +10,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from tfds_builder.aliases import Array
 from tfds_builder.contract.manifest import Column, Shard
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.formats.base import Array, Rows, StoredRows
+from tfds_builder.formats.base import Rows, StoredRows
 from tfds_builder.table.mapped_files import LARGE_BYTES, Files
 
 Piece: TypeAlias = "tuple[range | Array, Segment, Rows]"

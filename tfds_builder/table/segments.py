@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.errors import DatasetError
 from tfds_builder.table.table import Segment
 
+if TYPE_CHECKING:
+    from tensorflow_datasets.core.utils import shard_utils
 
-def segments_of(manifest: Manifest, instructions: Sequence[Any]) -> list[Segment]:
-    """TFDS's file instructions (`shard_utils.FileInstruction`: file, skip, take) as runs of rows of shards.
+
+def segments_of(manifest: Manifest, instructions: Sequence[shard_utils.FileInstruction]) -> list[Segment]:
+    """TFDS's file instructions (file, skip, take) as runs of rows of shards.
 
     Raises:
       DatasetError: the manifest has no such rows.

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
+import numpy.typing as npt
 
+from tfds_builder.aliases import Array, StoredValue
 from tfds_builder.contract.decode import decode_column, to_numpy_dtype
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Shard
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.formats.base import Array, SingleRows, Stride
+from tfds_builder.formats.base import SingleRows, Stride
 from tfds_builder.table.mapped_files import LARGE_BYTES
 from tfds_builder.table.table import Table
 
@@ -48,7 +50,7 @@ class RowReader:
         is_ragged = any(column.is_ragged for column in table.columns(self._names))
         self._is_known = not is_ragged and table.row_bytes(self._names) < LARGE_BYTES
 
-    def read(self, row: int) -> list[Any]:
+    def read(self, row: int) -> list[StoredValue]:
         """The values of one row, from 0 to the table's length: arrays (of shape () too) that belong to the caller,
         Python's own numbers for `items`, `bytes` for a string.
 
@@ -104,10 +106,10 @@ def check_rows(keys: Iterable[SupportsIndex], length: int) -> Array:
     return np.where(rows < 0, rows + length, rows).astype(np.int64)
 
 
-def values_of(column: Any, as_items: bool = False) -> list[Any]:
+def values_of(column: StoredValue, as_items: bool = False) -> list[StoredValue]:
     """The rows of a column that `Table.read` gave, one by one, as `RowReader.read` gives them; arrays are views."""
     if as_items or (isinstance(column, np.ndarray) and column.dtype == object and column.ndim == 1):
-        values: list[Any] = column.tolist()
+        values: list[StoredValue] = column.tolist()
         return values
     if isinstance(column, np.ndarray) and column.ndim == 1:
         return [column[row, ...] for row in range(len(column))]  # arrays of shape (), not scalars
@@ -121,7 +123,7 @@ class _Shard:
     shard: Shard
     data: Array
 
-    def rows(self, lies: Stride, dtype: Any, shape: tuple[int, ...]) -> Array:
+    def rows(self, lies: Stride, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> Array:
         """A column as it lies there: an array of shape (rows, *shape)."""
         item = np.dtype(dtype).itemsize
         dense = [item * math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
@@ -134,7 +136,7 @@ class _Shard:
         if not inside or sum(lengths) > size:
             raise DamagedFileError(f"the index of {self.shard.data.file} points outside the file")
 
-    def strings(self, shape: tuple[int, ...], starts: Sequence[int], lengths: Sequence[int]) -> Any:
+    def strings(self, shape: tuple[int, ...], starts: Sequence[int], lengths: Sequence[int]) -> StoredValue:
         """Byte strings: `bytes` of shape (), else an object array."""
         self.check(starts, lengths)
         found = [self.data[start : start + length].tobytes() for start, length in zip(starts, lengths, strict=True)]
@@ -178,7 +180,7 @@ def _searching_reader(find: Callable[[Any], int], column: Column, as_item: bool,
     return read
 
 
-def _decode(column: Column, as_item: bool, stored: Array) -> Any:
+def _decode(column: Column, as_item: bool, stored: Array) -> StoredValue:
     """The value of a fixed-size column, of its bytes in the file."""
     if as_item and column.encoding == VARINT and column.dtype.startswith(_INTEGERS):
         return _read_varint(stored.tobytes(), column.dtype)

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from tfds_builder import formats
+from tfds_builder.aliases import Array, StoredValue
 from tfds_builder.catalog.location import read_given
 from tfds_builder.contract.decode import decode_column, to_numpy_dtype
 from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import STRINGS, Column, Manifest, Shard
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.formats.base import Array as Array
 from tfds_builder.formats.base import StoredRows, runs_of
 from tfds_builder.table.checked_rows import Checks
 from tfds_builder.table.mapped_files import LARGE_BYTES, Files
@@ -71,7 +71,7 @@ class Table:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_files", "_stored", "_variable", "_checks")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -158,7 +158,7 @@ class Table:
         """Unmaps the files and lets go of kept memory; a later read maps them again."""
         self._files.close()
 
-    def read(self, rows: slice | Array, columns: Sequence[str] | None = None) -> dict[str, Any]:
+    def read(self, rows: slice | Array, columns: Sequence[str] | None = None) -> dict[str, StoredValue]:
         """Reads rows. The arrays belong to the caller: writing into them changes nothing else.
 
         Args:

@@ -137,3 +137,12 @@ def test_sounds_and_videos():
     assert not video.is_run
     assert video.length == 2
     assert kind_of(video.inner).is_image
+
+
+@pytest.mark.parametrize(
+    "given", [kind_of(FEATURES["label"]), {"x": F.Text()}, F.TensorInfo(shape=(), dtype=np.int64), np.int64, None]
+)
+def test_what_is_no_feature_is_refused(given):
+    """A kind is not the kind of itself: an answer about it would be that of a feature of which nothing is known."""
+    with pytest.raises(TypeError, match="expected a feature of"):
+        kind_of(given)
