@@ -220,6 +220,25 @@ def info(path: VersionDir, as_json: Json = False) -> None:
     show.info(path, as_json)
 
 
+@app.command(
+    epilog="Counts of labels, lengths, NaN and strings are of every example. Images and other arrays of many values are looked "
+    "at in at most 1,000 examples a split, evenly spaced, unless --exact is given; numbers of such a sample are marked with ~ "
+    "(in JSON: is_sample). What was found is kept in DATA_DIR/.catalog, so that the second time is quick.\n\n"
+    "In Python: tfds_builder.statistics('NAME') has the mean and variance that Keras' Normalization and torchvision's "
+    "Normalize take."
+)
+def stats(
+    path: VersionDir,
+    exact: Annotated[bool, typer.Option("--exact", help="Look at every example, however long that takes.")] = False,
+    progress: ShowProgress = None,
+    as_json: Json = False,
+) -> None:
+    """Count what a published version holds: balance of classes, ranges, means, lengths, NaN, most common strings."""
+    from exporters.command import stats as stats_lib
+
+    stats_lib.show(path, exact, as_json, progress)
+
+
 @app.command()
 def generate(
     path: VersionDir,

@@ -69,6 +69,17 @@ def test_random_access_page(run_python):
         assert line.startswith(comment.removesuffix("...").partition(":")[0])
 
 
+@pytest.mark.needs_torch
+@pytest.mark.needs_tensorflow
+def test_catalog_page(run_python):
+    """Every Python block of docs/catalog.md runs, in order, in one fresh process, and prints what its comments say."""
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "catalog.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    said = re.findall(r"^print\(.*\)  # (.*)$", page, re.MULTILINE)
+    assert len(said) == 2
+    assert run_python("\n".join(blocks)).stdout.splitlines()[-2:] == said
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_lines_exist(line):
     """Every command line shown is one the command line takes: the command, its options and the number of its arguments."""

@@ -28,6 +28,7 @@ from tfds_builder.install import check_tfds
 
 if TYPE_CHECKING:
     from tfds_builder.builder import ExportedBuilder, builder_from_directory
+    from tfds_builder.pages.scales import statistics
     from tfds_builder.read_config import ReadConfig
     from tfds_builder.readers.data_source import ExportedDataSource
     from tfds_builder.registration import register
@@ -55,6 +56,7 @@ __all__ = [
     "builder_from_directory",
     "generate",
     "register",
+    "statistics",
     "verify",
 ]
 
@@ -66,6 +68,7 @@ _NEED_TFDS = {
     "Table": "table.table",
     "ExportedDataSource": "readers.data_source",
     "as_torch": "torch_dataset",
+    "statistics": "pages.scales",
 }
 
 

@@ -53,7 +53,7 @@ def statistics_of(
     sample: int = SAMPLE,
     cache: AnyDirectory | None = None,
     use_cache: bool = True,
-    on_examples: Callable[[int], Any] = lambda count: None,
+    on_bytes: Callable[[int], Any] = lambda count: None,
 ) -> Statistics:
     """What is in a published version.
 
@@ -64,8 +64,7 @@ def statistics_of(
       cache: directory for what was found, a file a version; by default `<data_dir>/.catalog`. It is written to if that can be
         done, and never lies inside of a version.
       use_cache: whether what was found before is taken, and what is found is kept.
-      on_examples: called with a number of examples that were looked at, for a progress bar. Their sum is about the number of
-        examples of all splits, twice that for floats and wide integers.
+      on_bytes: called with the number of bytes of each block that was looked at, for a progress bar.
 
     Returns:
       Statistics. Those that were kept are given back if they are exact, or of the same sample.
@@ -83,7 +82,7 @@ def statistics_of(
     if kept is not None and (kept.is_exact or (not exact and kept.sample == sample)):
         return kept
     splits = {
-        name: _Split(directory, manifest, split, None if exact else sample, on_examples).measure()
+        name: _Split(directory, manifest, split, None if exact else sample, on_bytes).measure()
         for name, split in manifest.splits.items()
     }
     is_exact = not any(_is_sampled(feature) for split in splits.values() for feature in split.features.values())
@@ -130,13 +129,13 @@ class _Split:
     Args:
       directory, manifest, split: what it is.
       sample: how many rows a sample has; None for all rows.
-      on_examples: told how many have gone by.
+      on_bytes: told how many have gone by.
     """
 
     def __init__(
-        self, directory: Directory, manifest: Manifest, split: Split, sample: int | None, on_examples: Callable[[int], Any]
+        self, directory: Directory, manifest: Manifest, split: Split, sample: int | None, on_bytes: Callable[[int], Any]
     ) -> None:
-        self._split, self._on_examples = split, on_examples
+        self._split, self._on_bytes = split, on_bytes
         self._table = Table(directory, manifest, [Segment(shard, 0, shard.rows) for shard in split.shards])
         rows = len(self._table)
         self._sample = np.arange(rows) if sample is None or rows <= sample else np.arange(sample) * rows // sample
@@ -168,7 +167,7 @@ class _Split:
             for feature in features:
                 if not feature.note:
                     add(feature, columns)
-            self._on_examples(len(block))
+            self._on_bytes(len(block) * self._table.row_bytes(names))
 
     def _blocks(self, rows: Array, names: Sequence[str]) -> Iterator[Array]:
         variable = any(column.is_variable for column in self._table.columns(names))
