@@ -14,7 +14,8 @@ from typing import Any
 from exporters.aliases import Collate, Examples, Index, Loader, RandomGenerator, RawBatch, RawValue, Sampler
 from exporters.batches.structure import Form, form_of, parts_of
 from exporters.loaders import slices
-from exporters.loaders.order import Order, Source, record, summarize
+from exporters.loaders.order import Order, Source, record, record_runs, summarize
+from exporters.loaders.permutations import Shuffle
 from exporters.loaders.random_state import random_state_kept
 from exporters.tensors.pytorch import torch_module
 
@@ -34,6 +35,8 @@ def gathered(loader: Loader, size: int, collate: Collate) -> Loader:
     return twin_of(loader, batch_sampler=batches, batch_size=size, drop_last=False, collate_fn=collate, _iterator=None)
 
 
+_FEW, _OFTEN = 32, 48
+"""So few indices are drawn so often to see whether that is always in one order: by chance, 2 of 2**47 times at most."""
 _HOOKS = ("__iter__", "_get_iterator", "_index_sampler", "_auto_collation")
 """What of a DataLoader decides how it is iterated."""
 
@@ -131,7 +134,12 @@ def record_order(loader: Loader, path: pathlib.Path) -> bool:
     with random_state_kept(loader) as put_back:
         batches, state = iter(sampler), _generator_of(loader).get_state()
         draw_seed(loader)
-        recorded = record(iter(sampler) if loader.num_workers else batches, path, state.numpy().tobytes())
+        shuffle = Shuffle.of(sampler)
+        if shuffle is not None:  # whose iterator has drawn nothing yet
+            record_runs(shuffle.runs(), path, state.numpy().tobytes())
+            recorded = True
+        else:
+            recorded = record(iter(sampler) if loader.num_workers else batches, path, state.numpy().tobytes())
         if recorded:
             put_back.clear()
     return recorded
@@ -140,19 +148,22 @@ def record_order(loader: Loader, path: pathlib.Path) -> bool:
 def draws_others(loader: Loader, order: Order) -> bool:
     """Whether a loader's sampler draws other indices than a recorded order has, as far as that can be told.
 
-    It is asked twice, its generators put back. One that draws the same both times must draw the recorded order; one that draws
-    the same indices in another order, those of the record. Of any other, as one that draws with replacement, nothing is told.
+    It is asked twice, its generators put back; of a few indices, which chance may give in the same order, more often. One that
+    draws the same each time must draw the recorded order; one that draws the same indices in another order, those of the
+    record. Of any other, as one that draws with replacement, nothing is told.
     """
-    sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    sampler, recorded = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler, summarize(order.runs())
+    times = 2 if recorded[0] > _FEW else _OFTEN
     with random_state_kept(loader):
         try:
-            first, second = (summarize(iter(sampler)) for _ in range(2))
+            shuffle = Shuffle.of(sampler)
+            drawn = {summarize(iter(sampler) if shuffle is None else shuffle.runs()) for _ in range(times)}
         except Exception:  # whatever it is, the drain does not need it: the order is on disk
             return False
-    if first[:2] != second[:2]:
+    if len({found[:2] for found in drawn}) > 1:
         return False
-    recorded = summarize(order)
-    return first != recorded if first == second else first[:2] != recorded[:2]
+    found = drawn.pop()
+    return found[:2] != recorded[:2] if drawn else found != recorded
 
 
 class _Drawn:

@@ -6,11 +6,12 @@ drawn from any point on, shuffled or not, and what is done is not even loaded.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class Source:
 
 _NUMBERS: tuple[type, ...] = (int, np.int64, np.int32, np.int16, np.int8, np.uint32, np.uint16, np.uint8)
 """Types of indices that come back as what they were: a dataset may ask."""
+_RUN = 1 << 20
+"""Indices that are summed together."""
 _BATCHES: tuple[type[Any] | None, ...] = (None, list, tuple)
 """What indices come in: nothing, where an index is a batch."""
 
@@ -120,13 +123,31 @@ class Order(Sequence[Any]):
         bounds = [min(int(self._ends[number - 1]), len(self._indices)) if number else 0 for number in range(start, stop + 1)]
         return [end - begin for begin, end in itertools.pairwise(bounds)]
 
+    def runs(self) -> Iterator[Array]:
+        """All indices in order, in arrays of a bounded size."""
+        for start in range(0, len(self._indices), _RUN):
+            part = self._indices[start : start + _RUN]
+            yield np.arange(part.start, part.stop) if isinstance(part, range) else np.asarray(part)
 
-def summarize(batches: Iterable[Index]) -> tuple[int, int, int]:
-    """Batches of indices (or indices) as (how many, a sum that their order does not change, one that it does): equal sums mean
-    equal indices, but for a chance of about 2**-64."""
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Indices that were drawn together, to be cut into batches of one size. Batches go on over the end of a run.
+
+    Attributes:
+      indices: int64, shape (n,).
+      batch_size: of every batch but the last.
+    """
+
+    indices: Array
+    batch_size: int
+
+
+def summarize(batches: Iterable[Index | Array | Run]) -> tuple[int, int, int]:
+    """Batches of indices (or indices, or arrays or runs of them) as (how many, a sum that their order does not change, one that
+    it does): equal sums mean equal indices, but for a chance of about 2**-64."""
     count, unordered, ordered = 0, 0, 0
-    for batch in batches:
-        indices = np.array(batch if isinstance(batch, list | tuple) else [batch], np.int64).astype(np.uint64)
+    for indices in map(_to_words, _split(batches)):
         with np.errstate(over="ignore"):
             mixed = (indices ^ (indices >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -138,6 +159,53 @@ def summarize(batches: Iterable[Index]) -> tuple[int, int, int]:
     return count, unordered, ordered
 
 
+def _split(batches: Iterable[Any]) -> Iterator[Any]:
+    """Runs as arrays of a bounded size; everything else as it is."""
+    for batch in batches:
+        if isinstance(batch, Run):
+            yield from (batch.indices[start : start + _RUN] for start in range(0, len(batch.indices), _RUN))
+        else:
+            yield batch
+
+
+def _to_words(batch: Any) -> Array:
+    """A batch of indices (or an index, or an array of them) as uint64."""
+    return np.array(batch if isinstance(batch, list | tuple | np.ndarray) else [batch], np.int64).astype(np.uint64)
+
+
+def record_runs(runs: Iterator[Run], path: pathlib.Path, state: bytes = b"") -> None:
+    """Writes indices that are drawn as arrays, as `record` would write the batches that are made of them."""
+    total, size = 0, 1
+    with _creating(path) as stream:
+        for run in runs:
+            with naming(path):
+                stream.write(run.indices.data)
+            total, size = total + len(run.indices), run.batch_size
+            del run  # before the next one is drawn
+        ends = np.append(np.arange(size, total, size), total) if total else np.empty(0, np.int64)
+        with naming(path):
+            _write_end(stream, ends, state, len(_BATCHES) * _NUMBERS.index(int) + _BATCHES.index(list))
+
+
+@contextlib.contextmanager
+def _creating(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """A new file, whose own errors name it; those of what draws indices meanwhile do not."""
+    with naming(path):
+        stream = open(path, "xb")  # noqa: SIM115 (closed below, where its errors have a name)
+    try:
+        yield stream
+    finally:
+        with naming(path):
+            stream.close()
+
+
+def _write_end(stream: BinaryIO, ends: Any, state: bytes, code: int) -> None:
+    """Writes what comes after the indices; see `record`."""
+    stream.write(np.asarray(ends, "<i8").tobytes())
+    stream.write(state + bytes(-len(state) % 8))
+    stream.write(np.array([len(state), len(ends), code], "<i8").tobytes())
+
+
 def record(batches: Iterator[Index], path: pathlib.Path, state: bytes = b"") -> bool:
     """Writes batches of indices (or indices) to a file; whether all were integers, of one type, in lists or tuples or in none.
 
@@ -146,9 +214,7 @@ def record(batches: Iterator[Index], path: pathlib.Path, state: bytes = b"") -> 
     integers of Python in no list, 1: in lists).
     """
     ends, total, kinds, numbers = list[int](), 0, set[Any](), set[Any]()
-    with naming(path):
-        stream = open(path, "xb")  # noqa: SIM115 (closed below, where its errors have a name)
-    try:
+    with _creating(path) as stream:
         for batch in batches:
             kind = type(batch) if isinstance(batch, list | tuple) else None
             indices = batch if kind else [batch]
@@ -164,10 +230,5 @@ def record(batches: Iterator[Index], path: pathlib.Path, state: bytes = b"") -> 
             ends.append(total)
         code = _NUMBERS.index((numbers or {int}).pop()) * len(_BATCHES) + _BATCHES.index((kinds or {list}).pop())
         with naming(path):
-            stream.write(np.array(ends, "<i8").tobytes())
-            stream.write(state + bytes(-len(state) % 8))
-            stream.write(np.array([len(state), len(ends), code], "<i8").tobytes())
-    finally:
-        with naming(path):
-            stream.close()
+            _write_end(stream, ends, state, code)
     return True

@@ -225,9 +225,9 @@ def test_every_example_once(way, tmp_path, tree, monkeypatch):
 
 def stop_after(monkeypatch, shards):
     """Stops an export when so many shards are finished."""
-    from exporters.staging.stage import Stage
+    from exporters.staging.notes import Notes
 
-    note, count = Stage.note_shard, []
+    note, count = Notes.write_shard, []
 
     def note_shard(*args):
         note(*args)
@@ -235,7 +235,7 @@ def stop_after(monkeypatch, shards):
         if len(count) == shards:
             raise Stop
 
-    monkeypatch.setattr(Stage, "note_shard", note_shard)
+    monkeypatch.setattr(Notes, "write_shard", note_shard)
 
 
 def test_a_state_that_cannot_be_put_back(tmp_path):
