@@ -239,6 +239,23 @@ def stats(
     stats_lib.show(path, exact, as_json, progress)
 
 
+@app.command(
+    epilog="Examples are told apart by the values of their stored columns, whatever the format: came is only in AFTER, went only "
+    "in BEFORE, changed is what stands at the same place among those that are in both. Descriptions, notes, formats and shards are "
+    "not compared.\n\nIn a script: torch2tfds diff data/digits/1.0.0 data/digits/1.1.0 --quiet && echo nothing changed"
+)
+def diff(
+    before: Annotated[pathlib.Path, typer.Argument(metavar="BEFORE", help="A published version.", parser=_to_path)],
+    after: Annotated[pathlib.Path, typer.Argument(metavar="AFTER", help="Another one, or of another dataset.", parser=_to_path)],
+    progress: ShowProgress = None,
+    as_json: Json = False,
+) -> None:
+    """Show what changed between two versions: features, counts, classes, examples. Exits 0 if nothing, 1 if something did."""
+    from exporters.command import diff as diff_lib
+
+    raise typer.Exit(diff_lib.show(before, after, as_json, progress))
+
+
 @app.command()
 def generate(
     path: VersionDir,

@@ -1,0 +1,85 @@
+"""What `torch2tfds diff` prints."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from exporters import wording
+from tfds_builder.contract.untrusted import printable
+from tfds_builder.install import check_tfds
+
+_CLASSES_SHOWN = 12
+
+
+def show(before: pathlib.Path, after: pathlib.Path, as_json: bool, progress: bool | None) -> int:
+    """Prints what differs between two version directories.
+
+    Returns:
+      The exit code: 0 if nothing does, 1 if something does.
+    """
+    check_tfds()
+    from exporters.progress import Progress
+    from tfds_builder.checks.comparison import compare
+
+    with Progress(progress, None, "diff", unit="B") as bar:
+        found = compare(before, after, bar.add)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2))
+    else:
+        for line in _describe(found, before, after):
+            print(printable(line))
+    return 0 if found.is_same else 1
+
+
+def _describe(found: Any, before: pathlib.Path, after: pathlib.Path) -> Iterator[str]:
+    yield f"{found.before} ({before}) -> {found.after} ({after})"
+    if found.is_same:
+        yield "the same features and examples, in the same order"
+    for change in found.features:
+        if change.before is None:
+            yield f"+ {change.name}: {change.after}"
+        elif change.after is None:
+            yield f"- {change.name}: {change.before}"
+        else:
+            yield f"~ {change.name}: {change.before} -> {change.after}"
+    for name, split in found.splits.items():
+        yield f"{name}: {_counts(split)}"
+        yield from _details(split)
+    if found.features and found.compared_by:
+        yield f"examples were compared by {', '.join(found.compared_by)}"
+    elif not found.compared_by:
+        yield "examples could not be compared: no column is stored in the same way in both"
+
+
+def _counts(split: Any) -> str:
+    if split.before is None:
+        return f"a new split, {wording.plural(split.after, 'example')}"
+    if split.after is None:
+        return f"gone, {wording.plural(split.before, 'example')}"
+    if split.is_same:
+        return f"{wording.plural(split.after, 'example')}, the same"
+    counts = {"came": split.came, "went": split.went, "changed": split.changed}
+    parts = [f"{split.kept:,} kept", *(f"{count:,} {word}" for word, count in counts.items() if count)]
+    order = "; those kept are in another order" if split.is_reordered else ""
+    return f"{split.before:,} -> {wording.plural(split.after, 'example')}: {', '.join(parts)}{order}"
+
+
+def _details(split: Any) -> Iterator[str]:
+    rows = {
+        "came, by number in the new version": (split.came_rows, split.came),
+        "went, by number in the old version": (split.went_rows, split.went),
+        "changed, by number in the old version": (split.changed_rows, split.changed),
+    }
+    for word, (numbers, count) in rows.items():
+        if numbers:
+            yield f"  {word}: {', '.join(map(str, numbers))}{', ...' if count > len(numbers) else ''}"
+    for other, count in split.moved_from.items():
+        yield f"  {count:,} of what is new here {'was' if count == 1 else 'were'} in split {other!r} before"
+    for label, classes in split.classes.items():
+        ordered = sorted(classes.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
+        shown = [f"{name} {old:,} -> {new:,}" for name, (old, new) in ordered[:_CLASSES_SHOWN]]
+        more = f", and {len(ordered) - _CLASSES_SHOWN:,} more classes" if len(ordered) > _CLASSES_SHOWN else ""
+        yield f"  {label}: {', '.join(shown)}{more}"
