@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 
 from exporters.cli import app
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:stock TFDS")
 
 
