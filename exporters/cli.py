@@ -257,6 +257,32 @@ def diff(
 
 
 @app.command()
+def catalog(
+    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=_to_path)],
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Directory of the site; DATA_DIR/_catalog by default.", parser=_to_path, metavar="SITE"),
+    ] = None,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Whether pages show images of the data.")] = True,
+    data_dir_shown: Annotated[
+        str | None, typer.Option(metavar="PATH", help="What pages call DATA_DIR, where readers know it by another path.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--verify", help="Verify every version first; pages say when, and what was found.")
+    ] = False,
+    progress: ShowProgress = None,
+    as_json: Json = False,
+) -> None:
+    """Make a site of static pages of what is published under DATA_DIR, or bring it up to date.
+
+    Exits 1 if --verify finds damage.
+    """
+    from exporters.command import show
+
+    raise typer.Exit(show.catalog(data_dir, out, images, data_dir_shown, check, as_json, progress))
+
+
+@app.command()
 def generate(
     path: VersionDir,
     output: Annotated[

@@ -35,6 +35,7 @@ OPEN_FILES = {
     "tfds_builder.catalog.provider": "TFDS wants a path for a namespace, and looks at nothing there",
     "tfds_builder.errors": "whose a file is that may not be read",
     "tfds_builder.command": "where this package itself is installed",
+    "tfds_builder.site.render": "the templates of pages, which lie in this package",
 }
 """Modules of the consumer that open files or join paths, and why."""
 OF_FILES = {

@@ -77,3 +77,11 @@ class BrokenInstallError(DatasetError, ImportError):
 
 class DatasetWarning(UserWarning):
     """A directory of datasets is probably not what was meant; the message says what is, and what to do about it."""
+
+
+class MissingPackageError(DatasetError, ImportError):
+    """A package that this needs is not installed; the message has the line that installs it."""
+
+
+class SiteError(DatasetError, ValueError):
+    """A site cannot be where it is asked for: something else is there, or somebody else is at it; the message says which."""

@@ -1,4 +1,4 @@
-"""What `torch2tfds list`, `info` and `verify` print, as text or as JSON."""
+"""What `torch2tfds list`, `info`, `verify` and `catalog` print, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -159,3 +159,42 @@ def verify(path: pathlib.Path, deep: bool, as_json: bool, progress: bool | None)
     if any(problem.kind in ("damaged", "missing") for problem in report.problems):
         return 1
     return 2 if report.problems else 0
+
+
+def catalog(
+    data_dir: pathlib.Path,
+    out: pathlib.Path | None,
+    images: bool,
+    data_dir_shown: str | None,
+    verify: bool,
+    as_json: bool,
+    progress: bool | None,
+) -> int:
+    """Builds a catalog's site, and prints where it is.
+
+    Returns:
+      The exit code: 0, or 1 if a version was verified and is damaged.
+    """
+    from exporters.progress import Progress
+    from exporters.version import __version__
+    from tfds_builder.site.build import build
+
+    with Progress(progress, None, "catalog", unit="versions") as bar:
+        built = build(
+            data_dir,
+            out,
+            images=images,
+            data_dir_shown=data_dir_shown,
+            verify=verify,
+            verified_by=f"torch2tfds {__version__}",
+            on_versions=bar.add,
+        )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(built), indent=2))
+        return 1 if built.damaged else 0
+    for name, problem in built.problems.items():
+        print(printable(f"torch2tfds: warning: {name}: {problem}"), file=sys.stderr)
+    for name in built.damaged:
+        print(printable(f"{name}: damaged"))
+    print(printable(f"{built.index} ({wording.plural(built.versions, 'version')}, {built.written} made anew)"))
+    return 1 if built.damaged else 0

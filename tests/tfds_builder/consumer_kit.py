@@ -64,12 +64,13 @@ def write_table(data_dir, name, splits, *, version="1.0.0", rows_per_shard=1000,
             shards.append(Shard(data=describe(directory, file), rows=len(parts[0]), geometry=geometries.index(geometry)))
         written[split] = Split(shards=tuple(shards))
     manifest = Manifest(
-        name=name, version=version, format="hdf5", labels={}, decisions=(), producer="test",
+        name=name, version=version, format="hdf5",
         features=features_to_json(tfds.features.FeaturesDict(features)),
         columns=tuple(
             Column(name=k, dtype=v.dtype.name, shape=v.shape[1:], encoding=RAW, width=v[0].nbytes) for k, v in columns.items()
         ),
-        geometries=tuple(geometries), splits=written, **{"supervised_keys": None, "card": {}, **manifest_fields},
+        geometries=tuple(geometries), splits=written,
+        **{"supervised_keys": None, "card": {}, "labels": {}, "decisions": (), "producer": "test", **manifest_fields},
     )  # fmt: skip
     files = tuple(describe(directory, file) for file in write_metadata(manifest, directory))
     (directory / manifest_lib.FILENAME).write_bytes(dataclasses.replace(manifest, metadata=files).to_json())

@@ -315,8 +315,24 @@ class Directory:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def make(self) -> None:
-        """Makes the directory, if it is not there; the one above it is."""
-        self.path.mkdir(exist_ok=True)
+        """Makes the directory and those above it, if they are not there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Holds a lock (man 2 flock), which goes with the process that has it; its file stays.
+
+        Raises:
+          BlockingIOError: another process has it.
+        """
+        import fcntl  # not on Windows
+
+        descriptor = os.open(self.path_of(name), _FLAGS | os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(descriptor)
 
     def create(self, name: str, content: bytes) -> None:
         """Writes a file that must not be there yet, and brings it to disk.

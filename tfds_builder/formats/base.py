@@ -160,6 +160,23 @@ class StoredFormat(abc.ABC):
         """What compares the rows of a shard with what other readers make of them; None if `check_structure` has said it all."""
         return None
 
+    def read_without_us(self, version_dir: str, columns: Sequence[Column], split: str, file: str) -> tuple[str, str] | None:
+        """How a split is read with nothing of ours installed: with what, for a heading, and the Python for it; None if no way
+        is known.
+
+        Args:
+          version_dir: where the version is, in the caller's words.
+          columns: of the manifest.
+          split: the one to be read.
+          file: a data file of it that has rows.
+        """
+        if self.tfds_name is None:
+            return None
+        return "Stock TFDS", (
+            f"import tensorflow_datasets as tfds\n\nbuilder = tfds.builder_from_directory({version_dir!r})\n"
+            f"dataset = builder.as_dataset(split={split!r})"
+        )
+
     @abc.abstractmethod
     def rows(self, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]) -> StoredRows:
         """Where the rows of a version's shards lie."""

@@ -42,6 +42,17 @@ class HDF5(StoredFormat):
         with open_file() as stream:
             hdf5_structure.check_structure(stream, columns, geometry, rows)
 
+    def read_without_us(self, version_dir: str, columns: Sequence[Column], split: str, file: str) -> tuple[str, str] | None:
+        fixed = next((column for column in columns if not column.is_variable), None)
+        if fixed is not None:
+            read = f"    values = shard[{fixed.name!r}][:256]"
+        else:
+            read = (
+                f"    column = shard[{columns[0].name!r}]\n"
+                "    first = column['values'][column['row_splits'][0] : column['row_splits'][1]]"
+            )
+        return "h5py", f"import h5py\n\nwith h5py.File({f'{version_dir}/{file}'!r}) as shard:\n{read}"
+
     def rows(self, files: FileMemory, columns: Sequence[Column], geometries: Sequence[Geometry]) -> StoredRows:
         return _HDF5Rows(files, columns, geometries)
 

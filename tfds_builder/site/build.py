@@ -1,0 +1,339 @@
+"""A directory of datasets as a site of static pages, which a browser opens from the disk: no server, no network, no build step.
+
+>>> build("/data").index                                         # doctest: +SKIP
+'/data/_catalog/index.html'
+
+What is unchanged since the last time, by the digest of its manifest, is not looked into again. Every file is written beside its
+place and renamed, pages before the index that leads to them, so whoever reads the site meanwhile finds whole pages. Of
+several who build the same site at once, one does. Nothing is ever written into a version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tfds_builder.catalog.listing import is_published
+from tfds_builder.catalog.location import explain_misplaced
+from tfds_builder.catalog.read import read_manifest
+from tfds_builder.catalog.survey import Entry, find_root, survey
+from tfds_builder.checks.published import verify as run_verify
+from tfds_builder.contract.directory import MANIFEST, AnyDirectory, Directory
+from tfds_builder.contract.manifest import HEAD, Manifest
+from tfds_builder.contract.names import CONFIG, NAME, VERSION
+from tfds_builder.contract.untrusted import parse_json
+from tfds_builder.errors import DatasetError, SiteError
+from tfds_builder.site import page as page_lib
+from tfds_builder.site import render
+from tfds_builder.site.index import index_of
+
+INDEX, API, FEED, VERIFIED = "index.html", "catalog.json", "feed.xml", "verified.json"
+DEFAULT = "_catalog"
+"""Where in a data_dir its site is, unless another place is given; no dataset can have that name."""
+PAGE_BYTES = 1_000_000
+GENERATOR = "torch2tfds catalog"
+_CONTENTS, _LOCK = ".contents", ".lock"
+_STATE_BYTES = 64 * 1024 * 1024
+_PROBLEMS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """What `build` did.
+
+    Attributes:
+      index: path of the page to open.
+      versions: how many have a page.
+      written: how many pages were made anew; the others were as they had to be.
+      problems: what has no page, by name, and why; and what was found on the way.
+      damaged: names of versions that verify found something wrong with (`verify=True`).
+    """
+
+    index: str
+    versions: int
+    written: int
+    problems: dict[str, str]
+    damaged: tuple[str, ...] = ()
+
+
+def build(
+    data_dir: str | os.PathLike[str],
+    out: AnyDirectory | None = None,
+    *,
+    images: bool = True,
+    data_dir_shown: str | None = None,
+    verify: bool = False,
+    verified_by: str = "torch2tfds",
+    on_versions: Callable[[int], Any] = lambda count: None,
+) -> Built:
+    """Makes the site of a directory of datasets, or brings it up to date.
+
+    Args:
+      data_dir: a directory that datasets were exported to.
+      out: directory of the site; `_catalog` in the data_dir by default. It must be empty, new, or a site of this function.
+      images: whether pages show images.
+      data_dir_shown: what pages call the data_dir, where readers know it by another path; its absolute path by default.
+      verify: check every version first, and have the pages say when that was. What was found stays known afterwards.
+      verified_by: who checks, in words.
+      on_versions: called with the number of versions that were dealt with, for a progress bar.
+
+    Returns:
+      What was done.
+
+    Raises:
+      MissingFileError, UnreadableFileError: the data_dir is not there, is none, or may not be listed.
+      SiteError: out holds something else, or lies in a version, or is being built by another process.
+      MissingPackageError: Jinja or Pillow is not installed.
+      OSError: the site cannot be written.
+    """
+    root = find_root(data_dir).absolute()
+    entries, notes = survey(root)
+    site = root.below(DEFAULT) if out is None else Directory.given(out).absolute()
+    with _open_site(site, root):
+        builder = _Builder(site, images, str(root) if data_dir_shown is None else data_dir_shown)
+        if verify:
+            builder.verify(entries, verified_by)
+        builder.add(entries, on_versions)
+        builder.finish(entries)
+    problems = builder.problems | {f"note {number}": note for number, note in enumerate(notes, 1)}
+    return Built(site.path_of(INDEX), len(builder.pages), builder.written, problems, tuple(builder.damaged))
+
+
+@contextlib.contextmanager
+def _open_site(site: Directory, root: Directory) -> Iterator[None]:
+    """Makes the site's directory, if that may be one, and keeps other processes from building it at the same time."""
+    levels = range(1, len(site.parts))
+    if is_published(site) or any(is_published(site.above(level)) for level in levels):
+        raise SiteError(f"{site} lies in a published version, into which nothing is written; give another directory")
+    if site.exists() and site.names() and not _is_site(site):
+        raise SiteError(f"{site} holds other files than a catalog; give a directory that is empty or new")
+    site.make()
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(site.locked(_LOCK))
+        except BlockingIOError as error:
+            raise SiteError(f"{site} is being built by another process; try again when it is done") from error
+        yield
+
+
+def _is_site(site: Directory) -> bool:
+    """Whether a directory has what an earlier build has left, be it one that was stopped."""
+    return _read_json(site, API).get("generator") == GENERATOR or site.has(_LOCK)
+
+
+def _read_json(directory: Directory, name: str) -> dict[str, Any]:
+    """What a file of the site says; nothing if it is not there or is damaged: it is then made anew."""
+    try:
+        found = parse_json(directory.read(name, _STATE_BYTES), _STATE_BYTES, name)
+    except DatasetError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _to_json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _name_of(entry: Entry) -> str:
+    return entry.tfds_name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """A version as it lies there: what its manifest begins with, and when that was written."""
+
+    entry: Entry
+    digest: str
+    date: str
+
+
+class _Builder:
+    """Builds one site.
+
+    Args:
+      site: where.
+      images: whether pages show images.
+      data_dir: as pages call it.
+
+    Attributes:
+      pages: what the index needs of every version that has a page, in the order of the entries.
+      written: how many pages were made.
+      problems: of versions without a page, by name.
+      damaged: what verify found something wrong with.
+    """
+
+    def __init__(self, site: Directory, images: bool, data_dir: str) -> None:
+        self._site, self._images, self._data_dir = site, images, data_dir
+        self._records = _read_json(site, VERIFIED)
+        self._keep: set[str] = set()
+        self.pages: list[dict[str, Any]] = []
+        self.problems: dict[str, str] = {}
+        self.damaged: list[str] = []
+        self.written = 0
+
+    def verify(self, entries: Sequence[Entry], by: str) -> None:
+        """Checks every version, and keeps what was found."""
+        for entry in entries:
+            if not entry.version:
+                continue
+            digest = _head_of(Directory.at(entry.path))
+            report = run_verify(entry.path)
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            problems = [str(render.cap(str(problem), 400)) for problem in report.problems[:_PROBLEMS]]
+            self._records[_name_of(entry)] = {
+                "digest": digest, "whole": not report.problems, "when": now, "by": by, "deep": report.deep,
+                "files": report.files, "bytes": report.bytes, "examples": report.examples, "problems": problems,
+            }  # fmt: skip
+            if report.problems:
+                self.damaged.append(_name_of(entry))
+        self._records = {name: self._records[name] for name in map(_name_of, entries) if name in self._records}
+        self._site.replace(VERIFIED, _to_json(self._records))
+
+    def add(self, entries: Sequence[Entry], on_versions: Callable[[int], Any]) -> None:
+        """Brings the page of every version up to date."""
+        groups: dict[tuple[str, str], list[Entry]] = {}
+        for entry in entries:
+            groups.setdefault((entry.name, entry.config), []).append(entry)
+        for group in groups.values():
+            self._add_group([self._find(entry) for entry in group if entry.version])
+            self.problems |= {_name_of(entry): entry.problem for entry in group if entry.problem}
+            on_versions(len(group))
+
+    def _find(self, entry: Entry) -> _Found:
+        directory = Directory.at(entry.path)
+        try:
+            modified = directory.modified(MANIFEST)
+        except OSError:
+            return _Found(entry, "", "")
+        date = datetime.datetime.fromtimestamp(modified, datetime.UTC).isoformat(timespec="seconds")
+        return _Found(entry, _head_of(directory), date)
+
+    def _add_group(self, versions: Sequence[_Found]) -> None:
+        """The versions of one dataset, or of one of its configs."""
+        manifests: dict[str, Manifest] = {}
+        beside = [(found.entry.version, found.digest) for found in versions]
+        for found in versions:
+            entry = found.entry
+            record = self._record_of(found)
+            key = _digest(render.fingerprint(), found.digest, found.date, beside, record, self._images, self._data_dir)
+            place = self._site.below(entry.name, entry.config)
+            known = _read_json(place, f"{entry.version}.json")
+            files = [f"{entry.version}.{ending}" for ending in ("html", "json", "sha256")]
+            if not (found.digest and known.get("key") == key and all(place.has(file) for file in files)):
+                try:
+                    known = self._write_page(found, place, key, record, self._read_all(versions, manifests))
+                except DatasetError as error:
+                    self.problems[_name_of(entry)] = str(error)
+                    continue
+                self.written += 1
+            self.pages.append(known)
+            self._keep |= {"/".join(filter(None, (entry.name, entry.config, file))) for file in files}
+            self._keep.add(f"{_CONTENTS}/{self._contents_name(found.digest)}")
+
+    def _read_all(self, versions: Sequence[_Found], manifests: dict[str, Manifest]) -> dict[str, Manifest]:
+        """The manifests of all versions that can be read, by version; each is read once."""
+        if not manifests:
+            for found in versions:
+                with contextlib.suppress(DatasetError):
+                    manifests[found.entry.version] = read_manifest(found.entry.path)
+        return manifests
+
+    def _record_of(self, found: _Found) -> Mapping[str, Any] | None:
+        record = self._records.get(_name_of(found.entry))
+        return record if isinstance(record, dict) and record.get("digest") == found.digest and found.digest else None
+
+    def _write_page(
+        self, found: _Found, place: Directory, key: str, record: Mapping[str, Any] | None, manifests: Mapping[str, Manifest]
+    ) -> dict[str, Any]:
+        """Makes the page of a version, and the files beside it.
+
+        Raises:
+          DatasetError: its manifest cannot be read, or is that of another place.
+        """
+        entry = found.entry
+        manifest = manifests.get(entry.version) or read_manifest(entry.path)
+        if manifest.place != tuple(filter(None, (entry.name, entry.config, entry.version))):
+            raise SiteError(explain_misplaced(Directory.at(entry.path), manifest.place))
+        content = page_lib.page_of(manifest, found.date, self._data_dir, list(manifests.values()), record)
+        page = render.render("version.html.j2", **content)
+        summary = page_lib.summary_of(manifest, found.date)
+        known = {
+            "key": key,
+            "summary": summary | {"page": "/".join([*manifest.place[:-1], f"{manifest.version}.html"]), "verified": record},
+            "search": page_lib.search_text(manifest),
+        }
+        place.make()
+        place.replace(f"{entry.version}.sha256", page_lib.checksums_of(manifest))
+        place.replace(f"{entry.version}.html", page)
+        place.replace(f"{entry.version}.json", _to_json(known))
+        return known
+
+    def _contents_name(self, digest: str) -> str:
+        return f"{digest}.json"
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """The index, the API and the feed, if anything in them has changed; then what is of no version any more is removed."""
+        key = _digest(render.fingerprint(), [page["key"] for page in self.pages], self.problems, self._data_dir)
+        if _read_json(self._site, API).get("build") != key or not all(self._site.has(name) for name in (INDEX, FEED)):
+            index, feed = index_of(self.pages, self.problems, entries, self._data_dir, PAGE_BYTES)
+            api = {
+                "generator": GENERATOR, "build": key, "data_dir": self._data_dir,
+                "datasets": [page["summary"] for page in self.pages], "problems": self.problems,
+            }  # fmt: skip
+            self._site.replace(INDEX, render.render("index.html.j2", **index))
+            self._site.replace(FEED, render.render("feed.xml.j2", identity=_digest(self._data_dir), **feed))
+            self._site.replace(API, _to_json(api))
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes pages of versions that are gone, and what a build that was stopped has left; nothing else."""
+        _remove(self._site, lambda name: None)
+        with contextlib.suppress(DatasetError):
+            contents = self._site.below(_CONTENTS)
+            _remove(contents, lambda name: f"{_CONTENTS}/{name}" if name.endswith(".json") else None, self._keep)
+        for dataset in filter(NAME.fullmatch, self._site.directories()):
+            place = self._site.below(dataset)
+            for config in filter(CONFIG.fullmatch, place.directories()):
+                _remove(place.below(config), _page_file(f"{dataset}/{config}"), self._keep)
+                place.below(config).remove_if_empty()
+            _remove(place, _page_file(dataset), self._keep)
+            place.remove_if_empty()
+
+
+def _page_file(above: str) -> Callable[[str], str | None]:
+    """Tells which files in a directory are of a page, as their paths in the site."""
+
+    def path_of(name: str) -> str | None:
+        version, _, ending = name.rpartition(".")
+        return f"{above}/{name}" if VERSION.fullmatch(version) and ending in ("html", "json", "sha256") else None
+
+    return path_of
+
+
+def _remove(directory: Directory, path_of: Callable[[str], str | None], keep: set[str] | frozenset[str] = frozenset()) -> None:
+    """Removes the files of a directory that were to be renamed and were not, and those with a path that is not to be kept."""
+    for name in directory.names():
+        path = path_of(name)
+        if re.fullmatch(r"\..+\.[0-9a-f]{16}\.incomplete", name) or (path is not None and path not in keep):
+            directory.remove(name)
+
+
+def _head_of(directory: Directory) -> str:
+    """The digest that a manifest begins with, unchecked; "" if it has none that can be read."""
+    try:
+        head = directory.view(MANIFEST, 0, len(HEAD) + 64)
+    except DatasetError:
+        return ""
+    digest = head[len(HEAD) :].decode("ascii", "replace")
+    return digest if head.startswith(HEAD) and re.fullmatch("[0-9a-f]{64}", digest) else ""

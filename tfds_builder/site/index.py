@@ -1,0 +1,138 @@
+"""The page that leads to all others, and the feed: a row a dataset (a config), of its newest version.
+
+>>> index, feed = index_of(pages, {}, entries, "/data", 1_000_000)           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfds_builder.catalog.survey import Entry
+from tfds_builder.site import render
+
+SIZES = (
+    (1e7, "s", "below 10 MB"),
+    (1e9, "m", "10 MB to 1 GB"),
+    (1e11, "l", "1 GB to 100 GB"),
+    (float("inf"), "x", "over 100 GB"),
+)
+"""Classes of sizes: the bytes each ends at, its value in the page, and what it is called."""
+FEED_ENTRIES = 50
+_ROW_BYTES = 1500
+_COVER_WIDTH = 126
+
+
+def index_of(
+    pages: Sequence[Mapping[str, Any]], problems: Mapping[str, str], entries: Sequence[Entry], title: str, limit: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `index.html.j2` and `feed.xml.j2` show.
+
+    Args:
+      pages: of every version that has one, the newest version of a dataset first.
+      problems: why others have none, by name.
+      entries: all versions that there are.
+      title: what the directory of datasets is called.
+      limit: bytes that the page may have; with many datasets, pictures and descriptions are left out to stay below.
+    """
+    newest: dict[tuple[str, str], Mapping[str, Any]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for page in pages:
+        key = page["summary"]["name"], page["summary"]["config"]
+        newest.setdefault(key, page)
+        counts[key] = counts.get(key, 0) + 1
+    rows = [_row(page, counts[key]) for key, page in newest.items()]
+    known = {entry.tfds_name: entry for entry in entries}
+    rows += [_problem_row(known[name], text) for name, text in problems.items() if name in known]
+    rows.sort(key=lambda row: (row["title"], row["version"]))
+    _shorten(rows, limit)
+    shown = [page["summary"] for page in newest.values()]
+    index = {
+        "title": render.cap(title, 200),
+        "rows": rows,
+        "versions": len(pages),
+        "examples": sum(summary["total"] for summary in shown),
+        "bytes": sum(page["summary"]["bytes"] for page in pages),
+        "choices": {
+            "format": _choices(summary["format"] for summary in shown),
+            "task": _choices(task for summary in shown for task in summary["tasks"]),
+            "feature": _choices(kind for summary in shown for kind in summary["kinds"]),
+            "licence": _choices(row["licence"] for row in rows),
+            "size": [(value, text) for _, value, text in SIZES if any(row["size_class"] == value for row in rows)],
+        },
+    }
+    recent = sorted((page["summary"] for page in pages), key=lambda summary: summary["date"], reverse=True)[:FEED_ENTRIES]
+    feed = {
+        "title": render.cap(title, 200),
+        "updated": recent[0]["date"] if recent else "1970-01-01T00:00:00+00:00",
+        "entries": [
+            {key: summary[key] for key in ("tfds_name", "digest", "date", "page")} | {"summary": _in_a_line(summary)}
+            for summary in recent
+        ],
+    }
+    return index, feed
+
+
+def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
+    summary = page["summary"]
+    record = summary["verified"]
+    return {
+        "name": summary["tfds_name"],
+        "title": "/".join(filter(None, (summary["name"], summary["config"]))),
+        "version": summary["version"],
+        "page": summary["page"],
+        "problem": "",
+        "description": str(render.cap(summary["description"].strip().split("\n")[0], 160)),
+        "search": page["search"],
+        "format": summary["format"],
+        "tasks": summary["tasks"],
+        "kinds": summary["kinds"],
+        "licence": str(render.cap(summary["license"].strip(), 40)),
+        "classes": summary["classes"],
+        "size_class": next(value for limit, value, _ in SIZES if summary["bytes"] < limit),
+        "bytes": summary["bytes"],
+        "total": summary["total"],
+        "date": summary["date"],
+        "versions": versions,
+        "verified": None if record is None else record["whole"],
+        "cover": page.get("cover", ""),
+        "cover_width": _COVER_WIDTH,
+        "balance": page.get("balance") and render.columns(page["balance"], "spark f0", "examples by class"),
+    }
+
+
+def _problem_row(entry: Entry, problem: str) -> dict[str, Any]:
+    """A version that has no page."""
+    empty: dict[str, Any] = {"tasks": [], "kinds": [], "bytes": 0, "total": 0, "versions": 0, "classes": 0}
+    texts = dict.fromkeys(("page", "description", "format", "licence", "size_class", "date", "cover", "balance"), "")
+    title = "/".join(filter(None, (entry.name, entry.config)))
+    return {
+        **empty, **texts, "name": entry.tfds_name, "title": title, "version": entry.version, "search": title.lower(),
+        "problem": str(render.cap(problem, 300)), "verified": None, "cover_width": _COVER_WIDTH,
+    }  # fmt: skip
+
+
+def _shorten(rows: list[dict[str, Any]], limit: int) -> None:
+    """Leaves out pictures, and then texts, of the last rows, until all fit."""
+    room = limit - 60_000 - len(rows) * _ROW_BYTES
+    for row in rows:
+        room -= len(row["cover"])
+        if room < 0:
+            row["cover"] = ""
+    if len(rows) * _ROW_BYTES > limit:
+        for row in rows:
+            row["search"], row["description"], row["balance"] = row["search"][:60], row["description"][:60], ""
+
+
+def _choices(values: Any) -> list[tuple[str, str]]:
+    """What can be chosen, with how often it is there; the most frequent, where there are very many."""
+    counts: dict[str, int] = {}
+    for value in filter(None, values):
+        counts[value] = counts.get(value, 0) + 1
+    often = sorted(counts, key=lambda value: -counts[value])[:60]
+    return [(value, f"{value} ({counts[value]})") for value in sorted(often)]
+
+
+def _in_a_line(summary: Mapping[str, Any]) -> str:
+    what = f"{summary['total']:,} examples, {render.size(summary['bytes'])}, {summary['format']}"
+    return f"{what}. {summary['description']}" if summary["description"] else what

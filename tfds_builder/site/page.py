@@ -1,0 +1,281 @@
+"""What the page of one version shows, out of its manifest alone: facts, features, files, and how it differs from other versions.
+
+Everything is short whatever a manifest holds: a page stays under a megabyte, and says what it leaves out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfds_builder.catalog.describe import Loaded, describe
+from tfds_builder.contract.columns import Column
+from tfds_builder.contract.manifest import Manifest
+from tfds_builder.site.render import Text, cap, link
+from tfds_builder.site.snippets import snippets
+
+DESCRIPTION, CITATION, NOTES = 8000, 4000, 600
+"""Characters that are shown of each."""
+FEATURES, DECISIONS, FILES, CLASSES, VERSIONS, SPLITS = 150, 150, 100, 300, 40, 8
+"""Rows that are shown of each."""
+_NAME, _LINE, _SEARCH, _HEAD = 120, 240, 900, 700
+
+_COLOURS = (1, 3, 4)
+"""Sizes of the last axis of an image."""
+
+
+def is_drawn(feature: Loaded, layout: str) -> bool:
+    """Whether values of a feature are images: TFDS says so, or the loader gave them channels first or last.
+
+    Args:
+      feature: as it is loaded.
+      layout: the loader's, `"NCHW"`; "" if it is not known.
+    """
+    if "Video" in feature.note or "Dataset" in feature.note:
+        return False
+    if "Image" in feature.note:
+        return len(feature.shape) == 3
+    axes = len(feature.shape) == 3 and feature.shape[2] in _COLOURS
+    known = "H" in layout and "W" in layout
+    return axes and known and feature.dtype in ("uint8", "float32", "float16", "bfloat16", "float64")
+
+
+def kind_of(feature: Loaded, layout: str) -> str:
+    """What a feature is, in a word a person looks for.
+
+    >>> kind_of(Loaded("label", (), "int64", "ClassLabel of 10 classes"), "")
+    'label'
+    """
+    for mark, word in (
+        ("LabeledImage", "mask"), ("Video", "video"), ("Audio", "audio"), ("BBox", "boxes"), ("ClassLabel", "label"),
+        ("Image", "image"), ("Translation", "translation"),
+    ):  # fmt: skip
+        if mark in feature.note:
+            return word
+    if is_drawn(feature, layout):
+        return "image"
+    if feature.dtype == "string":
+        return "text"
+    if None in feature.shape:
+        return "sequence"
+    return "array" if feature.shape else "number"
+
+
+def layouts_of(columns: Sequence[Column]) -> dict[str, str]:
+    """The loader's layout of each feature that it is known of, by flat name."""
+    return {column.name.removesuffix("/value"): column.source_layout for column in columns if column.source_layout}
+
+
+def kinds_of(manifest: Manifest) -> list[str]:
+    """What kinds of features a dataset has, in the order of its features."""
+    layouts = layouts_of(manifest.columns)
+    return list(dict.fromkeys(kind_of(feature, layouts.get(feature.name, "")) for feature in describe(manifest)))
+
+
+def tasks_of(manifest: Manifest) -> list[str]:
+    """What a dataset looks fit for, told by its features alone.
+
+    >>> tasks_of(manifest)                                      # doctest: +SKIP
+    ['image classification']
+    """
+    kinds, keys = set(kinds_of(manifest)), manifest.supervised_keys or ()
+    found = []
+    if "image" in kinds and "boxes" in kinds:
+        found.append("object detection")
+    if "image" in kinds and "mask" in kinds:
+        found.append("segmentation")
+    labels = [feature for feature in describe(manifest) if "ClassLabel" in feature.note and not feature.shape]
+    if labels and "boxes" not in kinds:
+        for kind in ("image", "video", "audio", "text"):
+            if kind in kinds:
+                found.append(f"{kind} classification")
+                break
+        else:
+            found.append("classification")
+    if "translation" in kinds:
+        found.append("translation")
+    target = next((feature for feature in describe(manifest) if keys and feature.name == keys[-1]), None)
+    if not found and target is not None and not target.shape and target.dtype.startswith(("float", "bfloat")):
+        found.append("regression")
+    return found
+
+
+def summary_of(manifest: Manifest, date: str) -> dict[str, Any]:
+    """A version as `catalog.json` has it, and as the index shows it.
+
+    Args:
+      manifest: of the version.
+      date: when its manifest was written, in ISO 8601.
+    """
+    features = describe(manifest)
+    return {
+        "name": manifest.name,
+        "config": manifest.config_name,
+        "version": manifest.version,
+        "tfds_name": manifest.tfds_name,
+        "format": manifest.format,
+        "digest": manifest.digest,
+        "date": date,
+        "description": str(cap(manifest.card.get("description", ""), 300)),
+        "license": str(cap(manifest.card.get("license", ""), 80)),
+        "examples": {str(cap(name, _NAME)): split.examples for name, split in list(manifest.splits.items())[:100]},
+        "total": sum(split.examples for split in manifest.splits.values()),
+        "bytes": sum(file.bytes for file in manifest.files),
+        "files": len(manifest.files) + 1,
+        "features": [
+            {"name": str(cap(feature.name, _NAME)), "shape": feature.shape, "dtype": feature.dtype, "what": feature.note}
+            for feature in features[:FEATURES]
+        ],
+        "classes": max((len(names) for names in manifest.labels.values()), default=0) or _most_classes(features),
+        "kinds": kinds_of(manifest),
+        "tasks": tasks_of(manifest),
+    }
+
+
+def _most_classes(features: Sequence[Loaded]) -> int:
+    found = (re.search(r"ClassLabel of (\d{1,12}) classes", feature.note) for feature in features)
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def search_text(manifest: Manifest) -> str:
+    """What the search of the index looks into: names, description, features and classes, in small letters."""
+    features = (feature.name for feature in describe(manifest)[:30])
+    classes = (name for names in manifest.labels.values() for name in list(names)[:30])
+    parts = (manifest.name, manifest.config_name, *features, manifest.card.get("description", "")[:400], *classes)
+    return str(cap(" ".join(" ".join(parts).lower().split()), _SEARCH).text)
+
+
+def page_of(
+    manifest: Manifest, date: str, data_dir: str, versions: Sequence[Manifest], record: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What `version.html.j2` shows, but for what lies in the shards.
+
+    Args:
+      manifest: of the version.
+      date: when its manifest was written.
+      data_dir: as the reader of the page calls it.
+      versions: the manifests of all versions of the dataset (of the config), the newest first.
+      record: what verify found (`Site`), or None.
+    """
+    features, layouts = describe(manifest), layouts_of(manifest.columns)
+    sources = {column.name.removesuffix("/value"): column.source_dtype for column in manifest.columns}
+    card = manifest.card
+    newest = versions[0].version if versions else manifest.version
+    return {
+        "title": "/".join(filter(None, (manifest.name, manifest.config_name))),
+        "version": manifest.version,
+        "root": "../" * (len(manifest.place) - 1),
+        "newer": {"version": newest, "href": f"{newest}.html"} if newest != manifest.version else None,
+        "description": cap(card.get("description", ""), DESCRIPTION),
+        "description_head": cap(card.get("description", ""), _HEAD),
+        "config_description": cap(manifest.config_description, DESCRIPTION // 4),
+        "homepage": link(card["homepage"]) if card.get("homepage", "").strip() else None,
+        "licence": str(cap(card.get("license", ""), 200)),
+        "citation": cap(card.get("citation", ""), CITATION),
+        "examples": sum(split.examples for split in manifest.splits.values()),
+        "splits": [{"name": cap(name, _NAME), "examples": split.examples} for name, split in manifest.splits.items()],
+        "bytes": sum(file.bytes for file in manifest.files),
+        "format": manifest.format,
+        "date": date,
+        "record": record,
+        "snippets": [{"title": title, "code": cap(code, 3000)} for title, code in snippets(manifest, data_dir)],
+        "features": [
+            {
+                "name": cap(feature.name, _NAME),
+                "shape": _shape(feature.shape),
+                "dtype": cap(feature.dtype, 40),
+                "what": cap(feature.note, _NAME),
+                "source": cap(" ".join(filter(None, (layouts.get(feature.name, ""), sources.get(feature.name, "")))), 60),
+            }
+            for feature in features[:FEATURES]
+        ],
+        "histograms": {},
+        "features_cut": max(0, len(features) - FEATURES),
+        "supervised": ", ".join(str(cap(key, _NAME)) for key in (manifest.supervised_keys or ())[:10]),
+        "classes": [
+            {
+                "feature": cap(name, _NAME),
+                "names": [cap(text, 80) for text in list(names)[:CLASSES]],
+                "cut": max(0, len(names) - CLASSES),
+            }
+            for name, names in list(manifest.labels.items())[:3]
+        ],
+        "decisions": [cap(line, _LINE) for line in manifest.decisions[:DECISIONS]],
+        "decisions_cut": max(0, len(manifest.decisions) - DECISIONS),
+        "versions": _versions(versions[: VERSIONS + 1])[:VERSIONS],
+        "versions_cut": max(0, len(versions) - VERSIONS),
+        "files": [{"file": cap(file.file, _NAME), "bytes": file.bytes, "sha256": file.sha256} for file in manifest.files[:FILES]],
+        "files_total": len(manifest.files),
+        "digest": manifest.digest,
+        "producer": str(cap(manifest.producer, 80)),
+    }
+
+
+def checksums_of(manifest: Manifest) -> bytes:
+    """The files of a version as `sha256sum -c` takes them, which escapes line ends and backslashes in names (man 1 sha256sum)."""
+    lines = []
+    for file in manifest.files:
+        name = file.file.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        lines.append(f"{chr(92) if name != file.file else ''}{file.sha256}  {name}\n")
+    return "".join(lines).encode()
+
+
+def _versions(versions: Sequence[Manifest]) -> list[dict[str, Any]]:
+    """Versions side by side, each with what changed since the one before it."""
+    rows = []
+    for number, manifest in enumerate(versions):
+        before = versions[number + 1] if number + 1 < len(versions) else None
+        rows.append(
+            {
+                "version": manifest.version,
+                "href": f"{manifest.version}.html",
+                "splits": [
+                    {
+                        "name": cap(name, 60),
+                        "examples": split.examples,
+                        "change": _change(split.examples, before.splits[name].examples)
+                        if before is not None and name in before.splits
+                        else ("new" if before is not None else ""),
+                    }
+                    for name, split in list(manifest.splits.items())[:SPLITS]
+                ],
+                "bytes": sum(file.bytes for file in manifest.files),
+                "format": manifest.format,
+                "changes": "" if before is None else _changes(manifest, before),
+                "notes": cap(_notes(manifest.version, versions), NOTES),
+            }
+        )
+    return rows
+
+
+def _notes(version: str, versions: Sequence[Manifest]) -> str:
+    """What changed in a version, as the newest version that says so has it."""
+    return next((manifest.release_notes[version] for manifest in versions if version in manifest.release_notes), "")
+
+
+def _change(now: int, before: int) -> str:
+    return "" if now == before else f"{now - before:+,}"
+
+
+def _changes(manifest: Manifest, before: Manifest) -> Text:
+    """What features came, went and changed since another version, in words."""
+    now, then = ({feature.name: feature for feature in describe(one)} for one in (manifest, before))
+    parts = [f"{name} is new" for name in now if name not in then] + [f"{name} is gone" for name in then if name not in now]
+    for name in now.keys() & then.keys():
+        new, old = now[name], then[name]
+        if (new.shape, new.dtype, new.note) != (old.shape, old.dtype, old.note):
+            told = [f"{one.dtype} {_shape(one.shape)} {one.note}".strip() for one in (old, new)]
+            parts.append(f"{name}: {told[0]} → {told[1]}")
+    return cap("; ".join(sorted(parts)) or "the same", NOTES)
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    """A shape for people: sizes that differ are dots.
+
+    >>> _shape((None, 4))
+    '(…, 4)'
+    """
+    if not shape:
+        return "scalar"
+    return f"({', '.join('…' if size is None else str(size) for size in shape)}{',' if len(shape) == 1 else ''})"
