@@ -166,6 +166,37 @@ def test_no_circles():
     assert open_circle({name: {other for other in found if other in scripts} - {name} for name, found in imported.items()}) == []
 
 
+FAR = {
+    "exporters.engines": {"exporters.formats", "exporters.jobs", "exporters.plans"},
+    "exporters.formats": {"exporters.engines", "exporters.jobs", "exporters.loaders", "exporters.plans", "exporters.staging"},
+}
+"""Rooms that a room does not load by way of others either."""
+
+
+def rooms_within(room):
+    """The rooms that are loaded with one, itself among them."""
+    found, waiting = set(), [room]
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            own = [name for name in TREES if "." in name and room_of(name) == here]
+            assert own, f"there is no {here}"
+            waiting += {
+                room_of(other) for name in own for other in imports_of(name, types=False) if other in TREES and "." in other
+            }
+    return found
+
+
+def test_what_is_far_apart():
+    """A format comes without an engine, and the consumer without the producer, by whatever way."""
+    for room, others in FAR.items():
+        assert others <= ROOMS.keys()
+        assert not rooms_within(room) & others, room
+    for room in (room for room in ROOMS if room.startswith("tfds_builder.")):
+        assert not [name for name in rooms_within(room) if name.startswith("exporters")], room
+
+
 @pytest.mark.parametrize("package", ALONE)
 def test_who_knows_a_package(package):
     """Only these modules import it."""
@@ -291,3 +322,43 @@ def test_sizes():
             if path.parent != root and path.stem != "__init__":
                 rooms.setdefault(f"{name}.{path.parent.name}", []).append(path.stem)
     assert {room: sorted(names) for room, names in rooms.items() if len(names) > MODULES} == {}
+
+
+AS_A_WHOLE = {
+    "exporters.aliases": "names of types, for type checkers",
+    "tfds_builder.aliases": "names of types, for type checkers",
+    "exporters.demo": "a process: test_cli",
+    "exporters.version": "one line: test_cli",
+    "exporters.engines.base": "what an engine is, for type checkers",
+    "exporters.hazards.base": "what a hazard is; each one: test_hazards",
+    "exporters.hazards.before": "each has loaders that have it and near-misses: test_hazards",
+    "exporters.hazards.counts": "as those of before",
+    "exporters.hazards.repeats": "as those of before",
+    "exporters.jobs.assembly": "a part of one export: test_export",
+    "exporters.jobs.job": "one export: test_export, test_resume",
+    "exporters.jobs.opening": "first batches: loaders/test_lookahead",
+    "exporters.jobs.settled": "a part of one export: test_export, formats/test_hdf5",
+    "exporters.jobs.task": "plain values",
+    "exporters.plans.ledger": "what is finished: test_resume, staging/test_notes",
+    "tfds_builder.pages.collectors": "one page: test_statistics",
+    "tfds_builder.pages.figures": "one page: test_statistics",
+    "tfds_builder.pages.sources": "one page: test_statistics",
+    "tfds_builder.table.ragged_columns": "a way of reading tables: test_table, test_checked_rows",
+}
+"""Modules without a file of tests of their own, and where they are tried."""
+
+
+def file_of_tests(module):
+    """Where the tests of a module are: the folder of its room, the file of its name."""
+    package, *room, name = module.split(".")
+    return ROOT.joinpath("tests", package, *room, f"test_{name}.py")
+
+
+def test_tests_mirror_the_rooms():
+    """Every module has tests in a file of its name, in the folder of its room; or is listed above as one that has none."""
+    files = [path.relative_to(PACKAGES[name].parent) for name, root in PACKAGES.items() for path in root.rglob("*.py")]
+    modules = [".".join(path.with_suffix("").parts) for path in files if not path.stem.startswith("__")]
+    assert {module for module in modules if not file_of_tests(module).is_file()} == AS_A_WHOLE.keys()
+    folders = {path.parent for name in PACKAGES for path in (ROOT / "tests" / name).rglob("test_*.py")}
+    rooms = {ROOT.joinpath("tests", *room.split(".")) for room in ROOMS} | {ROOT / "tests" / name for name in PACKAGES}
+    assert folders <= rooms

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from padding_kit import LENGTHS, Collator, line_of, lists_of, loader_of_rows, rows_of
 from torch.utils.data import DataLoader
 
 import exporters
 import tfds_builder
 from exporters import SchemaError
-from exporters.errors import HazardWarning
-from exporters.wording import command_line
 
-LENGTHS = [2, 9, 16, 7, 4, 11, 3, 18, 5, 1, 12, 6]
-"""No two batches of four have the same longest row."""
 MASKS = [torch.bool, torch.int64, torch.int32, torch.uint8, torch.float32, torch.bfloat16]
-
-
-class Collator:
-    """What the collators of Hugging Face do: every row is padded to the longest one of its batch.
-
-    Args:
-      kind: dtype of the mask; None leaves it out.
-      left: padding comes before the values.
-      told: add the lengths.
-      labels: add labels padded with -100 and types padded with 0.
-      width: pad to that, if it is given.
-    """
-
-    def __init__(self, kind=torch.int64, *, left=False, told=False, labels=False, width=None):
-        self.kind, self.left, self.told, self.labels, self.width = kind, left, told, labels, width
-
-    def pad(self, rows, value, dtype=torch.int64):
-        longest = self.width or max(map(len, rows))
-        out = torch.full((len(rows), longest), value, dtype=dtype)
-        for place, row in zip(out, rows, strict=True):
-            place[longest - len(row) if self.left else 0 :][: len(row)] = torch.as_tensor(row, dtype=dtype)
-        return out
-
-    def __call__(self, rows):
-        batch = {"input_ids": self.pad(rows, 0)}
-        if self.kind is not None:
-            batch["attention_mask"] = self.pad([[1] * len(row) for row in rows], 0, self.kind)
-        if self.told:
-            batch["length"] = torch.tensor([len(row) for row in rows])
-        if self.labels:
-            batch["labels"] = self.pad([[-100, *row[1:]] for row in rows], -100)
-            batch["token_type_ids"] = self.pad([[0] + [1] * (len(row) - 1) for row in rows], 0)
-        return batch
 
 
 PADDING_ONLY = {"default": "ignore", "padding": "error"}
@@ -69,23 +30,6 @@ def publish_quietly(publish):
 @pytest.fixture(name="refuses")
 def refuses_quietly(refuses):
     return lambda *args, **options: refuses(*args, **{"on_hazard": "ignore", **options})
-
-
-def rows_of(lengths):
-    return [list(range(10 * number + 1, 10 * number + 1 + length)) for number, length in enumerate(lengths)]
-
-
-def loader_of_rows(lengths=LENGTHS, batch_size=4, **options):
-    return DataLoader(rows_of(lengths), batch_size=batch_size, collate_fn=Collator(**options))
-
-
-def line_of(message):
-    """The `unpad=` that a message says."""
-    return dict(re.findall(r'"(\w+)": "(\w+)"', re.search(r"unpad=\{.*?\}", message)[0]))
-
-
-def lists_of(column):
-    return [column[row].tolist() for row in range(len(column))]
 
 
 @pytest.mark.parametrize("kind", MASKS, ids=str)
@@ -138,22 +82,6 @@ def test_a_mask_of_one_width_stays(publish, read_back):
     assert found["attention_mask"].shape == (len(LENGTHS), 21)
 
 
-@pytest.mark.parametrize("multiple", [8, 64, 10])
-def test_widths_that_are_rounded_up(multiple, publish, read_back, refuses):
-    """`pad_to_multiple_of=8` pads beyond the longest row; of a multiple that nobody uses, the error has the line."""
-    lengths = [2, 9, 16, 7, 4, 101, 3, 18, 5, 1, 42, 6]
-
-    def collate(rows):
-        return Collator(width=-(-max(map(len, rows)) // multiple) * multiple)(rows)
-
-    loader, unpad = DataLoader(rows_of(lengths), batch_size=4, collate_fn=collate), {"input_ids": "attention_mask"}
-    if multiple == 10:
-        unpad = line_of(str(refuses(loader, SchemaError, "'attention_mask'", "longest row", unpad=unpad)))
-    found = read_back(publish(loader, unpad=unpad))
-    assert lists_of(found["input_ids"]) == rows_of(lengths)
-    assert lists_of(found["attention_mask"]) == [[1] * length for length in lengths]
-
-
 def test_a_mask_of_another_width_stays(publish, read_back):
     """A mask that has one width of its own, wider than the rows, tells their lengths and is stored as it is."""
 
@@ -193,111 +121,6 @@ def test_a_stopped_export_goes_on(goes_on, tmp_path):
         return exporters.export(loader, data_dir, unpad={"input_ids": "attention_mask"}, **options)
 
     goes_on(run, Switch)
-
-
-MOVED = {
-    "mask": ({}, {"input_ids": "attention_mask"}),
-    "bool mask": ({"kind": torch.bool}, {"input_ids": "attention_mask"}),
-    "left": ({"left": True}, {"input_ids": "attention_mask"}),
-    "labels too": ({"labels": True}, dict.fromkeys(["input_ids", "labels", "token_type_ids"], "attention_mask")),
-    "lengths": ({"kind": None, "told": True}, {"input_ids": "length"}),
-    "one row a batch": ({"batch_size": 1}, {"input_ids": "attention_mask"}),
-}
-
-
-@pytest.mark.parametrize("case", MOVED)
-def test_the_line_of_the_error_works(case, publish, refuses, read_back):
-    """A batch of another width is refused with the real features and an `unpad=`; that line, followed, exports every row."""
-    options, expected = MOVED[case]
-    error = refuses(loader_of_rows(**options), SchemaError, "split 'train', batch 1", "expected shape ('N', ", "longest row")
-    assert line_of(str(error)) == expected
-    assert "tfds.features" not in str(error)
-    found = read_back(publish(loader_of_rows(**options), unpad=line_of(str(error))))
-    assert lists_of(found["input_ids"]) == rows_of(LENGTHS)
-
-
-def test_the_line_keeps_what_was_said(refuses):
-    """Where `unpad=` names some features already, the line has those and the ones that are missing."""
-    error = refuses(loader_of_rows(labels=True), SchemaError, unpad={"input_ids": "attention_mask"})
-    assert line_of(str(error)) == dict.fromkeys(["input_ids", "labels", "token_type_ids"], "attention_mask")
-
-
-def test_two_masks(publish, refuses, read_back):
-    """Inputs and targets of different lengths, each with a mask: one line names both."""
-
-    def collate(rows):
-        targets = Collator(width=None)([row[: 1 + len(row) // 2] for row in rows])
-        return Collator()(rows) | {f"decoder_{name}": value for name, value in targets.items()}
-
-    loader = DataLoader(rows_of(LENGTHS), batch_size=4, collate_fn=collate)
-    error = refuses(loader, SchemaError, "longest row")
-    assert line_of(str(error)) == {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
-    found = read_back(publish(loader, unpad=line_of(str(error))))
-    assert lists_of(found["decoder_input_ids"]) == [row[: 1 + len(row) // 2] for row in rows_of(LENGTHS)]
-
-
-def test_the_command_line_is_told_its_own_option(refuses):
-    """On the command line the same error says `--unpad`."""
-    with command_line():
-        refuses(loader_of_rows(), SchemaError, "--unpad input_ids=attention_mask")
-
-
-def test_nothing_tells_the_lengths(publish, refuses, read_back):
-    """Without a mask or lengths the error says how to add lengths; with them, and the `unpad=` it says, every row comes back."""
-    options = {"kind": None, "labels": True}
-    error = refuses(loader_of_rows(**options), SchemaError, "declare what varies", "collate_fn", "torch.tensor([len(row)")
-    line = line_of(str(error).replace('{"length": torch', ""))
-    assert line == dict.fromkeys(["input_ids", "labels", "token_type_ids"], "length")
-    found = read_back(publish(loader_of_rows(**options, told=True), unpad=line))
-    assert lists_of(found["input_ids"]) == rows_of(LENGTHS)
-
-
-def any_length(*names):
-    import tensorflow_datasets as tfds
-
-    return {name: tfds.features.Tensor(shape=(None,), dtype=np.int64, encoding="bytes") for name in names}
-
-
-def padding_of(loader, publish, **options):
-    """The message of the hazard `padding`; "" if it is not found."""
-    only = {"default": "ignore", "padding": "warn"}
-    with pytest.warns(HazardWarning) if options.pop("found", True) else contextlib.nullcontext():
-        result = publish(loader, on_hazard=only, **options)
-    return "".join(hazard.message for hazard in result.hazards)
-
-
-@pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
-def test_declared_columns_keep_the_hazard_awake(left, publish):
-    """Columns declared to have any length store the padding: that is said, with the real features and a line that ends it."""
-    features = any_length("input_ids", "attention_mask")
-    message = padding_of(loader_of_rows(left=left), publish, features=features)
-    assert line_of(message) == {"input_ids": "attention_mask"}
-    assert "'input_ids' is padded" in message
-    assert not padding_of(loader_of_rows(left=left), publish, features=features, unpad=line_of(message), found=False)
-
-
-def test_padding_that_shows_later(publish):
-    """A first batch of rows of one length hides nothing: the padding of later ones is found, across batches of two too."""
-    lengths = [8, 8, 8, 8, 2, 8, 7, 9, 3, 9, 5, 9]
-    message = padding_of(loader_of_rows(lengths, 2, kind=None), publish, features=any_length("input_ids"))
-    assert "'input_ids' ends in 0s" in message
-    assert '{"input_ids": "length"}' in message
-
-
-@pytest.mark.parametrize("case", ["ends differ", "lists", "unpadded", "zeros within", "a flag"])
-def test_what_is_no_padding(case, publish):
-    """Rows that came in their own lengths, zeros that are values, and what `unpad=` took off, are no padding."""
-    rows = torch.tensor([[5, 1, 0, 0], [4, 0, 0, 0], [7, 0, 6, 5], [9, 8, 7, 0]])
-    makes = {
-        "ends differ": (lambda batch: {"x": torch.stack(batch)}, {}),
-        "lists": (lambda batch: {"x": [row[: 3 + row[0] % 2] for row in batch]}, {}),
-        "unpadded": (Collator(), {"unpad": {"input_ids": "attention_mask"}}),
-        "zeros within": (lambda batch: {"x": torch.stack(batch) * torch.tensor([0, 1, 1, 1])}, {}),
-        "a flag": (lambda batch: {"x": torch.stack(batch) + 1, "flag": torch.stack(batch) > 99}, {}),
-    }
-    collate, options = makes[case]
-    data = rows_of(LENGTHS) if case == "unpadded" else list(rows)
-    assert not padding_of(DataLoader(data, batch_size=4, collate_fn=collate), publish, found=False, **options)
 
 
 class TwoColumns(Collator):

@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from exporters import LoaderError, SchemaError
-from exporters.batches import flatten as batches_lib
 from exporters.engines import workers
 from exporters.features import encoders as encoding
 from exporters.options.features import Options
@@ -286,20 +285,6 @@ def test_where_the_main_process_encodes(publish, read_back, pids):
     traced = read_back(publish(by_index(2), features={"image": Traced(shape=(6, 5, 3))}, layouts=OPTIONS["layouts"]))["image"]
     assert {int.from_bytes(value, "little") for value in traced} == {os.getpid()}
     assert workers.encoding_loader(persistent, None, Options(features={"meta/id": F.Scalar(np.int64)})) is persistent
-
-
-def test_a_worker_that_decides_otherwise():
-    """A column that a worker stores in another way than the first batch says is refused, with the difference."""
-    raw = [torch.zeros(2, 7), torch.zeros(2)]
-
-    def decide(names):
-        feature = F.Tensor(shape=(7,), dtype=np.float32, encoding="zlib")
-        return schema_lib.infer(batches_lib.to_batch(raw, "train", 0), ["0", "1"], None, Options(names, {names[0]: feature}))
-
-    ours, theirs = decide(["a", "b"]), decide(["c", "b"])
-    encoded = batches_lib.encode_parts(raw, {"0": workers._encoder(theirs.fields[1])})
-    with pytest.raises(SchemaError, match=r"split 'train', batch 4, feature 'a': expected name 'a', got name 'c' from a worker"):
-        ours.encode(batches_lib.to_batch(encoded, "train", 4), "train")
 
 
 @pytest.mark.needs_tensorflow
