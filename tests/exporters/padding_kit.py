@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import torch
 from torch.utils.data import DataLoader
 
@@ -59,3 +60,17 @@ def line_of(message):
 
 def lists_of(column):
     return [column[row].tolist() for row in range(len(column))]
+
+
+PADDING_ONLY = {"default": "ignore", "padding": "error"}
+
+
+@pytest.fixture(name="publish")
+def publish_quietly(publish):
+    """`publish` that refuses padding, and no other hazard: the rows are short, and a few are alike."""
+    return lambda *args, **options: publish(*args, **{"on_hazard": PADDING_ONLY, **options})
+
+
+@pytest.fixture(name="refuses")
+def refuses_quietly(refuses):
+    return lambda *args, **options: refuses(*args, **{"on_hazard": "ignore", **options})

@@ -14,7 +14,7 @@ HEAVY = ("torch", "tensorflow", "h5py", "keras", "jax", "pandas")
 
 
 def test_imports_are_light(run_python):
-    """Importing exporters, and then every module of it but those, loads no framework and no h5py: that is done when it is needed."""
+    """Importing exporters, and then every module of it but those, loads no framework and no h5py: those wait to be needed."""
     code = """
         import importlib, sys
         for name in sys.argv[1:]:

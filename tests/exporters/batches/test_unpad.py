@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from padding_kit import LENGTHS, Collator, line_of, lists_of, loader_of_rows, rows_of
+from padding_kit import LENGTHS, Collator, line_of, lists_of, loader_of_rows, publish_quietly, refuses_quietly, rows_of  # noqa: F401 (fixtures)
 from torch.utils.data import DataLoader
 
 import exporters
@@ -16,20 +16,6 @@ import tfds_builder
 from exporters import SchemaError
 
 MASKS = [torch.bool, torch.int64, torch.int32, torch.uint8, torch.float32, torch.bfloat16]
-
-
-PADDING_ONLY = {"default": "ignore", "padding": "error"}
-
-
-@pytest.fixture(name="publish")
-def publish_quietly(publish):
-    """`publish` that refuses padding, and no other hazard: the rows are short, and a few are alike."""
-    return lambda *args, **options: publish(*args, **{"on_hazard": PADDING_ONLY, **options})
-
-
-@pytest.fixture(name="refuses")
-def refuses_quietly(refuses):
-    return lambda *args, **options: refuses(*args, **{"on_hazard": "ignore", **options})
 
 
 @pytest.mark.parametrize("kind", MASKS, ids=str)

@@ -25,7 +25,7 @@ def test_what_is_told():
 
 def test_whose_it_is(tmp_path):
     """What the standard library raises for a caller of ours is ours; what it raises for anybody else's code is theirs."""
-    namespace = {"__name__": "exporters.staging.anything", "json": json, "path": tmp_path / "nowhere"}
+    namespace = {"__name__": "exporters.staging.stage.anything", "json": json, "path": tmp_path / "nowhere"}
     exec(compile("def read(): json.load(open(path))", os.fspath(tmp_path / "ours.py"), "exec"), namespace)
     error = caught(namespace["read"])
     ours = error.with_traceback(error.__traceback__.tb_next.tb_next)  # of this test's own frames

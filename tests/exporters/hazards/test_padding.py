@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import torch
-from padding_kit import LENGTHS, Collator, line_of, loader_of_rows, rows_of
+from padding_kit import LENGTHS, Collator, line_of, loader_of_rows, publish_quietly, refuses_quietly, rows_of  # noqa: F401 (fixtures)
 from torch.utils.data import DataLoader
 
 from exporters.errors import HazardWarning

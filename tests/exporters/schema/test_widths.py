@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from padding_kit import LENGTHS, Collator, line_of, lists_of, loader_of_rows, rows_of
+from padding_kit import LENGTHS, Collator, line_of, lists_of, loader_of_rows, publish_quietly, refuses_quietly, rows_of  # noqa: F401 (fixtures)
 from torch.utils.data import DataLoader
 
 from exporters import SchemaError

@@ -27,7 +27,6 @@ from exporters.staging.notes import Notes
 
 pytestmark = pytest.mark.once
 
-COMPARED = 12
 """Of what is finished three batches are asked for once more, and compared."""
 
 
