@@ -32,7 +32,8 @@ app = typer.Typer(
 
 
 def _to_path(text: str | pathlib.Path) -> pathlib.Path:
-    """A path, as it was typed or by default. One without letters, of a variable that is not set, would be this directory."""
+    """A path, as it was typed or by default. An empty text is refused: it comes from a variable that is not set, and would mean
+    this directory."""
     if text == "":
         raise typer.BadParameter("a path is needed, and none was given (an empty text); for this directory give .")
     return pathlib.Path(text)

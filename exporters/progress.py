@@ -17,7 +17,7 @@ _SECONDS, _SHARE = 30.0, 0.1
 
 
 class Progress:
-    """How many examples are done, with bytes and shards beside it; or of `unit="B"`, how many bytes.
+    """How many examples are done, with bytes and shards beside that; or, with `unit="B"`, how many bytes.
 
     Args:
       show: True for a bar, None for a bar in a terminal or a notebook and lines elsewhere, False to say nothing.
@@ -54,7 +54,7 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def pass_over(self, count: int, shards: int) -> None:
-        """Counts what was done before, which says nothing of how fast things are now."""
+        """Counts what was done before, and leaves it out of the speed that is shown."""
         self._count += count
         self._passed += count
         self._said_count += count

@@ -18,7 +18,8 @@ from tfds_builder.contract.layout import Layout
 
 @dataclasses.dataclass(frozen=True)
 class PixelBoxes:
-    """Bounding boxes as torchvision has them, (x1, y1, x2, y2) in pixels, to TFDS's (ymin, xmin, ymax, xmax) between 0 and 1.
+    """Turns bounding boxes as torchvision has them, (x1, y1, x2, y2) in pixels, into those of TFDS, (ymin, xmin, ymax, xmax)
+    between 0 and 1.
 
     Attributes:
       path: where in the feature the boxes are.
@@ -46,7 +47,8 @@ class PixelBoxes:
 
 
 def _over(boxes: FeatureValue, path: Sequence[str], size: Array, where: str) -> FeatureValue:
-    """Boxes divided by (height, width, height, width) of their image; or dicts, or lists, that have them at a path below."""
+    """Boxes divided by the (height, width, height, width) of their image. Dicts and lists that have boxes at a path below are
+    gone through, and have divided ones there."""
     if isinstance(boxes, list) and not (boxes and are_scalars(boxes)):
         return [_over(item, path, size, where) for item in boxes] if boxes or path else np.zeros((0, 4), np.float32)
     if path:

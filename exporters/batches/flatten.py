@@ -53,8 +53,8 @@ class PartlyEncoded:
 class Batch:
     """One batch: flat columns that all have `rows` rows, and its number in the split, from 0.
 
-    Those of `encoded` come from a worker in their stored form; no name is in both. Those of `numbers` are made of Python's own
-    numbers, whose dtype says nothing.
+    The columns of `encoded` come from a worker, in their stored form already; no name is both in `columns` and in `encoded`.
+    `numbers` has the names of the columns that are made of Python's own numbers, whose dtype says nothing about the data.
     """
 
     columns: Parts
@@ -70,10 +70,10 @@ def to_batch(raw: RawBatch, split: str, number: int, lists: Lists = _NO_LISTS) -
     Args:
       raw: the batch.
       split, number: for errors.
-      lists: `first_batch.lists_of_batch` the first batch.
+      lists: what `first_batch.lists_of_batch` says of the first batch.
 
     Raises:
-      LoaderError: it has what no batch may have (names the batch and the feature).
+      LoaderError: the batch holds something that no batch may hold; the message names the batch and the feature.
       SchemaError: its columns have different numbers of rows, or the rows of one contradict each other.
     """
     where = f"split {split!r}, batch {number}"
@@ -97,11 +97,12 @@ def to_batch(raw: RawBatch, split: str, number: int, lists: Lists = _NO_LISTS) -
 
 
 def is_empty(raw: RawBatch, lists: Lists | None = None) -> bool:
-    """Whether a batch has no rows: it is None, an empty list, an array of none, or has nothing but such parts.
+    """Whether a batch has no rows: it is None, an empty list or an array without rows, or all of its parts are.
 
     Args:
       raw: the batch.
-      lists: what its lists are; while that is not known, a list of things is not empty, whatever those are.
+      lists: what the lists of the batch are; as long as that is not known, a list that has items is not empty, whatever its items
+      are.
     """
     if raw is None:
         return True
@@ -120,7 +121,7 @@ def is_empty(raw: RawBatch, lists: Lists | None = None) -> bool:
 def encode_parts(
     raw: RawBatch, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS
 ) -> PartlyEncoded:
-    """A raw batch with some of its leaves encoded (by structural name); the others travel as they came."""
+    """A raw batch of which the leaves that `encoders` names are encoded; the others stay as they came. Names are structural."""
     return PartlyEncoded(
         tuple(
             (path, place, encoders[path](_to_array(leaf, path, place)) if path in encoders else leaf)
@@ -154,7 +155,8 @@ def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> 
 
 
 def _flatten(raw: RawBatch, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
-    """The leaves of a batch as (structural name, array); `numbers` is told of those that are Python's own."""
+    """The leaves of a batch as (structural name, array); the names of those that are made of Python's own numbers are added to
+    `numbers`."""
     if isinstance(raw, PartlyEncoded):
         leaves: Iterable[tuple[str, str, RawValue]] = ((path, where + place, leaf) for path, place, leaf in raw.leaves)
     else:
@@ -264,8 +266,8 @@ def _row_to_array(row: RawValue, form: Form, path: str, where: str) -> Array | N
 
 
 def _join(rows: list[RawValue], path: str, where: str) -> Array | Rows | None:
-    """Ordinary tensors, or arrays of numbers, that differ along their first axis at most, by one call for all of them; None if
-    they are others."""
+    """Joins rows by one call for all of them, if they are ordinary tensors, or arrays of numbers, that differ along their first
+    axis at most; None if they are anything else."""
     torch, types = torch_module(), set(map(type, rows))
     if types == {torch.Tensor}:
         kinds = set(map(_TENSOR_KIND, rows))
@@ -293,7 +295,7 @@ def _join(rows: list[RawValue], path: str, where: str) -> Array | Rows | None:
 
 
 def _concatenate(join: Callable[[list[RawValue]], RawValue], rows: list[RawValue]) -> RawValue:
-    """Rows end to end; one alone, which may be large, is not copied."""
+    """Rows end to end; a single row, which may be large, is not copied."""
     return rows[0] if len(rows) == 1 else join(rows)
 
 
@@ -307,7 +309,7 @@ def _object(row: RawValue, path: str, where: str) -> Array | None:
 
 
 def _to_plain(value: RawValue, path: str, where: str) -> RawValue:
-    """Lists and dicts of Python's own, arrays of a dtype that can be stored, values."""
+    """A value made of nothing but Python's own lists and dicts, arrays of a dtype that can be stored, and single values."""
     form = form_of(value)
     if form is Form.RECORD:
         parts = items_of(value) if isinstance(value, Mapping) else parts_of(value)

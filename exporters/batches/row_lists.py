@@ -3,8 +3,9 @@
     ([image, image], [{"boxes": b, "labels": l}, {"boxes": b, "labels": l}])
         ->  "0": RowValues([image, image]), "1/boxes": RowValues([b, b]), "1/labels": RowValues([l, l])
 
-A list may also be a structure, one part a feature. Which it is is told once, of the first batch: `find_growing` is sure of it
-where `collate_fn` can be tried; `find_row_lists` tells by the batch alone. `split_rows` then takes lists of rows apart.
+A list may also be a structure, each part of which is a feature. Which of the two it is is decided once, from the first batch:
+`find_growing` is sure of it where `collate_fn` can be tried; `find_row_lists` judges by the batch alone. `split_rows` then takes
+lists of rows apart.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ _LISTS = frozenset([Form.LIST, Form.VALUES])
 
 @dataclasses.dataclass(frozen=True)
 class Lists:
-    """What the lists of a batch are, by structural name: told from the first batch, it holds for all.
+    """What the lists of a batch are, by structural name. It is decided from the first batch, and holds for all of them.
 
     Attributes:
-      rows: those that have an item a row; `""` is the batch itself.
-      sequences: within a row, those that are as long as they like; the others are structures, a feature each part.
+      rows: the lists that have one item for each row; `""` is the batch itself.
+      sequences: the lists within a row that may have any length; the other lists within a row are structures, each part of which
+      is a feature.
     """
 
     rows: frozenset[str] = frozenset()
@@ -64,7 +66,8 @@ def list_names(raw: RawBatch) -> frozenset[str]:
 
 
 def has_lists(raw: RawBatch, rows: int | None) -> bool:
-    """Whether a batch has a list that could have an item a row: of so many items at most, of any number if that is not known.
+    """Whether a batch has a list that could have one item for each row: one of at most `rows` items, or of any number if `rows`
+    is not known.
 
     There may be fewer rows than the loader says: `collate_fn` may have left some out.
     """
@@ -72,7 +75,8 @@ def has_lists(raw: RawBatch, rows: int | None) -> bool:
 
 
 def _may_be_rows(value: Sequence[RawValue]) -> bool:
-    """Whether the items of a list are alike, or dicts, or something that could not be a feature; and no mere values."""
+    """Whether the items of a list could be rows: they are not plain values, and they are alike, or dicts, or something that could
+    not be a feature."""
     if are_scalars(value):
         return False
     return _are_alike(value) or _are_mappings(value) or any(None in leading_sizes(item) for item in value)
@@ -116,7 +120,8 @@ def find_row_lists(raw: RawBatch, rows: int | None) -> frozenset[str]:
 
     Args:
       raw: the first batch.
-      rows: how many rows it should have, None if the loader does not say: then items must differ in shape.
+      rows: how many rows the batch should have; None if the loader does not say, and then the items of a list must differ in
+      shape to be taken for rows.
     """
     found = set[str]()
     for path, value, form in walk(raw, closed=found):
@@ -126,8 +131,8 @@ def find_row_lists(raw: RawBatch, rows: int | None) -> frozenset[str]:
 
 
 def _is_row_list(value: Sequence[RawValue], path: str, rows: int | None) -> bool:
-    """Whether a list has an item a row, rather than a part a feature: its items are alike, there is one for each row, and they
-    could not be features, which would all have that many rows."""
+    """Whether the items of a list are rows, and not features: they are alike, there is one for each row, and they could not be
+    features, each of which would have that many rows."""
     items = [item for item in value if item is not None]
     if _are_mappings(items) and (isinstance(value, list) or not _are_alike(items)):
         return _is_row_list_of_mappings(value, items, rows)
@@ -146,29 +151,31 @@ def _has_an_item_a_row(value: Sequence[RawValue], rows: int | None) -> bool:
 
 
 def _could_be_features(items: Sequence[RawValue], rows: int | None) -> bool:
-    """Whether all that lies in the items has one number of rows: that of the batch, if it is known."""
+    """Whether everything in the items has the same number of rows: that of the batch, if it is known."""
     sizes = {size for item in items for size in leading_sizes(item)}
     return sizes == {rows} if rows is not None else len(sizes) < 2 and None not in sizes
 
 
 def _is_row_list_of_mappings(value: Sequence[RawValue], items: Sequence[RawValue], rows: int | None) -> bool:
-    """Whether a list of dicts is one of rows. It is in any case, unless it has another number of items than there are rows, and
-    its parts have all of these. Where keys are missing in some, both must speak for it (`split_rows` says in which)."""
+    """Whether a list of dicts is a list of rows.
+
+    Two things speak for that: it has as many items as there are rows, and its items could not be features. If the dicts are
+    alike, one of the two is enough. If some of them lack keys, both are needed; `split_rows` then says which ones they are."""
     if _are_alike(items):
         return _has_an_item_a_row(value, rows) or not _could_be_features(items, rows)
     return _has_an_item_a_row(value, rows) and not _could_be_features(items, rows)
 
 
 def _is_zipped(value: Sequence[RawValue], path: str, items: Sequence[RawValue]) -> bool:
-    """Whether a batch is what `tuple(zip(*rows))` makes, or a list of such: a tuple whose parts, lists, are a feature each."""
+    """Whether a batch is what `tuple(zip(*rows))` makes: a tuple of lists, each of which is a feature."""
     return isinstance(value, tuple) and not path and isinstance(items[0], list | tuple)
 
 
 def _are_rows_all_the_same(value: Sequence[RawValue], path: str, items: Sequence[RawValue], rows: int | None) -> bool:
-    """Whether items are rows though they could be features: three images of three channels are no three features.
+    """Whether items are rows although they could be features, as three images of three channels could be three features.
 
-    That is so of arrays of different shapes; where the number of rows is known, of those within a batch only, but then also of
-    any tuple of arrays there, and of a tuple of dicts.
+    Arrays of different shapes are. Where the number of rows is known, that is true only of arrays within a batch; but then any
+    tuple of arrays within a batch is a list of rows too, and so is a tuple of dicts.
     """
     differ = len({shape_of(item) for item in items if is_array(item)}) > 1
     if rows is None:
@@ -198,7 +205,7 @@ def _are_alike(items: Sequence[RawValue], depth: int = 0) -> bool:
 
 
 def _kind(item: RawValue, deep: bool) -> Any:
-    """What items of one list have in common; in structures, deep, that is less."""
+    """What the items of one list must have in common to be alike. Of items within a structure (`deep`) less is asked."""
     if is_array(item):
         return "array" if deep else (str(item.dtype), len(shape_of(item)))
     if isinstance(item, Mapping):
@@ -236,7 +243,7 @@ def split_rows(
     Args:
       values, path: the rows, and their structural name.
       where: split and batch, for errors.
-      sequences: what is known to be one (see `Lists`); None if these rows are to tell.
+      sequences: the lists that are known to be sequences (see `Lists`); None if that is to be decided from these rows.
 
     Raises:
       LoaderError: rows have a key that is no feature's name, or no parts at all.
@@ -273,10 +280,10 @@ def _same_parts(rows: Sequence[Mapping[str, RawValue]]) -> str:
 
 
 def _have_parts(first: RawValue, values: Sequence[RawValue], is_known: bool) -> bool:
-    """Whether rows are structures, a feature each part; of lists and tuples that is asked of those that are no known sequence.
+    """Whether rows are structures, each part of which is a feature. Rows that are known to be sequences are not.
 
-    Records are. A tuple is, and a list of arrays, where all rows have one length; a tuple of values only where they are of
-    different kinds, as `(1, 0.5)`: `(0.5, 1.5)` is one array of two.
+    Records always are. Tuples and lists of arrays are where all rows have the same length. Tuples of plain values are only where
+    the values are of different kinds, as in `(1, 0.5)`; `(0.5, 1.5)` is one array of two numbers.
     """
     if not is_list(first):
         return form_of(first) is Form.RECORD
@@ -297,7 +304,7 @@ def _differ_in_kind(rows: Sequence[Sequence[RawValue]]) -> bool:
 
 
 def _kind_of_value(value: RawValue) -> str:
-    """What a single value is, as far as one array holds it beside others."""
+    """The kind of a single value; one array can hold values of one kind."""
     if isinstance(value, str | bytes):
         return "str" if isinstance(value, str) else "bytes"
     return number_kind(value) if is_scalar(value) else type(value).__name__

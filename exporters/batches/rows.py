@@ -1,4 +1,4 @@
-"""Columns whose rows have different shapes, or are not all there, and what they are made of: rows one by one."""
+"""Columns whose rows have different shapes, or are not all there, and the rows that they are made of."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Rows:
     """A column whose rows have different shapes, or are not all there.
 
     Attributes:
-      arrays: one a row; None where a row has no value.
+      arrays: one array for each row; None where a row has no value.
       dtype: of all of them.
-      items: the rows end to end along their first axis, where they are at hand and differ in nothing else.
+      items: all rows end to end along their first axis, if they came like that; they then differ in nothing but their length.
     """
 
     arrays: tuple[Array | None, ...]

@@ -96,7 +96,7 @@ def is_array(value: RawValue) -> bool:
 
 
 def items_of(value: Mapping[RawValue, RawValue]) -> list[tuple[Any, Any]]:
-    """Keys and values of a mapping, which need have nothing but those: tensordict's iterates over its rows, and has no truth
+    """Keys and values of a mapping. Nothing else is asked of it: one of tensordict's iterates over its rows, and has no truth
     value."""
     return [(key, value[key]) for key in value.keys()]  # noqa: SIM118
 
@@ -130,7 +130,7 @@ def check_parts(value: RawValue, path: str, where: str) -> None:
 
 
 def join(path: str, name: str) -> str:
-    """The structural name of a part, by that of what it is a part of."""
+    """The structural name of a part, made of the name of what it is a part of."""
     return f"{path}/{name}" if path else name
 
 

@@ -22,7 +22,7 @@ def find_padded(names: Mapping[str, str], unpad: Mapping[str, str]) -> dict[str,
     """`unpad=` by structural names.
 
     Raises:
-      ArgumentError: it names what is no feature of the data.
+      ArgumentError: it names something that is not a feature of the data.
     """
     sources = {name: source for source, name in names.items()}
     for name in (*unpad, *unpad.values()):
@@ -93,7 +93,8 @@ def unpad_batch(batch: Batch, unpad: Mapping[str, str], names: Mapping[str, str]
 
 
 def _check_cut(column: Array, mask: Array, by_lengths: bool, what: str) -> None:
-    """Raises SchemaError where values would be cut off and padding kept: those that are cut differ, the others do not."""
+    """Raises SchemaError where values would be cut off and padding would be kept. That shows where what is cut off differs, and
+    what is kept is one and the same value."""
     cut, front = column[~mask], mask.shape[1] - mask.sum(axis=1)
     is_single = by_lengths and front.max(initial=0) == 1 and _is_one_in_front(column, front == 1)
     if not is_single and (not cut.size or _is_constant(cut)):
@@ -113,9 +114,9 @@ def _check_cut(column: Array, mask: Array, by_lengths: bool, what: str) -> None:
 def _is_one_in_front(column: Array, padded: Array) -> bool:
     """Whether rows that have one value of padding each have it in front.
 
-    They begin with one and the same value, which no whole row begins with (as all would with a start token), and what they end
-    in is none: it differs, or whole rows end in it too (an end token), or it is not what rows are usually padded with, and the
-    first is.
+    They all begin with the same value, and no whole row begins with it (with a start token, all rows would). What they end in is
+    not padding either: it differs from row to row, or whole rows end in it too (an end token), or rows are usually padded with
+    the first value and not with the last.
     """
     first, last = (column[:, place].reshape(len(column), -1) for place in (0, -1))
     if not first.shape[1] or not _is_constant(first[padded]):

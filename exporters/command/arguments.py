@@ -15,9 +15,9 @@ from tfds_builder.errors import DatasetError
 
 _FEATURES_BYTES, _FEATURES_VALUES = 16 * 1024 * 1024, 1_000_000
 _NAMES_BYTES = 64 * 1024 * 1024
-"""Larger files than these are none of features, or of class names."""
+"""A file that is larger than this is not taken for one of features, or for one of class names."""
 _CLASSES_DIGITS = 18
-"""A number of more digits is not one of classes: it may not fit in 64 bits."""
+"""A number of more digits than this is not taken for a number of classes: it may not fit into 64 bits."""
 _CLASS_NAMES = "names separated by commas, a number of classes, or a file with a name a line"
 
 

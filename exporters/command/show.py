@@ -29,7 +29,7 @@ _TEXT_SHOWN = 80
 
 
 def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
-    """Prints every version published under a directory, and on stderr what there is no dataset of it."""
+    """Prints every version published under a directory, and on stderr which folders there are not datasets."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DatasetWarning)
         entries = scan(data_dir)

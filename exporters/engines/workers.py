@@ -65,7 +65,7 @@ def _reaches_workers(value: object, context: BaseContext | None) -> bool:
 
 
 class _Size:
-    """What `lists_of_batch` asks a loader; a loader itself does not travel to its workers."""
+    """What `lists_of_batch` asks a loader for. The loader itself cannot be sent to its workers."""
 
     def __init__(self, loader: Loader) -> None:
         total = loader_lib.expected_examples(loader)

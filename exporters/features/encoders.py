@@ -65,8 +65,8 @@ def encode_rows(feature: Feature, column: Column, values: Iterable[FeatureValue]
 
 
 def encode_value(feature: Feature, value: FeatureValue, name: str, where: str, number: int) -> FeatureValue:
-    """What the feature's encoder makes of one value; the bytes of an image that is encoded already pass, those of a file that
-    is named or open too.
+    """What the feature's encoder makes of one value. The bytes of an image that is encoded already are taken as they are, and so
+    are those of a file that is given by its path, or open.
 
     Raises:
       SchemaError: it refuses, or needs a package that is not installed.
@@ -77,8 +77,8 @@ def encode_value(feature: Feature, value: FeatureValue, name: str, where: str, n
     if isinstance(value, bytes) and kind.is_image:
         if not value.startswith(_IMAGE_MAGIC):
             raise SchemaError(
-                f"{where}, feature {name!r}, row {number}: bytes that are neither JPEG nor PNG or BMP cannot pass as an "
-                "encoded image; decode them in the dataset"
+                f"{where}, feature {name!r}, row {number}: the bytes are not those of a JPEG, PNG or BMP file, so they cannot be "
+                "stored as an encoded image; decode them in the dataset"
             )
         fault = _find_fault(value, feature.shape)
         if fault:
@@ -99,7 +99,7 @@ def encode_value(feature: Feature, value: FeatureValue, name: str, where: str, n
     except Exception as error:  # encoders raise whatever they meet
         fault = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, KeyError) and isinstance(value, Mapping):
-            fault = f"it has the part {error}, which the feature has not"
+            fault = f"it has the part {error}, which the feature does not have"
         raise SchemaError(
             f"{where}, feature {name!r}, row {number}: {encoder_name(feature)} cannot encode it: {fault}"
         ) from error

@@ -173,7 +173,7 @@ def _zip(one: Sequence[int | None], other: Sequence[int | None]) -> list[tuple[i
 
 
 def _declare(name: str, expected: Sequence[int | None], got: Sequence[int | None], dtype: DType, layout: Layout | None) -> str:
-    """The line that declares what varies, as rows are stored; empty if no feature holds both shapes."""
+    """The line by which the caller declares the sizes that vary, in the stored layout; empty if no feature holds both shapes."""
     if layout is None and (line := layout_lib.line_for(name, got, expected)):
         return f", or, if all rows are laid out so, say {line}"
     sizes = tuple(size if size == other else None for size, other in _zip(expected, got))
@@ -234,7 +234,8 @@ class RaggedField:
         return list(to_stored_rows(self._given(batch, where), self.layout))
 
     def _given(self, batch: Batch, where: str) -> Array | Rows:
-        """The column of a batch; lists of arrays, which a first batch of empty lists did not show, as arrays."""
+        """The column of a batch. Lists of arrays become arrays: a first batch of nothing but empty lists had not shown what is in
+        them."""
         column = batch.columns[self.source]
         if not isinstance(column, Rows) or column.dtype != object or self.dtype == object or column.is_unknown:
             return column

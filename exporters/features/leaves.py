@@ -27,13 +27,13 @@ _TEXTS = {"str", "bytes"}
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """What lies in no other feature but sequences and dicts.
+    """A feature that lies in nothing but sequences and dicts, and is neither itself.
 
     Attributes:
       path: below the feature it is a part of; `""` if it is the feature itself, or in sequences only.
       feature: the TFDS feature.
       above: how many sequences it lies in.
-      sizes: of these sequences; None for any.
+      sizes: how many items each of these sequences has; None for any number.
     """
 
     path: str
@@ -50,7 +50,7 @@ class Leaf:
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """Of the stored array; empty where the feature is of several."""
+        """The shape of the stored array; empty where the feature is made of several arrays."""
         shape = getattr(self.feature, "shape", ())
         return tuple(shape) if isinstance(shape, tuple | list) else ()
 
@@ -73,7 +73,7 @@ class Found:
 
     Attributes:
       shape: of all arrays there as one batch, in which each sequence is an axis; None where sizes differ or are unknown.
-      axes: of the arrays; fewer than in `shape` if sequences were lists.
+      axes: how many axes the arrays have: fewer than `shape` has if sequences were lists.
     """
 
     shape: tuple[int | None, ...]
@@ -108,8 +108,8 @@ def find_arrays(leaf: Leaf, rows: Iterable[FeatureValue], count: int, path: str)
 
 
 def find_kinds(leaf: Leaf, rows: Iterable[FeatureValue], path: str) -> set[str]:
-    """What rows have at a leaf: "str", "bytes", and the dtypes of arrays that are in no lists but those of dicts; "" for
-    whatever else. Args as of `find_arrays`."""
+    """The kinds of values that rows have at a leaf: "str", "bytes", the dtypes of arrays that are in no lists but lists of dicts,
+    and "" for anything else. The arguments are those of `find_arrays`."""
     parts = path.split("/") if path else []
     return {kind for row in rows for value, _ in _values_at(row, parts, leaf.above) for kind in _kinds(value)}
 

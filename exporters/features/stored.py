@@ -138,7 +138,8 @@ def check_class_names(name: str, classes: Sequence[str]) -> None:
 
 
 def check_labels(array: Array, feature: Feature, name: str, where: str, rows: Sequence[int] | None = None) -> None:
-    """Raises SchemaError where a class label is of no class. -1 is none, and allowed, as by TFDS: it means "no label".
+    """Raises SchemaError where a label does not stand for a class. Neither does -1, but TFDS allows it, and so do we: it means
+    "no label".
 
     Args:
       array: labels, shape (N,).
@@ -208,7 +209,7 @@ def _check_text(feature: Feature, given: Array, place: str) -> None:
 
 
 def _leaves(feature: Feature, value: FeatureValue) -> Iterator[tuple[Feature, FeatureValue]]:
-    """The tensors of a feature with what is given for each; nothing of what has an encoder of its own."""
+    """The tensors of a feature, each with the value that is given for it. Nothing of a feature that has an encoder of its own."""
     if value is None:
         return
     kind = kind_of(feature)
@@ -239,7 +240,7 @@ def _is_kept(dtype: DType, item: object) -> bool:
 
 
 def _holds(dtype: DType, given: Array) -> bool:
-    """Whether an array is the same in another dtype. A number with a point is none of the integers."""
+    """Whether an array keeps its values in another dtype. A number with a decimal point is not taken for an integer."""
     ranks = "biufc"
     kind, other = given.dtype.kind, "f" if dtype.kind == "V" else dtype.kind  # bfloat16 calls itself V
     if kind not in ranks or other not in ranks or (kind in "fc" and ranks.index(other) < ranks.index(kind)):

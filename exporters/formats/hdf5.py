@@ -1,4 +1,4 @@
-"""HDF5 shards: one contiguous dataset a column, groups for nested names, readable in plain h5py.
+"""HDF5 shards: one contiguous dataset for each column, groups for nested names, readable in plain h5py.
 
 h5py lays out an empty file (a sparse one in memory, so no data is written twice); its metadata and
 our columns then go to the shard in one sequential pass. Nothing in it holds a time, so the same
@@ -35,8 +35,9 @@ except ImportError as error:
     raise MissingDependencyError(f"{wording.argument('format', 'hdf5')} needs h5py: {how_to_install('hdf5')}") from error
 
 VALUES, ROW_SPLITS, STRING_SPLITS = "values", "row_splits", "string_splits"
-"""Datasets of the group that a variable column is: the items of all rows (the bytes of all strings) end to end; the bounds
-of the rows (of the strings, where every row has as many); those of the strings, where rows have any number of them."""
+"""A variable column is a group of these datasets: the items of all rows (or the bytes of all strings) end to end; the bounds of
+the rows (or of the strings, where every row has the same number of them); and the bounds of the strings, where rows have any
+number of them."""
 
 
 Node: TypeAlias = Any

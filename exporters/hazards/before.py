@@ -130,7 +130,7 @@ def _find_dropped(loader: Loader, parts: int = 1) -> Iterator[Finding]:
 
 
 def _find_dropped_by(pipeline: Dataset, parts: int) -> Iterator[Finding]:
-    """The same of the stages of a pipeline of webdataset's."""
+    """Last batches that the stages of a pipeline of webdataset's leave out."""
     for stage in pipeline.pipeline:
         if items_lib.is_pipeline(stage):
             yield from _find_dropped_by(stage, parts)
@@ -214,7 +214,7 @@ def _parts(item: Component) -> Iterator[Component]:
 def _named(function: Component, owner: Component) -> Iterator[Component]:
     """What a function holds or names: its closure, its defaults, globals, and attributes of its modules and of `self`.
 
-    Nothing of functions of Python's own and of installed packages.
+    Functions of Python itself, and of installed packages, are not looked into.
     """
     if not isinstance(function, types.FunctionType) or function.__code__.co_filename.startswith(_libraries()):
         return

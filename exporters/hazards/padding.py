@@ -25,12 +25,12 @@ _FEW = 3
 
 @dataclasses.dataclass(frozen=True)
 class Ends:
-    """Rows of a column by what they end in.
+    """What there is to say of the rows of a column that end in one and the same value.
 
     Attributes:
-      padded: how many end in two or more of it.
-      least, most: how long those are without, the shortest and the longest of them.
-      shortest, longest: the same of all rows.
+      padded: how many rows end in that value two times or more.
+      least, most: how long the shortest and the longest of those rows are without it.
+      shortest, longest: how long the shortest and the longest of all rows are without it.
     """
 
     padded: int = 0
@@ -169,8 +169,8 @@ class Padding(HazardKind[PaddingSeen, PaddingTotal]):
         )
 
     def _masks_of(self, columns: Columns, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Masks that are stored without their padding, as they were: the lengths of what they tell of are left, and the side of
-        a column that is watched on which they fit."""
+        """Masks that are stored without their padding, made again as they were: from the lengths of the rows that they were masks
+        of, and from the side of a watched column on which they fit."""
         found: dict[str, Array] = {}
         for name, partner in self._said.items():
             column = columns.get(name)

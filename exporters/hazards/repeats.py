@@ -41,7 +41,7 @@ class TalliedDigests:
     """The digests of a split's examples among those of all splits so far.
 
     Attributes:
-      tally: has them.
+      tally: the tally that has them.
       examples: how many of the split's are in it.
       is_narrow, first: as `Digests` has them.
     """
@@ -175,5 +175,5 @@ def _are_full(first: dict[int, list[int]]) -> bool:
 
 
 def _joined(first: dict[int, list[int]], later: dict[int, list[int]]) -> dict[int, list[int]]:
-    """The first rows of each worker, where there are some more."""
+    """The first rows of each worker, and behind them those that came later, as many as are compared."""
     return {worker: (rows + later.get(worker, []))[:_FIRST_ROWS] for worker, rows in first.items()}

@@ -1,8 +1,8 @@
 """What is finished, compared with what the loader gives now, before an export goes on after it.
 
 Of each split the first and the last batch that are finished, and one between them, are drawn and encoded again, and
-compared with the staged shards bit for bit. What is drawn at random differs by right: a batch that differs is drawn
-several times more, and only if all those agree with each other is the data other data.
+compared with the staged shards bit for bit. What is drawn at random may well differ: so a batch that differs is drawn several
+times more, and only if all of these agree with each other has the data changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a `torch.utils.data.DataLoader` draws from, in which order, and its raw batches."""
+"""What a `torch.utils.data.DataLoader` draws its examples from and in which order, and how its raw batches are drawn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def with_collate(loader: Loader, wrap: Collate) -> Loader | None:
 
 
 def gathered(loader: Loader, size: int, collate: Collate) -> Loader:
-    """A loader like this one, which makes no batches, that makes them of so many items, with that `collate_fn`."""
+    """A loader that makes batches of `size` items with `collate`, and is otherwise like this one, which makes no batches."""
     batches = torch_module().utils.data.BatchSampler(loader.sampler, size, False)
     return twin_of(loader, batch_sampler=batches, batch_size=size, drop_last=False, collate_fn=collate, _iterator=None)
 
@@ -38,7 +38,7 @@ def gathered(loader: Loader, size: int, collate: Collate) -> Loader:
 _FEW, _OFTEN = 32, 48
 """So few indices are drawn so often to see whether that is always in one order: by chance, 2 of 2**47 times at most."""
 _HOOKS = ("__iter__", "_get_iterator", "_index_sampler", "_auto_collation")
-"""What of a DataLoader decides how it is iterated."""
+"""The attributes of a DataLoader that decide how it is iterated."""
 
 
 def iterates_as_torch(loader: Loader) -> bool:
@@ -148,9 +148,10 @@ def record_order(loader: Loader, path: pathlib.Path) -> bool:
 def draws_others(loader: Loader, order: Order) -> bool:
     """Whether a loader's sampler draws other indices than a recorded order has, as far as that can be told.
 
-    It is asked twice, its generators put back; of a few indices, which chance may give in the same order, more often. One that
-    draws the same each time must draw the recorded order; one that draws the same indices in another order, those of the
-    record. Of any other, as one that draws with replacement, nothing is told.
+    The sampler is asked twice, and its generators are put back; if it draws only a few indices, which may come in the same order
+    by chance, it is asked more often. If it draws the same order each time, that must be the recorded order. If it draws the same
+    indices in another order, they must be those of the record. Of any other, such as one that draws with replacement, nothing can
+    be told.
     """
     sampler, recorded = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler, summarize(order.runs())
     times = 2 if recorded[0] > _FEW else _OFTEN
@@ -227,7 +228,8 @@ def sample(loader: Loader) -> tuple[Iterator[RawBatch], bool]:
 
     For a map-style dataset the batches are fetched here, and `random_state_kept` puts everything back, so that the next epoch
     draws as if nothing had happened. An iterable dataset may be a stream that cannot be read twice (and a subclass may iterate
-    in its own way): then the iterator is the loader's, and must be used first. So it is where a sampler is an iterator itself.
+    in its own way): then the iterator is the loader's, and must be used first. The same is done where a sampler is an iterator
+    itself.
     """
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     if is_iterable(loader) or not iterates_as_torch(loader) or isinstance(sampler, Iterator):
@@ -255,9 +257,10 @@ def draw_seed(loader: Loader) -> None:
 
 
 def draw(loader: Loader, collate: Collate, batches: Iterable[Index], generator: RandomGenerator = None) -> Iterator[RawBatch]:
-    """Batches of those examples of a loader's dataset; where the loader has no batches of indices, of those indices. In a worker
-    of its own if the loader has workers: what the dataset opens there is not shared with those that are forked later. The seed of
-    that worker is of torch's own generator, unless another is given."""
+    """Draws batches of examples of a loader's dataset, by batches of indices, or by single indices where the loader makes no
+    batches of them. If the loader has workers, this is done in a worker of its own: what the dataset opens there is not shared
+    with workers that are forked later. The seed of that worker is drawn from torch's own generator, unless another one is given.
+    """
     options: dict[str, Any] = {"collate_fn": collate, "generator": generator}
     options |= {"batch_size": None, "sampler": batches} if loader.batch_sampler is None else {"batch_sampler": batches}
     if loader.num_workers:

@@ -81,11 +81,12 @@ def lists_of_batch(raw: RawBatch, loader: Loader, split: str) -> Lists:
 
 
 def _row_lists_of(raw: RawBatch, loader: Loader) -> frozenset[str]:
-    """Structural names of the lists that have an item a row; `""` is the batch itself.
+    """Structural names of the lists that have one item for each row; `""` is the batch itself.
 
-    PyTorch's own `collate_fn` makes none: it stacks. What another one makes of one example five times, and seven times, tells.
-    Where the dataset cannot be asked for one, the batch has what can be taken for one; if that tells nothing, or examples are
-    large, the batch alone must do (`row_lists.find_row_lists`).
+    PyTorch's own `collate_fn` makes no such lists: it stacks. Any other one is given one example five times, and then seven
+    times; the lists that grow with that number have one item for each row. Where the dataset cannot be asked for an example, one
+    is taken out of the batch. If that tells nothing, or if examples are large, the batch alone must do
+    (`row_lists.find_row_lists`).
     """
     if getattr(loader.collate_fn, "__name__", "") == "default_collate":
         return frozenset()
@@ -110,7 +111,8 @@ def _row_lists_of(raw: RawBatch, loader: Loader) -> frozenset[str]:
 
 
 def _probes(raw: RawBatch, loader: Loader) -> Iterator[Callable[[], Iterable[RawValue]]]:
-    """Ways to two batches of one example, `PROBES` times each. Never of the example itself: `collate_fn` may write into it."""
+    """Ways to get two batches that are made of one example, repeated as often as `PROBES` says. Each is made of copies, never of
+    the example itself, because `collate_fn` may write into it."""
     collate = functools.partial(_collate_copies, loader.collate_fn)
     keys = () if is_iterable(loader) else loader.sampler if isinstance(loader.sampler, Sequence) else range(_TRIED)
     for key in itertools.islice(keys, _TRIED):

@@ -1,6 +1,7 @@
-"""What one item of a loader without a batch size is: an example, or a batch of them. Shown, or else asked.
+"""What one item of a loader without a batch size is: an example, or a batch of examples. If the items do not show it, the caller
+is asked.
 
-`DataLoader(dataset, batch_size=None)` hands on what the dataset gives, and PyTorch means it for both. An example taken for a
+`DataLoader(dataset, batch_size=None)` hands on what the dataset gives, and PyTorch allows it to be either. An example taken for a
 batch would be cut into rows, a batch taken for an example would be one row of many.
 """
 

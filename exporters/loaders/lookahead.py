@@ -73,7 +73,7 @@ def _pair(number: int, raw: RawBatch) -> tuple[int, RawBatch]:
 def look(
     loader: Loader, split: str, order: Order | None, encoding: Loader, lists: Lists, check: Callable[[Batch, str], object]
 ) -> Head | None:
-    """Draws the first batch of a split and checks it; what of it can be used when its turn comes.
+    """Draws the first batch of a split and checks it. Returns what of it can be used when the split's turn comes.
 
     Args:
       loader, split, order: of the split.
@@ -119,8 +119,8 @@ def _open(loader: Loader, split: str, encoding: Loader, lists: Lists, check: Cal
 
 
 def can_look(loader: Loader, order: Order | None, others: Iterable[Loader]) -> bool:
-    """Whether a split can be looked at before others are drained: a stream that takes from what another split's takes from
-    would take what is that one's."""
+    """Whether a split can be looked at before others are drained. A stream cannot if it shares an iterator with the stream of
+    another split: it would take what belongs to that one."""
     if order is not None:
         return True
     return not any(

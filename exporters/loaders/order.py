@@ -144,8 +144,8 @@ class Run:
 
 
 def summarize(batches: Iterable[Index | Array | Run]) -> tuple[int, int, int]:
-    """Batches of indices (or indices, or arrays or runs of them) as (how many, a sum that their order does not change, one that
-    it does): equal sums mean equal indices, but for a chance of about 2**-64."""
+    """Sums up batches of indices (or single indices, or arrays or runs of them) as (how many there are, a sum that does not
+    depend on their order, a sum that does): equal sums mean equal indices, but for a chance of about 2**-64."""
     count, unordered, ordered = 0, 0, 0
     for indices in map(_to_words, _split(batches)):
         with np.errstate(over="ignore"):
@@ -207,7 +207,8 @@ def _write_end(stream: BinaryIO, ends: Any, state: bytes, code: int) -> None:
 
 
 def record(batches: Iterator[Index], path: pathlib.Path, state: bytes = b"") -> bool:
-    """Writes batches of indices (or indices) to a file; whether all were integers, of one type, in lists or tuples or in none.
+    """Writes batches of indices (or single indices) to a file. Returns whether all of them were integers of one type, in lists,
+    in tuples, or by themselves.
 
     int64, little-endian: the indices of all batches; for each batch how many there are up to its end; the state of a generator,
     filled up with zeros; how many bytes that has; the number of batches; what they came in and of which type they were (0:

@@ -74,7 +74,7 @@ def fingerprint(owner: Component) -> list[object]:
 
 
 def _as_lists(state: object) -> object:
-    """The state of a generator as what can be compared by `==`."""
+    """The state of a generator in a form that can be compared by `==`."""
     if isinstance(state, Mapping):
         return {key: _as_lists(part) for key, part in state.items()}
     if isinstance(state, tuple):
@@ -94,7 +94,7 @@ def _put_back_attributes(item: object, attributes: Mapping[str, Any]) -> None:
 
 
 def _reach(owner: Component) -> Iterator[tuple[Component, bool]]:
-    """What can be reached from an object, and whether each is a sampler; the object itself is none."""
+    """Everything that can be reached from an object, and whether each is a sampler; the object itself is not taken for one."""
     torch = torch_module()
     waiting, seen = [(owner, False, 0)], dict[int, Any]()
     while waiting and len(seen) < _MOST:

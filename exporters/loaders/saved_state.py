@@ -47,7 +47,8 @@ def restore_state(loader: Loader, content: bytes) -> bool:
 
 @contextlib.contextmanager
 def state_kept(loader: Loader) -> Iterator[Loader]:
-    """A loader to be put into a state in place of one that has one; that, and its dataset, are as they were afterwards.
+    """Gives a loader that may be put into another state in place of the given one, which has a state of its own. Afterwards the
+    given loader and its dataset are as they were before.
 
     torchdata's loader has a twin; another is used itself, and put back into the state it was in.
     """

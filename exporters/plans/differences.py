@@ -1,4 +1,4 @@
-"""What another plan has that the one of a stopped export had not, in words, each difference once."""
+"""How a plan differs from the one of an export that was stopped, in words, each difference once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS: Mapping[str, str] = {
     "state": "a loader that has a state",
     "stream": "a stream",
 }
-"""What the kinds of `order.Source` are to a reader."""
+"""The kinds of `order.Source` in words for a reader."""
 _LONGEST = 80
 
 

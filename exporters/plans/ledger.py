@@ -205,10 +205,11 @@ class Ledger:
         return None
 
     def pass_over(self, split: str, loader: Loader) -> dict[int, ShardResult]:
-        """The finished shards that need not be drained again, by number. A loader that has a state is put into the one after
-        them.
+        """The finished shards that need not be drained again, by number. A loader that has a state is put into the state that it
+        had after them.
 
-        Of such a loader the last finished shard is drained again and compared: what its state does not bring back shows.
+        The last finished shard of such a loader is drained again and compared, which shows if its state does not bring everything
+        back.
         """
         done = self.done(split)
         if self.order(split) is not None:

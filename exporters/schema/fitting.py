@@ -234,8 +234,8 @@ def _tree_columns(
 
 
 def _leaf_kinds(name: str, feature: Feature, sources: Mapping[str, str], batch: Batch) -> dict[str, str]:
-    """By the columns they are stored in, how leaves were given inside of lists and dicts: as str or bytes, images too, or as
-    arrays of a dtype that are to be one array again. Leaves out what the batch does not tell."""
+    """How leaves inside of lists and dicts were given, by the columns that they are stored in: as str or as bytes (images too),
+    or as arrays of some dtype, which are to be one array again. What the batch does not tell is left out."""
     found: dict[str, str] = {}
     for leaf in leaves_of(feature):
         path = next((path for path in sources if not path or f"{leaf.path}/".startswith(f"{path}/")), None)

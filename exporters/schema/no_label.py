@@ -32,7 +32,7 @@ def make_room(
       schema: as the features say.
       firsts: stored columns of the first batches that are at hand.
       loaders: by split; `targets` or `labels` of their datasets, as torchvision has them, or `tensors`, may hold a -1.
-      before: columns of the plan of an export that was stopped; its widths stay.
+      before: columns of the plan of an export that was stopped, whose widths stay as they are.
     """
     narrow = list(_narrow(schema.columns))
     if not narrow:

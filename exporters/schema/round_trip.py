@@ -43,8 +43,8 @@ def check_round_trip(fields: tuple[AnyField, ...], batch: Batch, split: str) -> 
       split: for errors.
 
     Returns:
-      A sentence for each feature whose class, the user's own, gives back something else than it was given: which is its
-      business, and worth saying.
+      A sentence for each feature of a class of the user's own that gives back something else than it was given. That is allowed,
+      and worth saying.
 
     Raises:
       SchemaError: a value of any other feature does not come back; names split, batch, feature and row.
@@ -157,7 +157,7 @@ def _in_sequences(feature: Feature, count: int) -> Feature:
 
 
 def _part_of(given: FeatureValue, key: str) -> FeatureValue:
-    """One part of dicts that lie in lists."""
+    """The values of one key of dicts that lie in lists, in the same lists."""
     return given[key] if isinstance(given, Mapping) else [_part_of(item, key) for item in given]
 
 

@@ -185,8 +185,8 @@ def _declared_sequences(names: Mapping[str, str], options: Options) -> Iterator[
 
 
 def _position_below(feature: Feature, parts: Sequence[str]) -> int | None:
-    """How many of the parts below a declared feature are names of its own before one that is a position in a list of it; None
-    if all are names."""
+    """How many parts of a path below a declared feature are names, before the first that is a position in a list; None if all of
+    them are names."""
     for number, part in enumerate(parts):
         kind, sequences = kind_of(feature).innermost()
         if kind.parts is not None and part in kind.parts:
@@ -278,8 +278,8 @@ def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Feature]) -
 
 
 def as_before(options: Options, features: Mapping[str, Feature], columns: Sequence[JsonMapping]) -> Options:
-    """Options under which any batch gives the schema of a plan, of its features and columns: what the first batch of all
-    showed to be of unknown size need not show in another one. What the caller says comes first.
+    """Options with which any batch gives the schema of a plan, made of its features and columns: another batch need not show what
+    the very first one showed to be of unknown size. What the caller says comes first.
     """
     given, layouts = flatten_overrides(options.features), dict(options.source_layouts)
     for name, feature in flatten_features(tfds.features.FeaturesDict.from_json(features)):
@@ -294,8 +294,8 @@ def as_before(options: Options, features: Mapping[str, Feature], columns: Sequen
 
 
 def _adopt(field: AnyField, batch: Batch, source_dtypes: Mapping[str, str]) -> AnyField:
-    """A field with what is known of its source: if the batch tells nothing, having nothing but empty lists, or has lists that
-    tell more or less than those of the first batch."""
+    """A field with what is known of its source already. That is needed where the batch has nothing but empty lists, which tell
+    nothing, and where its lists tell more or less than those of the first batch did."""
     parts = [batch.columns[source] for source in field.sources]
     is_unknown = all(isinstance(part, Rows) and part.is_unknown for part in parts)
     if not isinstance(field, TreeField) and not (isinstance(field, RaggedField) and is_unknown):
@@ -388,7 +388,7 @@ def _describe(field: AnyField, batch: Batch, names: Mapping[str, str]) -> str:
 
 
 def _describe_tree(field: TreeField, names: Mapping[str, str]) -> str:
-    """The same of a feature with an encoder of its own: what it is, and its images and boxes."""
+    """What was decided about a feature with an encoder of its own, in words: what it is, and its images and boxes."""
     parts = [" ".join(f"{field.feature!r}".split())[:120]]
     for leaf in leaves_of(field.feature):
         if leaf.path in field.layouts:

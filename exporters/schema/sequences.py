@@ -116,7 +116,8 @@ def _kind(value: object) -> str:
 
 
 def _leaf(kind: str, dtype: DType, shape: tuple[int, ...]) -> Feature:
-    """What lies in the innermost lists: TFDS keeps integers and float32 exactly by themselves, whatever else as bytes."""
+    """The feature of what lies in the innermost lists. TFDS keeps integers and float32 exactly as numbers; everything else is
+    kept as bytes."""
     if kind == "str":
         return tfds.features.Text()
     if kind == "bytes" or dtype.kind == "O":

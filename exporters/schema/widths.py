@@ -46,7 +46,8 @@ def find_unpad(
 
 
 def _find_told(columns: Mapping[str, Array], trusted: Collection[str]) -> Iterator[tuple[str, int, Array]]:
-    """(name, width, bool of shape (N, width)) of what may tell which values are no padding: masks first, called so or not."""
+    """The columns that may tell which values are not padding, as (name, width, bool of shape (N, width)); masks come first,
+    whatever they are called."""
     for name in sorted(columns, key=lambda name: (name not in trusted, "mask" not in name, name)):
         column = columns[name]
         mask = as_mask(column) if column.ndim == 2 else None
@@ -70,7 +71,7 @@ def is_constant(values: Array) -> bool:
 
 
 def _ends_at(column: Array, mask: Array) -> bool:
-    """Whether the rows of a column end exactly where lengths say: what follows is padding, and the last value is none."""
+    """Whether the rows of a column end exactly where lengths say: what follows is padding, the last value before it is not."""
     if column.ndim < 2 or column.shape[:2] != mask.shape or not is_constant(column[~mask]):
         return False
     if mask.all():

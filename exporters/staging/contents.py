@@ -1,4 +1,4 @@
-"""Whose is what lies in a stage, in its notes or in a version: an export's, somebody's, or litter of the disk.
+"""To whom what lies in a stage, in its notes or in a version belongs: to an export, to somebody, or to nobody, as litter.
 
 What an export wrote is told by its name and by being a regular file; only that is ever removed. What a file server or a
 desktop puts into every directory is passed over. Anything else is somebody's, and an export says so instead of removing it.

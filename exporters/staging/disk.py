@@ -125,7 +125,7 @@ def sign(holder: pathlib.Path) -> None:
 
 
 def remove_file(path: pathlib.Path) -> None:
-    """Removes a file, if it is there: only its name, should it be a link."""
+    """Removes a file, if it is there. If it is a link, only the link is removed."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
@@ -136,7 +136,7 @@ def open_no_link(path: str, flags: int) -> int:
 
 
 def _read_holder(holder: pathlib.Path) -> str:
-    """Who has signed, in words; nothing if that is not there, or not yet."""
+    """Who has signed, in words; nothing if nobody has, or not yet."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads(holder.read_bytes())
         return f" (process {content['pid']} on {content['host']}, since {content['since']})"

@@ -82,7 +82,7 @@ class Notes:
             yield note.read_bytes()
 
     def write_identity(self, inode: int) -> None:
-        """Notes which directory the notes are about: 0 while what is there is removed."""
+        """Notes which directory the notes are about; 0 as long as what is there is being removed."""
         self.write(STAGE_NOTE, json.dumps({"version": _VERSION, "inode": inode}).encode())
 
     def identity(self) -> JsonObject | None:

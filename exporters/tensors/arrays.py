@@ -1,4 +1,5 @@
-"""NumPy arrays and lists of a batch as arrays of a dtype that can be stored, and what stands for one that is encoded."""
+"""NumPy arrays, and lists, of a batch as arrays of a dtype that can be stored; and what takes the place of an array that is
+encoded already."""
 
 from __future__ import annotations
 
@@ -65,16 +66,16 @@ def shown(path: str) -> str:
 
 
 SCALARS = (str, bytes, numbers.Number, np.generic)
-"""What one value of a column is."""
+"""The types that a single value of a column can have."""
 
 
 def is_scalar(value: object) -> bool:
-    """Whether a value of a list is one value of a column."""
+    """Whether an item of a list is a single value of a column."""
     return isinstance(value, SCALARS)
 
 
 def are_scalars(values: Iterable[RawValue]) -> bool:
-    """Whether all of them are; told by their types, of which there are few."""
+    """Whether all items of a list are single values. Their types tell, of which there are few."""
     return all(issubclass(kind, SCALARS) for kind in set(map(type, values)))
 
 
@@ -87,7 +88,7 @@ _PICTURE_MENDS = {
     "P": 'numpy.asarray(image) for the numbers of classes, image.convert("RGB") for colours',
     **dict.fromkeys(("1", "I", "F"), "numpy.asarray(image)"),
 }
-"""What to do about those of other modes, so that nothing is lost."""
+"""What to do about Pillow's images of other modes, so that nothing is lost."""
 
 
 def is_picture(value: object) -> bool:
@@ -134,7 +135,7 @@ def list_to_numpy(values: Sequence[RawValue], path: str, where: str) -> Array:
     """A list of str, bytes or numbers, one a row. All ints give int64, any float float64.
 
     Raises:
-      SchemaError: they are of types that no one column holds: rows contradict each other.
+      SchemaError: the values are of types that no single column holds: rows contradict each other.
       LoaderError: one of them cannot be stored, whatever the others are.
     """
     types = set(map(type, values))
@@ -167,7 +168,7 @@ def list_to_numpy(values: Sequence[RawValue], path: str, where: str) -> Array:
 
 
 def number_kind(value: object) -> str:
-    """bool, int, float or complex, NumPy's scalars included."""
+    """Whether a number is a bool, an int, a float or a complex one, as a word; NumPy's scalars included."""
     return _number_kind_of(type(value))
 
 

@@ -18,8 +18,8 @@ def copy_example(value: RawValue, memo: dict[int, object] | None = None) -> RawV
     >>> pool = torch.zeros(1_000_000_000)                            # doctest: +SKIP
     >>> copy_example((pool[:5], "text"))                             # 20 bytes, not 4 GB     # doctest: +SKIP
 
-    Tensors are found in lists, tuples, dicts, dataclasses and other plain objects. What is one object in `value` is one
-    object in the copy. NumPy's own copies are of the view only.
+    Tensors are found in lists, tuples, dicts, dataclasses and other plain objects. What is one object in `value` is one object in
+    the copy. Of a view of a NumPy array, only the view is copied.
 
     Args:
       value: an example, or several.
@@ -34,11 +34,11 @@ def copy_example(value: RawValue, memo: dict[int, object] | None = None) -> RawV
 def copy_callable(function: object, shared: RawValue) -> RawValue:
     """A copy of a `collate_fn` with copies of what it keeps, in its attributes or in what it closes over.
 
-    What is kept in a module's variables is not copied; nor is what cannot be, then the function itself is returned.
+    What a function keeps in a module's variables is not copied. If something cannot be copied, the function itself is returned.
 
     Args:
       function: the function, or object that is called.
-      shared: what is not copied, and is in the copy what it is here: the dataset.
+      shared: what is not to be copied, the dataset: the copy refers to the same one.
     """
     memo = {id(shared): shared}
     try:
@@ -93,7 +93,7 @@ def _copy_tensor(tensor: Tensor, memo: dict[int, object]) -> RawValue:
 
 
 def _is_plain(value: RawValue) -> bool:
-    """Whether an object is its attributes and nothing else, and has no way of its own to be copied."""
+    """Whether an object consists of its attributes and nothing else, and has no way of its own to be copied."""
     kind: Any = type(value)
     if not hasattr(value, "__dict__") or isinstance(value, type) or callable(value) or kind.__new__ is not object.__new__:
         return False

@@ -1,4 +1,5 @@
-"""Which layout a batch has: what the caller says, or what its shape tells, in words; refused where that is not one.
+"""Which layout a batch has: what the caller says, or what its shape tells; and that in words. It is refused where several are
+possible.
 
 >>> decide("image", (64, 3, 32, 32), None)
 Layout(source='NCHW', stored='NHWC')
@@ -86,7 +87,8 @@ def likely_readings(shape: Sequence[int | None]) -> list[str]:
 
 
 def line_for(name: str, got: Sequence[int | None], expected: Sequence[int | None]) -> str:
-    """The `layouts=` under which rows of one shape would be stored in another, any size where that is None; empty if none is.
+    """The `layouts=` with which rows of one shape would be stored in another one, in which None stands for any size; empty if
+    there is no such layout.
 
     >>> line_for("image", (3, 5, 6), (None, None, 3))
     'layouts={"image": "NCHW"}'

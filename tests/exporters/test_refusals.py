@@ -103,7 +103,7 @@ def test_arrays_of_numpys_strings(format, tmp_path, read_back):
 def test_images_that_no_reader_takes(format, tmp_path):
     """The bytes of a GIF are refused for an Image: TensorFlow reads them as several frames."""
     gif = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
-    with pytest.raises(SchemaError, match=r"feature 'x', row 0: bytes that are neither JPEG nor PNG or BMP"):
+    with pytest.raises(SchemaError, match=r"feature 'x', row 0: the bytes are not those of a JPEG, PNG or BMP file"):
         export([gif] * 4, tmp_path / "data", format, features={"x": F.Image(shape=(None, None, 3))})
     assert not (tmp_path / "data").exists()
 

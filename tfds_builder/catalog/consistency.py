@@ -1,4 +1,5 @@
-"""Does a manifest agree with itself? Names, and every row of the byte table inside its file and its own place.
+"""Does a manifest agree with itself? Its names are checked, and that every row of the byte table lies inside its file, in a place
+of its own.
 
 What is accepted here can be read without leaving a file, and without reading the same byte for two
 columns, so what a reader allocates is bounded by what lies on disk. How far a shard must reach, its format says.

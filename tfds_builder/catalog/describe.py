@@ -92,6 +92,6 @@ def _dict(value: object) -> JsonMapping:
 
 
 def _size(value: object) -> int | None:
-    """A size as TFDS's JSON has it, as text; None for -1, which says that it differs."""
+    """A size, which TFDS's JSON has as text; None for -1, which says that sizes differ."""
     text = str(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None

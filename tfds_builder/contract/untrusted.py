@@ -59,7 +59,7 @@ def expect_natural(value: object, where: str) -> int:
 
 
 def expect_naturals(value: object, where: str) -> tuple[int, ...]:
-    """A list of them, as a tuple."""
+    """A list of whole numbers from 0 to 2**63 - 1, as a tuple."""
     return tuple(expect_natural(item, where) for item in expect(value, list, where))
 
 

@@ -21,7 +21,8 @@ _F = tfds.features
 
 
 class Kind:
-    """The kind of a feature; of one that has an encoder of its own, of which nothing else is known.
+    """The kind of a feature. This class itself is the kind of a feature that has an encoder of its own, and of which nothing else
+    is known.
 
     "Exact" below means that the feature is of TFDS's own class, and not of one that somebody has derived from it, which may
     do whatever it likes.
@@ -80,7 +81,7 @@ class Kind:
 
     @property
     def item(self) -> Kind:
-        """The kind of what a run is of; itself of anything else."""
+        """The kind of the items, if this is a run; otherwise this kind itself."""
         return kind_of(self.inner) if self.is_run else self
 
     def innermost(self) -> tuple[Kind, int]:
@@ -91,8 +92,8 @@ class Kind:
         return kind, depth
 
     def replace_parts(self, change: Callable[[str, Feature], Feature]) -> Feature:
-        """The feature with other features in it, at each key what `change(key, part)` gives; the key of items is "".
-        Itself where they are the same ones, and where there are none."""
+        """The same feature with other parts: at each key there is what `change(key, part)` gives. The items of a sequence have
+        the key "". Where nothing changes, and where there are no parts, it is the feature itself."""
         return self.feature
 
     @property
@@ -107,7 +108,7 @@ class Kind:
 
     @property
     def encoding(self) -> tfds.features.Encoding:
-        """What TFDS makes bytes of arrays with: NONE, BYTES or ZLIB; of a sequence, those in it."""
+        """How TFDS turns arrays into bytes: NONE, BYTES or ZLIB. For a sequence: how it does that with the arrays in it."""
         return getattr(self.feature, "_encoding", _F.Encoding.NONE)
 
     @property
@@ -126,11 +127,11 @@ class Kind:
 
     @property
     def is_direct(self) -> bool:
-        """Whether a column holds the very value; otherwise its columns hold what `feature.encode_example` made of it, and
-        reading goes through `feature.decode_example`.
+        """Whether a column holds the value itself. If not, the columns hold what `feature.encode_example` made of the value, and
+        it is read through `feature.decode_example`.
 
-        Of rows of different shapes those are direct that differ along the first axis only: they are runs of items. A
-        sequence is one of them, if its items are.
+        Rows of different shapes are direct if they differ along the first axis only: they are runs of items. A sequence is direct
+        if its items are.
         """
         return False
 

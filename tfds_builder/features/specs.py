@@ -26,7 +26,7 @@ def flatten_features(features: Features, prefix: str = "") -> Iterator[tuple[str
 
 
 def flat_info(name: str, feature: Feature) -> dict[str, TensorInfo]:
-    """What a feature is serialized to, by flat name; `name` is its own."""
+    """The tensors that a feature is serialized to, by flat name; `name` is the flat name of the feature itself."""
     return dict(_flatten_info(name, feature.get_serialized_info()))
 
 
@@ -39,7 +39,8 @@ def _flatten_info(name: str, info: TensorInfo) -> Iterator[tuple[str, TensorInfo
 
 
 def serialized_specs(name: str, feature: Feature) -> dict[str, TensorInfo]:
-    """The same as they are in an Example, where nested sequences are one list of values and one of lengths a level
+    """The tensors that a feature is serialized to, as an Example has them: there, nested sequences are one list of values, and
+    one list of lengths for each level
     (`example_serializer._add_ragged_fields`)."""
     specs: dict[str, TensorInfo] = {}
     for key, info in flat_info(name, feature).items():
@@ -68,7 +69,7 @@ def put_together(name: str, feature: Feature, find: Callable[[str, TensorInfo], 
 
     Args:
       name, feature: the feature and its flat name.
-      find: gives one value, of its flat name and what it is.
+      find: gives the value that has a flat name, which is its first argument; its second is the TensorInfo of the value.
     """
     parts = {key[len(name) + 1 :]: find(key, info) for key, info in flat_info(name, feature).items()}
     return parts[""] if "" in parts else nest(parts)

@@ -98,7 +98,7 @@ class StoredFormat(abc.ABC):
         return self._expand(self.template, name, split, number, count)
 
     def index_name(self, name: str, split: str, number: int, count: int) -> str:
-        """The same of its index.
+        """The published name of the index file of shard `number` of `count`.
 
         Raises:
           ValueError: no shard of this format has one.
@@ -131,7 +131,8 @@ class StoredFormat(abc.ABC):
 
     @abc.abstractmethod
     def measure(self, columns: Sequence[Column], geometry: Geometry, rows: int, where: str) -> tuple[int, str]:
-        """The least bytes that the data file of so many rows (at least one) has, and which column says so, in words.
+        """The smallest number of bytes that the data file of so many rows (at least one) can have; and, in words, which column
+        asks for so many.
 
         Args:
           columns, geometry: of the manifest; not trusted.
@@ -235,7 +236,7 @@ class StoredRows(abc.ABC):
         return None
 
     def damage_of_row(self, shard: Shard, row: int) -> Damage | None:
-        """The same of one row."""
+        """The damage of one row, if its own checksum is wrong."""
         return None
 
     def record(self, shard: Shard, row: int) -> bytes:

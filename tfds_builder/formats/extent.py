@@ -19,7 +19,7 @@ class Extent(NamedTuple):
 
 
 def last_end(extents: Sequence[Extent], where: str) -> tuple[int, str]:
-    """Where the last of them ends, and its name. Raises ManifestError if two lie over each other."""
+    """Where the last of some extents ends, and what lies there. Raises ManifestError if two lie over each other."""
     last, name = 0, "nothing"
     for start, end, column in sorted(extents):
         if start < last and start < end:

@@ -78,7 +78,7 @@ def _check_bounds(
     else:
         items, rest = divmod(shapes[f"{column.name}/string_splits"][0] - 1, column.values)
         if rest or items < 0:
-            raise DamagedFileError(f"column {show(column.name)} has a part of an item")
+            raise DamagedFileError(f"column {show(column.name)} has an incomplete item")
         reader.check_splits(column.name, splits, rows, items)
         reader.check_splits(column.name, strings, items * column.values, length)
 

@@ -115,7 +115,7 @@ class _TFRecordRows(StoredRows):
         for content in self._files.slices(shard.data, *self.item_runs(shard, number, rows), populate=isinstance(rows, slice)):
             strings = [content[first:last] for first, last in example.parse_list(content)]
             if len(strings) % column.values:
-                raise DamagedFileError(f"{self._files.path_of(shard.data)} has a part of an item in {column.name}")
+                raise DamagedFileError(f"{self._files.path_of(shard.data)} has an incomplete item in {column.name}")
             yield strings
 
     def _read_index(self, shard: Shard, rows: Rows) -> Array:

@@ -64,11 +64,13 @@ class RecordComparison:
             return
         size = column.width // column.values
         ends = stored.reshape(len(stored), column.values, size) < 0x80
-        expect_rows(ends == (np.arange(size) == size - 1), start, f"{column.name} is not of its fixed width")
+        expect_rows(
+            ends == (np.arange(size) == size - 1), start, f"{column.name} has an integer that does not end at its last byte"
+        )
         wide = dataclasses.replace(column, dtype="uint64" if column.dtype == "uint64" else "int64")
         stored = np.ascontiguousarray(stored)
         values = decode_column(column, stored)
-        expect_rows(decode_column(wide, stored) == values, start, f"{column.name} is no {column.dtype}")
+        expect_rows(decode_column(wide, stored) == values, start, f"{column.name} has a value that {column.dtype} cannot hold")
 
     def _check_indexed(self, file: File, start: int, stop: int) -> None:
         """Records of different lengths: each is parsed, and must have its strings where the index says."""

@@ -75,8 +75,8 @@ class Value:
 
     @classmethod
     def of(cls, name: str, feature: Feature, columns: Collection[str], decoder: Decoder = None) -> Value:
-        """How a feature's value comes from a dataset's columns, of which `columns` are those that no feature is called like:
-        a class may forget, in its JSON, that it was optional."""
+        """How a feature's value comes from a dataset's columns. `columns` are those that no feature has the name of: they show
+        that a feature is optional where its class does not say so in its JSON."""
         presence = presence_name(name)
         return cls(name, feature, decoder, presence if presence in columns else "")
 
@@ -131,8 +131,8 @@ class Value:
         return _lacking(self.feature) if self.decoder is None else ""
 
     def decode(self, stored: Sequence[StoredValue]) -> FeatureValue:
-        """The value, of one stored value of each of its columns as `RowReader` gives it; None of an optional feature that has
-        none.
+        """The value, made of one stored value of each of its columns, as `RowReader` gives them; None where an optional feature
+        has no value.
 
         Raises:
           UnsupportedReadError: it is decoded by a package that is not installed.
@@ -163,7 +163,7 @@ class Value:
 
 
 def _lacking(feature: Feature) -> str:
-    """Of `Value._lacks`: of the first image in a feature that needs a package which is not there."""
+    """What `Value._lacks` says of the first image in a feature that needs a package which is not installed."""
     kind, _ = kind_of(feature).innermost()
     if kind.parts is not None:
         return next(filter(None, map(_lacking, kind.parts.values())), "")

@@ -173,7 +173,7 @@ def permute(numbers: Array, size: int, keys: tuple[int, ...]) -> Array:
 
 
 def _permute_digits(numbers: Array, low: int, high: int, keys: tuple[int, ...]) -> Array:
-    """The same of all numbers below `low * high`: uint64 of shape (n,)."""
+    """A permutation of all numbers below `low * high`: what it makes of some of them, uint64 of shape (n,)."""
     first = numbers // np.uint64(low)
     second = numbers - first * np.uint64(low)
     for key in _turn_keys(keys):

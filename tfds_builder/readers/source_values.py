@@ -63,7 +63,7 @@ def plain(feature: Feature, value: FeatureValue) -> FeatureValue:
 
 
 def _by_key(items: list[FeatureValue], feature: Feature) -> FeatureValue:
-    """Examples of a feature as lists of their parts, which is what a sequence of dicts is; as they are if they have none."""
+    """Examples of a feature as one dict of lists, as TFDS has a sequence of dicts; unchanged if they have no parts."""
     kind, _ = kind_of(feature).innermost()
     if kind.parts is None:
         return items
@@ -108,7 +108,8 @@ class Place:
 
     @classmethod
     def of(cls, name: str, feature: Feature, columns: Sequence[Column], depth: int = 0) -> Place:
-        """The place of a feature, of its flat name, of what is stored of the whole feature and of how deep in it this lies."""
+        """Makes the place of a feature from its flat name, from what is stored of the whole feature, and from how deep in that it
+        lies."""
         kind, sequences = kind_of(feature).innermost()
         depth += sequences
         parts = {key: cls.of(f"{name}/{key}", part, columns, depth) for key, part in (kind.parts or {}).items()}
@@ -141,7 +142,7 @@ class Place:
 
         Args:
           value: as TFDS's decoding in NumPy gives it.
-          lists: how many of the sequences were lists already, which the value is taken out of.
+          lists: how many sequences around the value were lists, out of which it has been taken already.
         """
         if isinstance(value, Mapping):
             return {key: self.parts[key].restore(item, lists) for key, item in value.items()}
@@ -176,7 +177,7 @@ class Place:
         return layout.copy_to_source(rows)
 
     def _one_to_source(self, array: Array) -> Array:
-        """The same of one array."""
+        """One stored array in the layout and the dtype that the loader gave."""
         return self.to_source(array[None])[0, ...]  # an array, not a number, if it has no axes
 
     def to_strings(self, values: list[FeatureValue]) -> list[FeatureValue]:
@@ -185,7 +186,7 @@ class Place:
 
     @functools.cached_property
     def _dtype(self) -> DType | None:
-        """The dtype of arrays; None as they are stored, which boxes are until they are pixels again."""
+        """The dtype of arrays; None if they keep the stored one, as boxes do until they are pixels again."""
         is_known = self.source_dtype and not list(self.kind.box_paths())
         return to_numpy_dtype(self.source_dtype) if is_known else None
 

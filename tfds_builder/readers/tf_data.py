@@ -148,7 +148,7 @@ def _decode_and_batch(ds: tf.data.Dataset, reader: _BlockReader, request: Reques
 
 
 def pick(example: Mapping[str, FeatureValue], supervised_keys: SupervisedKeys) -> Example:
-    """An example, or the structure of its features that `supervised_keys` asks for."""
+    """An example as it is, or, if there are `supervised_keys`, the features that these name, in the structure that they have."""
     if supervised_keys is None:
         return example
     return tf.nest.map_structure(lambda key: example[key], supervised_keys)
@@ -218,8 +218,9 @@ class _BlockReader:
             self._specs["tfds_id"] = tf.TensorSpec(() if self.takes_rows else (None,), tf.string)
 
     def read(self, number: tf.Tensor, *seed: tf.Tensor) -> dict[str, FeatureValue]:
-        """The rows of a call, of its number and the seed of the epoch, if there is one: a nested dict of tensors with a
-        leading row axis, or flat columns, if they are to be taken one by one. A row without the axis if calls take rows."""
+        """The rows that a call reads, by its number and the seed of the epoch, if there is one. They are a nested dict of tensors
+        with a leading row axis, or flat columns if rows are to be taken one by one. If each call reads a single row, there is no
+        row axis."""
         flat = tf.nest.flatten(self._specs)
         values = tf.numpy_function(self._read, [number, *seed], [spec.dtype for spec in flat], stateful=False)
         for value, spec in zip(values, flat, strict=True):

@@ -247,7 +247,7 @@ class Files:
             raise self._ends(file, start + done)
 
     def read_run(self, file: File, start: int, stop: int) -> bytes:
-        """The same as an object of its own."""
+        """A run of bytes of a file as an object of its own."""
         found = self.directory.view(file.file, start, stop)
         if start + len(found) < stop:
             raise self._ends(file, start + len(found))

@@ -42,12 +42,13 @@ class VariableReader:
         self._files, self._stored = files, stored
 
     def read_items(self, number: int, column: Column, pieces: Sequence[Piece], count: int) -> tuple[Array, Array]:
-        """Rows of any number of items: their bytes, uint8 of shape (items, width), and the bounds of the rows among them."""
+        """Reads rows of any number of items: the bytes of the items, uint8 of shape (items, width), and where each row begins and
+        ends among them."""
         sizes, found = np.zeros(count, np.int64), []
         for places, segment, rows in pieces:
             starts, lengths = self._stored.item_runs(segment.shard, number, rows)
             if np.any(lengths % column.width):
-                raise DamagedFileError(f"{self._files.path_of(segment.shard.data)} has a part of an item in {column.name}")
+                raise DamagedFileError(f"{self._files.path_of(segment.shard.data)} has an incomplete item in {column.name}")
             sizes[to_target(places)] = lengths
             found.append((places, segment.shard, starts, lengths, isinstance(rows, slice)))
         ends = np.cumsum(sizes)

@@ -70,8 +70,8 @@ class RowReader:
         return [read(where) for read in readers]
 
     def _open(self, shard: Shard, data: Array) -> tuple[list[Reader], Callable[[int], Any] | None] | None:
-        """The readers of a shard's columns, of all its bytes, and what makes of a row's number what they take. None if a row
-        cannot be found in memory alone."""
+        """The readers of the columns of a shard, all of whose bytes are given, and the function that turns a row's number into
+        what they take. None if rows cannot be found in memory alone."""
         rows = self._table.stored.single(shard, data)
         if rows is None:
             return None
@@ -94,7 +94,7 @@ def check_row(key: SupportsIndex, length: int) -> int:
 
 
 def check_rows(keys: Iterable[SupportsIndex], length: int) -> Array:
-    """The same for several: int64 of shape (n,)."""
+    """Several row numbers, each as `check_row` gives it: int64 of shape (n,)."""
     rows = np.asarray(keys if isinstance(keys, np.ndarray | Sequence) else list(keys))
     if not rows.size:
         return np.empty(0, np.int64)
@@ -148,7 +148,7 @@ class _Shard:
 
 
 def _reader(rows: SingleRows, number: int, column: Column, as_item: bool, shard: _Shard) -> Reader:
-    """Of a column, which has that number in the manifest."""
+    """The reader of the column that has that number in the manifest."""
     if column.encoding == STRINGS:
         find = rows.strings(number)
         return lambda key: shard.strings(column.item_shape, *find(key))
@@ -170,7 +170,7 @@ def _reader(rows: SingleRows, number: int, column: Column, as_item: bool, shard:
 
 
 def _searching_reader(find: Callable[[Any], int], column: Column, as_item: bool, shard: _Shard) -> Reader:
-    """Of a column of fixed-size rows that lie anywhere in the file."""
+    """The reader of a column of fixed-size rows that lie anywhere in the file."""
 
     def read(key: Any) -> Any:
         start = find(key)
@@ -181,7 +181,7 @@ def _searching_reader(find: Callable[[Any], int], column: Column, as_item: bool,
 
 
 def _decode(column: Column, as_item: bool, stored: Array) -> StoredValue:
-    """The value of a fixed-size column, of its bytes in the file."""
+    """The value of a row of a fixed-size column, decoded from its bytes in the file."""
     if as_item and column.encoding == VARINT and column.dtype.startswith(_INTEGERS):
         return _read_varint(stored.tobytes(), column.dtype)
     value = decode_column(column, stored.copy()[None])[0, ...]

@@ -127,8 +127,8 @@ class Table:
         return self._stored.record(*self.find(row))
 
     def row_bytes(self, names: Sequence[str] | None = None) -> int:
-        """Bytes of a row of those columns, all by default: in the shard where they take most, on average. If any of them
-        differs in length, everything else that does so in a row is counted too."""
+        """Bytes that a row of some columns (of all, by default) takes on average in the shard where rows are largest. If one of
+        these columns differs in length, all columns that differ in length are counted."""
         columns = self.columns(names)
         varying = self._varying_bytes if any(column.is_variable for column in columns) else 0
         return sum(column.width for column in columns if not column.is_variable) + varying

@@ -28,10 +28,10 @@ def hole(directory, name):
 @pytest.mark.parametrize("row", [0, 2])
 @pytest.mark.parametrize(("column", "values", "message"), [
     ("scalar/bool", [2], "scalar/bool is neither true nor false"),
-    ("label", [0x81, 0x81], "label is not of its fixed width"),
-    ("label", [0x01, 0x01], "label is not of its fixed width"),
+    ("label", [0x81, 0x81], "label has an integer that does not end at its last byte"),
+    ("label", [0x01, 0x01], "label has an integer that does not end at its last byte"),
     ("label", [0xAC, 0x02], "label is not one of its 300 classes"),
-    ("scalar/uint32", [0xFF, 0xFF, 0xFF, 0xFF, 0x1F], "scalar/uint32 is no uint32"),
+    ("scalar/uint32", [0xFF, 0xFF, 0xFF, 0xFF, 0x1F], "scalar/uint32 has a value that uint32 cannot hold"),
 ])  # fmt: skip
 def test_values(column, values, message, row, tmp_path):
     """A value that its dtype does not have, in a record whose CRC is right, is named with its record by the deep check."""
