@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -16,7 +17,8 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from exporters import wording
-from exporters.command import blame
+from exporters.command import blame, diff, head, stats
+from exporters.command.arguments import Json, ShowProgress, VersionDir, to_path
 from exporters.errors import ArgumentError, BrokenInstallError, ExportError
 from exporters.version import __version__
 from tfds_builder.errors import DatasetError
@@ -29,30 +31,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _to_path(text: str | pathlib.Path) -> pathlib.Path:
-    """A path, as it was typed or by default. An empty text is refused: it comes from a variable that is not set, and would mean
-    this directory."""
-    if text == "":
-        raise typer.BadParameter("a path is needed, and none was given (an empty text); for this directory give .")
-    return pathlib.Path(text)
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-ShowProgress = Annotated[
-    bool | None,
-    typer.Option(
-        "--progress/--quiet",
-        help="A bar, or nothing but warnings; by default a bar in a terminal, and in a log a line every so often.",
-        show_default=False,
-        rich_help_panel="How it is done",
-    ),
-]
-VersionDir = Annotated[
-    pathlib.Path,
-    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config.", parser=_to_path),
-]
 
 
 _of_features = functools.partial(typer.Option, rich_help_panel="What a batch holds")
@@ -98,13 +76,13 @@ def export(
             help="A callable without arguments that returns a DataLoader, or a mapping of split name to DataLoader.",
         ),
     ],
-    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=_to_path)],
+    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=to_path)],
     name: Annotated[str, typer.Option(help="Dataset name, lower_snake_case.")],
     version: Annotated[str, typer.Option(help="Version, x.y.z.")] = "1.0.0",
     format: Annotated[str, typer.Option(help="tfrecord or hdf5.")] = "tfrecord",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the version if it is published already.")] = False,
     app_dir: Annotated[
-        pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.", parser=_to_path, metavar="PATH")
+        pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.", parser=to_path, metavar="PATH")
     ] = pathlib.Path(),
     layout: Annotated[
         list[str] | None,
@@ -124,7 +102,7 @@ def export(
     ] = None,
     features: Annotated[
         pathlib.Path | None,
-        _of_features(metavar="FILE.json", parser=_to_path, help="Features that replace inferred ones: a features.json of TFDS."),
+        _of_features(metavar="FILE.json", parser=to_path, help="Features that replace inferred ones: a features.json of TFDS."),
     ] = None,
     unpad: Annotated[
         list[str] | None,
@@ -204,7 +182,7 @@ def verify(
 
 @app.command(name="list")
 def list_datasets(
-    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=_to_path)],
+    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=to_path)],
     as_json: Json = False,
 ) -> None:
     """List every dataset, config and version published under DATA_DIR."""
@@ -221,48 +199,17 @@ def info(path: VersionDir, as_json: Json = False) -> None:
     show.info(path, as_json)
 
 
-@app.command(
-    epilog="Counts of labels, lengths, NaN and strings are of every example. Images and other arrays of many values are looked "
-    "at in at most 1,000 examples a split, evenly spaced, unless --exact is given; numbers of such a sample are marked with ~ "
-    "(in JSON: is_sample). What was found is kept in DATA_DIR/.catalog, so that the second time is quick.\n\n"
-    "In Python: tfds_builder.statistics('NAME') has the mean and variance that Keras' Normalization and torchvision's "
-    "Normalize take."
-)
-def stats(
-    path: VersionDir,
-    exact: Annotated[bool, typer.Option("--exact", help="Look at every example, however long that takes.")] = False,
-    progress: ShowProgress = None,
-    as_json: Json = False,
-) -> None:
-    """Count what a published version holds: balance of classes, ranges, means, lengths, NaN, most common strings."""
-    from exporters.command import stats as stats_lib
-
-    stats_lib.show(path, exact, as_json, progress)
-
-
-@app.command(
-    epilog="Examples are told apart by the values of their stored columns, whatever the format: came is only in AFTER, went only "
-    "in BEFORE, changed is what stands at the same place among those that are in both. Descriptions, notes, formats and shards are "
-    "not compared.\n\nIn a script: torch2tfds diff data/digits/1.0.0 data/digits/1.1.0 --quiet && echo nothing changed"
-)
-def diff(
-    before: Annotated[pathlib.Path, typer.Argument(metavar="BEFORE", help="A published version.", parser=_to_path)],
-    after: Annotated[pathlib.Path, typer.Argument(metavar="AFTER", help="Another one, or of another dataset.", parser=_to_path)],
-    progress: ShowProgress = None,
-    as_json: Json = False,
-) -> None:
-    """Show what changed between two versions: features, counts, classes, examples. Exits 0 if nothing, 1 if something did."""
-    from exporters.command import diff as diff_lib
-
-    raise typer.Exit(diff_lib.show(before, after, as_json, progress))
+app.command(epilog=stats.EPILOG)(stats.stats)
+app.command(epilog=diff.EPILOG)(diff.diff)
+app.command(epilog=head.EPILOG)(head.head)
 
 
 @app.command()
 def catalog(
-    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=_to_path)],
+    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=to_path)],
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Directory of the site; DATA_DIR/_catalog by default.", parser=_to_path, metavar="SITE"),
+        typer.Option(help="Directory of the site; DATA_DIR/_catalog by default.", parser=to_path, metavar="SITE"),
     ] = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Whether pages show images of the data.")] = True,
     data_dir_shown: Annotated[
@@ -288,7 +235,7 @@ def generate(
     path: VersionDir,
     output: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Where to write it; beside the version by default.", parser=_to_path, metavar="FILE"),
+        typer.Option(help="Where to write it; beside the version by default.", parser=to_path, metavar="FILE"),
     ] = None,
 ) -> None:
     """Write the builder module of a published version again."""
@@ -304,7 +251,7 @@ def generate(
 
 @app.command()
 def demo(
-    out: Annotated[pathlib.Path, typer.Option(help="Where to publish.", parser=_to_path, metavar="PATH")] = pathlib.Path("demo"),
+    out: Annotated[pathlib.Path, typer.Option(help="Where to publish.", parser=to_path, metavar="PATH")] = pathlib.Path("demo"),
 ) -> None:
     """Export scikit-learn's digits to both formats, load them back, train a Keras model on each."""
     from exporters.demo import run
@@ -363,6 +310,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("absl").addFilter(lambda record: "OpenCV is not installed" not in record.getMessage())
     try:
         app()
     except (ExportError, DatasetError) as error:

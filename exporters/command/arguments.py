@@ -1,4 +1,4 @@
-"""What the options of a command line mean: pairs, class names, a file of features."""
+"""What the arguments of a command line are and mean: those that several commands have, pairs, class names, a file of features."""
 
 from __future__ import annotations
 
@@ -6,12 +6,38 @@ import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from exporters import wording
 from exporters.errors import ArgumentError
 from tfds_builder.aliases import Feature
 from tfds_builder.errors import DatasetError
+
+
+def to_path(text: str | pathlib.Path) -> pathlib.Path:
+    """A path, as it was typed or by default. An empty text is refused: it comes from a variable that is not set, and would mean
+    this directory."""
+    if text == "":
+        raise typer.BadParameter("a path is needed, and none was given (an empty text); for this directory give .")
+    return pathlib.Path(text)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+ShowProgress = Annotated[
+    bool | None,
+    typer.Option(
+        "--progress/--quiet",
+        help="A bar, or nothing but warnings; by default a bar in a terminal, and in a log a line every so often.",
+        show_default=False,
+        rich_help_panel="How it is done",
+    ),
+]
+VersionDir = Annotated[
+    pathlib.Path,
+    typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config.", parser=to_path),
+]
 
 _FEATURES_BYTES, _FEATURES_VALUES = 16 * 1024 * 1024, 1_000_000
 _NAMES_BYTES = 64 * 1024 * 1024

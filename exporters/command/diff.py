@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from exporters import wording
+from exporters.command.arguments import Json, ShowProgress, to_path
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.install import check_tfds
 
 _CLASSES_SHOWN = 12
 
 
-def show(before: pathlib.Path, after: pathlib.Path, as_json: bool, progress: bool | None) -> int:
-    """Prints what differs between two version directories.
+EPILOG = (
+    "Examples are told apart by the values of their stored columns, whatever the format: came is only in AFTER, went only in "
+    "BEFORE, changed is what stands at the same place among those that are in both. Descriptions, notes, formats and shards "
+    "are not compared.\n\nIn a script: torch2tfds diff data/digits/1.0.0 data/digits/1.1.0 --quiet && echo nothing changed"
+)
 
-    Returns:
-      The exit code: 0 if nothing does, 1 if something does.
-    """
+
+def diff(
+    before: Annotated[pathlib.Path, typer.Argument(metavar="BEFORE", help="A published version.", parser=to_path)],
+    after: Annotated[pathlib.Path, typer.Argument(metavar="AFTER", help="Another one, or of another dataset.", parser=to_path)],
+    progress: ShowProgress = None,
+    as_json: Json = False,
+) -> None:
+    """Show what changed between two versions: features, counts, classes, examples. Exits 0 if nothing, 1 if something did."""
     check_tfds()
     from exporters.progress import Progress
     from tfds_builder.checks.comparison import compare
@@ -31,7 +42,7 @@ def show(before: pathlib.Path, after: pathlib.Path, as_json: bool, progress: boo
     else:
         for line in _describe(found, before, after):
             print(printable(line))
-    return 0 if found.is_same else 1
+    raise typer.Exit(0 if found.is_same else 1)
 
 
 def _describe(found: Any, before: pathlib.Path, after: pathlib.Path) -> Iterator[str]:

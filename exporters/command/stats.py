@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from exporters import wording
+from exporters.command.arguments import Json, ShowProgress, VersionDir
 from tfds_builder.contract.untrusted import printable
 from tfds_builder.install import check_tfds
 
@@ -18,8 +20,22 @@ _BLOCKS = "▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 
 
-def show(path: pathlib.Path, exact: bool, as_json: bool, progress: bool | None) -> None:
-    """Prints the statistics of a version directory."""
+EPILOG = (
+    "Counts of labels, lengths, NaN and strings are of every example. Images and other arrays of many values are looked "
+    "at in at most 1,000 examples a split, evenly spaced, unless --exact is given; numbers of such a sample are marked with ~ "
+    "(in JSON: is_sample). What was found is kept in DATA_DIR/.catalog, so that the second time is quick.\n\n"
+    "In Python: tfds_builder.statistics('NAME') has the mean and variance that Keras' Normalization and torchvision's "
+    "Normalize take."
+)
+
+
+def stats(
+    path: VersionDir,
+    exact: Annotated[bool, typer.Option("--exact", help="Look at every example, however long that takes.")] = False,
+    progress: ShowProgress = None,
+    as_json: Json = False,
+) -> None:
+    """Count what a published version holds: balance of classes, ranges, means, lengths, NaN, most common strings."""
     check_tfds()
     from exporters.progress import Progress
     from tfds_builder.pages.statistics import statistics_of
