@@ -26,7 +26,7 @@ from exporters.outcome import Action, Export, Format, HazardName
 from tfds_builder.aliases import Feature, JsonObject
 from tfds_builder.install import check_tfds
 
-SHARD_BYTES = 256 * 1024 * 1024
+_SHARD_BYTES = 256 * 1024 * 1024
 
 
 def export(
@@ -44,7 +44,7 @@ def export(
     unpad: Mapping[str, str] | None = None,
     card: Card | None = None,
     release_notes: Mapping[str, str] | None = None,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int = _SHARD_BYTES,
     overwrite: bool = False,
     on_hazard: Action | Mapping[HazardName | Literal["default"], Action] = "warn",
     progress: bool | None = None,

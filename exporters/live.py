@@ -65,7 +65,7 @@ def in_memory(
     raws = enumerate(iter(loader))
     first = first_batch(raws, loader, "train")
     source = _Source(loader, first, options, as_supervised)
-    columns = concatenate(source.encode(itertools.chain([(first.number, first.raw)], raws)))
+    columns = _concatenate(source.encode(itertools.chain([(first.number, first.raw)], raws)))
     if not source.decoder.ragged:
         return source.finish(tf.data.Dataset.from_tensor_slices(columns))
     rows = source.decoder.split(tf.data.Dataset.from_tensors(source.pair(columns)))
@@ -173,7 +173,7 @@ class _Source:
         return ds.map(lambda example: pick(self.decoder.decode(example), self._keys))
 
 
-def concatenate(batches: Iterator[Columns]) -> Columns:
+def _concatenate(batches: Iterator[Columns]) -> Columns:
     """All batches as one, column by column; each column's parts are dropped as it is done."""
     import numpy as np
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from tfds_builder.install import how_to_install
 
-PRODUCER = "exporters"
+_PRODUCER = "exporters"
 _HERE = pathlib.Path(__file__).parent
 _HEAD_BYTES = 100_000
 
@@ -27,7 +27,7 @@ def main() -> None:
     if told := explain_other(sys.path):
         print(f"torch2tfds: {told}", file=sys.stderr)
         sys.exit(2)
-    importlib.import_module(f"{PRODUCER}.cli").main()
+    importlib.import_module(f"{_PRODUCER}.cli").main()
 
 
 def explain_other(path: Sequence[str]) -> str:
@@ -42,14 +42,14 @@ def explain_other(path: Sequence[str]) -> str:
       path: where modules are looked for, as `sys.path` says it.
     """
     importlib.invalidate_caches()
-    spec = importlib.machinery.PathFinder.find_spec(PRODUCER, path)
+    spec = importlib.machinery.PathFinder.find_spec(_PRODUCER, path)
     if spec is None:
         return ""
     init = pathlib.Path(spec.origin) if spec.origin else None
     place = init.parent if init is not None and spec.submodule_search_locations is not None else init
     place = pathlib.Path(next(iter(spec.submodule_search_locations or ()))) if place is None else place
     if not _is_beside_us(place):
-        found = f"`import {PRODUCER}` finds {place}, which is not that of torch2tfds ({_HERE.parent / PRODUCER})"
+        found = f"`import {_PRODUCER}` finds {place}, which is not that of torch2tfds ({_HERE.parent / _PRODUCER})"
         return f"{found}: rename it, or take it off Python's path"
     return "" if init is not None and _is_producer(init) else _explain_overwritten(place)
 
@@ -61,13 +61,13 @@ def _is_beside_us(place: pathlib.Path) -> bool:
 
 def _is_producer(init: pathlib.Path) -> bool:
     with contextlib.suppress(OSError), open(init, "rb") as stream:
-        return f"from {PRODUCER}.export import".encode() in stream.read(_HEAD_BYTES)
+        return f"from {_PRODUCER}.export import".encode() in stream.read(_HEAD_BYTES)
     return False
 
 
 def _explain_overwritten(place: pathlib.Path) -> str:
     """Two distributions have a package of that name, and the one that was installed last has written over the other."""
-    owners = importlib.metadata.packages_distributions().get(PRODUCER, ())
+    owners = importlib.metadata.packages_distributions().get(_PRODUCER, ())
     others = sorted({name for name in owners if name.lower() != "torch2tfds"})
     which = f"of {', '.join(others)}" if others else "of another distribution"
     remove = " ".join(["pip uninstall", *others, "torch2tfds"])

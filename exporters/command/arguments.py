@@ -85,7 +85,7 @@ def features(path: pathlib.Path | None, classes: Iterable[str] | None) -> dict[s
 
     Args:
       path: a `features.json` as TFDS writes it; beside it may lie the names of its classes (`label.labels.txt`).
-      classes: `[FEATURE=]NAMES`, see `class_label`; FEATURE is `label` if it is left out.
+      classes: `[FEATURE=]NAMES`, see `_class_label`; FEATURE is `label` if it is left out.
 
     Raises:
       ArgumentError: a file cannot be read, or does not hold what it should.
@@ -98,16 +98,16 @@ def features(path: pathlib.Path | None, classes: Iterable[str] | None) -> dict[s
         _put(texts, name, text, "--classes")
     found = {} if path is None else dict(_read_features(path))
     found |= {
-        name: class_label(text.partition("=")[2] if "=" in text else text, f"--classes {text:.80}")
+        name: _class_label(text.partition("=")[2] if "=" in text else text, f"--classes {text:.80}")
         for name, text in texts.items()
     }
     return found or None
 
 
-def class_label(names: str, where: str) -> Feature:
+def _class_label(names: str, where: str) -> Feature:
     """A ClassLabel of class names separated by commas, of a number of classes, or of a file with a name a line.
 
-    >>> class_label("cat,dog", "--classes cat,dog").names           # doctest: +SKIP
+    >>> _class_label("cat,dog", "--classes cat,dog").names           # doctest: +SKIP
     ['cat', 'dog']
 
     Raises:

@@ -48,7 +48,7 @@ def encode_rows(feature: Feature, column: Column, values: Iterable[FeatureValue]
       SchemaError: the encoder refuses a row, or needs a package that is not installed.
     """
     rows = [
-        encode_value(feature, np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row, column.name, where, number)
+        _encode_value(feature, np.ascontiguousarray(row) if isinstance(row, np.ndarray) else row, column.name, where, number)
         for number, row in enumerate(values)
     ]
     if column.encoding == STRINGS:
@@ -64,7 +64,7 @@ def encode_rows(feature: Feature, column: Column, values: Iterable[FeatureValue]
     return np.array(rows, dtype=feature.get_serialized_info().np_dtype).reshape(len(rows), *column.item_shape)
 
 
-def encode_value(feature: Feature, value: FeatureValue, name: str, where: str, number: int) -> FeatureValue:
+def _encode_value(feature: Feature, value: FeatureValue, name: str, where: str, number: int) -> FeatureValue:
     """What the feature's encoder makes of one value. The bytes of an image that is encoded already are taken as they are, and so
     are those of a file that is given by its path, or open.
 
@@ -157,10 +157,10 @@ def serialize(name: str, feature: Feature, value: FeatureValue, where: str, numb
     """One value as what TFDS puts into an Example, by flat name (`specs.serialized_specs` has the same names).
 
     Raises:
-      SchemaError: as `encode_value`.
+      SchemaError: as `_encode_value`.
     """
     check_exact(feature, value, name, where, number)
-    encoded = encode_value(feature, value, name, where, number)
+    encoded = _encode_value(feature, value, name, where, number)
     flat = example_serializer.utils.flatten_nest_dict({name: encoded})
     found: dict[str, StoredValue] = {}
     for key, info in flat_info(name, feature).items():

@@ -34,13 +34,13 @@ try:
 except ImportError as error:
     raise MissingDependencyError(f"{wording.argument('format', 'hdf5')} needs h5py: {how_to_install('hdf5')}") from error
 
-VALUES, ROW_SPLITS, STRING_SPLITS = "values", "row_splits", "string_splits"
+_VALUES, _ROW_SPLITS, _STRING_SPLITS = "values", "row_splits", "string_splits"
 """A variable column is a group of these datasets: the items of all rows (or the bytes of all strings) end to end; the bounds of
 the rows (or of the strings, where every row has the same number of them); and the bounds of the strings, where rows have any
 number of them."""
 
 
-Node: TypeAlias = Any
+_Node: TypeAlias = Any
 """An h5py file, group or dataset."""
 
 
@@ -115,10 +115,10 @@ class HDF5Writer:
         self._write(skeleton, places)
         columns = self._context.columns
         return Geometry(
-            offsets=tuple(places[f"{c.name}/{VALUES}" if c.is_variable else c.name] for c in columns),
+            offsets=tuple(places[f"{c.name}/{_VALUES}" if c.is_variable else c.name] for c in columns),
             strides=tuple(0 if c.is_variable else c.width for c in columns),
-            row_splits=tuple(places.get(f"{c.name}/{ROW_SPLITS}", 0) if c.is_variable else 0 for c in columns),
-            string_splits=tuple(places.get(f"{c.name}/{STRING_SPLITS}", 0) if c.is_variable else 0 for c in columns),
+            row_splits=tuple(places.get(f"{c.name}/{_ROW_SPLITS}", 0) if c.is_variable else 0 for c in columns),
+            string_splits=tuple(places.get(f"{c.name}/{_STRING_SPLITS}", 0) if c.is_variable else 0 for c in columns),
         )
 
     def _take_back(self, streamed: _Stream) -> None:
@@ -184,26 +184,26 @@ class _Variable:
 
     def __init__(self, column: Column) -> None:
         self._column, self._has_strings = column, column.encoding == STRINGS
-        names = [VALUES, ROW_SPLITS, *([STRING_SPLITS] if column.is_ragged and self._has_strings else [])]
+        names = [_VALUES, _ROW_SPLITS, *([_STRING_SPLITS] if column.is_ragged and self._has_strings else [])]
         self.chunks: dict[str, list[Array]] = {name: [np.zeros(1, "<i8")] for name in names}
-        self.chunks[VALUES] = []
+        self.chunks[_VALUES] = []
         self._totals = dict.fromkeys(names, 0)
 
     def append(self, values: Array | Ragged) -> None:
         """Adds the rows of a batch."""
         if isinstance(values, Ragged):
-            self._append_splits(ROW_SPLITS, np.diff(values.row_splits))
+            self._append_splits(_ROW_SPLITS, np.diff(values.row_splits))
             items = values.values
         else:
             items = values
         if not self._has_strings:
             chunk = np.ascontiguousarray(items, to_numpy_dtype(self._column.dtype))
-            self.chunks[VALUES].append(chunk.reshape(-1).view(np.uint8).copy())
+            self.chunks[_VALUES].append(chunk.reshape(-1).view(np.uint8).copy())
             return
         strings = items.ravel().tolist()
         lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-        self._append_splits(STRING_SPLITS if isinstance(values, Ragged) else ROW_SPLITS, lengths)
-        self.chunks[VALUES].append(np.frombuffer(b"".join(strings), np.uint8))
+        self._append_splits(_STRING_SPLITS if isinstance(values, Ragged) else _ROW_SPLITS, lengths)
+        self.chunks[_VALUES].append(np.frombuffer(b"".join(strings), np.uint8))
 
     def _append_splits(self, name: str, lengths: Array) -> None:
         self.chunks[name].append(np.cumsum(lengths, dtype="<i8") + self._totals[name])
@@ -214,10 +214,10 @@ class _Variable:
         sizes = {name: sum(chunk.size for chunk in chunks) for name, chunks in self.chunks.items()}
         found: dict[str, tuple[tuple[int, ...], DType]] = {name: ((size,), np.dtype("<i8")) for name, size in sizes.items()}
         if self._has_strings:
-            found[VALUES] = ((sizes[VALUES],), np.dtype("u1"))
+            found[_VALUES] = ((sizes[_VALUES],), np.dtype("u1"))
         else:
-            shape = (sizes[VALUES] // self._column.width, *self._column.item_shape)
-            found[VALUES] = (shape, _stored_dtype(self._column.dtype))
+            shape = (sizes[_VALUES] // self._column.width, *self._column.item_shape)
+            found[_VALUES] = (shape, _stored_dtype(self._column.dtype))
         return found
 
 
@@ -286,7 +286,7 @@ class _SparseFile(io.RawIOBase):
         return data[start - first * self._PAGE :][:count]
 
 
-def _create_file(skeleton: _SparseFile) -> Node:
+def _create_file(skeleton: _SparseFile) -> _Node:
     """An HDF5 1.8 file (any h5py reads it; attributes may be large) that tracks no times."""
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
@@ -296,7 +296,7 @@ def _create_file(skeleton: _SparseFile) -> Node:
     return h5py.File(h5py.h5f.create(repr(skeleton).encode(), h5py.h5f.ACC_TRUNC, creation, access))
 
 
-def _make_groups(file: Node, name: str) -> Node:
+def _make_groups(file: _Node, name: str) -> _Node:
     """The group a dataset lies in, made with its parents; `a/b` gives `a`, `a/` gives `a`."""
     group = file
     for part in name.split("/")[:-1]:
@@ -308,7 +308,7 @@ def _make_groups(file: Node, name: str) -> Node:
     return group
 
 
-def _create_dataset(group: Node, name: str, shape: tuple[int, ...], dtype: np.dtype[Node]) -> Node:
+def _create_dataset(group: _Node, name: str, shape: tuple[int, ...], dtype: DType) -> _Node:
     """A contiguous dataset whose room is set aside at once and left unfilled."""
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)

@@ -211,7 +211,7 @@ class TFRecordWriter:
             if column.width and len(records):
                 values = columns[column.name]
                 assert isinstance(values, np.ndarray)
-                fill(records, self._template.offsets[column.name], column, values[part])
+                _put_values(records, self._template.offsets[column.name], column, values[part])
 
     def _append_indexed(self, columns: Columns, rows: int) -> None:
         """Records of different lengths: the fixed part, then the lists; the index says where they went."""
@@ -254,7 +254,7 @@ class TFRecordWriter:
         )
 
 
-def fill(records: Array, start: int, column: Column, values: Array) -> None:
+def _put_values(records: Array, start: int, column: Column, values: Array) -> None:
     """Writes a column's values into the holes of a batch of rows.
 
     Args:

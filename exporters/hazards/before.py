@@ -93,7 +93,7 @@ class RandomTransform(HazardKind[None, None]):
 
     @classmethod
     def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
-        names = list(dict.fromkeys(type(item).__name__ for item in transforms_of(loader) if _is_random(item)))
+        names = list(dict.fromkeys(type(item).__name__ for item in _transforms_of(loader) if _is_random(item)))
         if names:
             text = f"{', '.join(names)} draws at random, and the export freezes one draw"
         elif reads and loader_lib.reads_differ(loader):
@@ -176,7 +176,7 @@ def _results_differ(collate: Collate, examples: Examples) -> bool:
     return not all(loader_lib.is_same(first, collate(copy_example(examples))) for _ in range(_AGAIN))
 
 
-def transforms_of(loader: Loader) -> Iterator[Component]:
+def _transforms_of(loader: Loader) -> Iterator[Component]:
     """Every part of every transform of the dataset, of those it wraps, and of `collate_fn`."""
     seen: set[int] = set()
     waiting = [loader.collate_fn, *datasets_of(loader.dataset)]

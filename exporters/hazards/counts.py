@@ -14,7 +14,7 @@ from exporters.hazards.digests import Tally
 from exporters.outcome import Counts
 from tfds_builder.features.kinds import kind_of
 
-FEW_ROWS = 32
+_FEW_ROWS = 32
 """A split smaller than that may well have one class only."""
 _LABELS = ("label", "labels", "target", "targets", "y")
 
@@ -115,7 +115,7 @@ class SingleClass(HazardKind[Labels, Labels]):
         }
 
     def finish(self, total: Labels, counts: Counts) -> Iterator[Finding]:
-        if counts.read < FEW_ROWS or self.scope.done:  # of examples that a stopped export had read, labels are not noted
+        if counts.read < _FEW_ROWS or self.scope.done:  # of examples that a stopped export had read, labels are not noted
             return
         for name, value in total.values.items():
             if value != -1 or name not in self._classes:

@@ -24,11 +24,11 @@ import numpy as np
 from exporters.tensors.arrays import Columns, values_of
 from tfds_builder.aliases import Array
 
-WIDE_BYTES = 1024
+_WIDE_BYTES = 1024
 """From this size of a row on, the call of a CRC a row costs less than arithmetic in NumPy."""
 _SPREAD = 512
 """Words of a wide row that are summed, at most."""
-KEPT = 1 << 24
+_KEPT = 1 << 24
 """Digests kept at most, 8 bytes each, over all splits."""
 _BLOCK_WORDS = 1 << 17
 _HALF = np.uint64(32)
@@ -119,7 +119,7 @@ def _words(values: Array) -> Array:
     if not values.size:
         return np.empty((len(values), 0), np.uint8)
     data = values.view(np.uint8)
-    if data.shape[1] < WIDE_BYTES:
+    if data.shape[1] < _WIDE_BYTES:
         return data
     whole = data.shape[1] // 8
     words = data[:, : 8 * whole].view(np.uint64)[:, :: -(-whole // _SPREAD) | 1]
@@ -149,7 +149,7 @@ class Tally:
     so on: what is kept is a sample of the distinct digests, counts in it are scaled up, and `exact` is False.
     """
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = _KEPT) -> None:
         self._limit, self._level, self._size = kept, 0, 0
         self._splits: dict[str, list[Array]] = {}
 

@@ -12,8 +12,8 @@ from exporters.hazards import before, content, counts, padding, repeats
 from exporters.hazards.base import AnyHazard, HazardKind
 from exporters.outcome import Action, HazardName
 
-ACTIONS = get_args(Action)
-DEFAULT = "default"
+_ACTIONS = get_args(Action)
+_DEFAULT = "default"
 
 _CLASSES: dict[str, type[AnyHazard]] = {
     kind.name: kind
@@ -36,17 +36,17 @@ def check_policy(on_hazard: Policy) -> dict[HazardName, Action]:
     Raises:
       ArgumentError: an unknown hazard or action.
     """
-    given = dict(on_hazard) if isinstance(on_hazard, Mapping) else {DEFAULT: on_hazard}
+    given = dict(on_hazard) if isinstance(on_hazard, Mapping) else {_DEFAULT: on_hazard}
     for name, action in given.items():
-        if name != DEFAULT and name not in HAZARDS:
+        if name != _DEFAULT and name not in HAZARDS:
             raise ArgumentError(
                 f"{wording.argument('on_hazard')} names {name!r:.80}, which is no hazard; "
-                f"hazards: {', '.join((*HAZARDS, DEFAULT))}"
+                f"hazards: {', '.join((*HAZARDS, _DEFAULT))}"
             )
-        if action not in ACTIONS:
+        if action not in _ACTIONS:
             raise ArgumentError(
                 f"{wording.called('on_hazard')} must be 'error', 'warn' or 'ignore', "
                 f"or {wording.either('a mapping of hazards to those', 'HAZARD=ACTION')} "
                 f"(got {action!r:.80}); for example {wording.argument('on_hazard', {'drop_last': 'ignore'})}"
             )
-    return {name: given.get(name, given.get(DEFAULT, "warn")) for name in HAZARDS}
+    return {name: given.get(name, given.get(_DEFAULT, "warn")) for name in HAZARDS}

@@ -13,7 +13,7 @@ from exporters.hazards.digests import Digester, Tally
 from exporters.outcome import Counts
 from tfds_builder.aliases import Array
 
-NARROW_BYTES = 64
+_NARROW_BYTES = 64
 """Examples smaller than that repeat by chance (a few categories, a label alone), and are not called duplicates."""
 _FIRST_ROWS = 16
 """Rows of each worker that are compared."""
@@ -72,7 +72,7 @@ class _Compared(HazardKind[Digests, TalliedDigests]):
 
     def add(self, seen: Digests, look: Look) -> None:
         if seen.is_narrow is None:
-            seen.is_narrow = look.example_bytes < NARROW_BYTES
+            seen.is_narrow = look.example_bytes < _NARROW_BYTES
         is_compared = not (seen.is_settled and seen.is_narrow)
         if not is_compared and not seen.first:
             return

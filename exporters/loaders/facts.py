@@ -24,7 +24,7 @@ def with_collate(loader: Loader, wrap: Collate) -> Loader | None:
     """A loader like this one whose `collate_fn` goes through `wrap`. None where such a loader would not give
     the same batches from its own workers: a subclass iterates in its own way, or persistent workers run already.
     """
-    if not iterates_as_torch(loader) or loader._iterator is not None:
+    if not _iterates_as_torch(loader) or loader._iterator is not None:
         return None
     return twin_of(loader, collate_fn=wrap(loader.collate_fn))
 
@@ -41,7 +41,7 @@ _HOOKS = ("__iter__", "_get_iterator", "_index_sampler", "_auto_collation")
 """The attributes of a DataLoader that decide how it is iterated."""
 
 
-def iterates_as_torch(loader: Loader) -> bool:
+def _iterates_as_torch(loader: Loader) -> bool:
     """Whether a loader is iterated as `torch.utils.data.DataLoader` does it, and by nothing of its own.
 
     Then batch k is what the dataset and `collate_fn` make of the indices its sampler draws for it, and of no others. Workers,
@@ -60,14 +60,14 @@ def _iterates_as_torchdata(loader: Loader) -> bool:
     return own and hooks and vars(loader).keys().isdisjoint(_HOOKS)
 
 
-def comes_in_order(loader: Loader) -> bool:
+def _comes_in_order(loader: Loader) -> bool:
     """Whether batches come in the order their indices were drawn in; with `in_order=False` workers give what is ready first."""
     return bool(getattr(loader, "in_order", True)) or not loader.num_workers
 
 
 def is_put_in_order(loader: Loader) -> bool:
     """Whether batches that would come as they are ready are drained in the order their indices were drawn in."""
-    return not comes_in_order(loader) and follows_pytorch(loader)
+    return not _comes_in_order(loader) and follows_pytorch(loader)
 
 
 def describe(loader: Loader) -> Source:
@@ -78,7 +78,7 @@ def describe(loader: Loader) -> Source:
         batched=loader.batch_sampler is not None, sampler=type(getattr(sampler, "sampler", sampler)).__name__,
     )  # fmt: skip
     if not _follows_sampler(loader):
-        has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict") and comes_in_order(loader)
+        has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict") and _comes_in_order(loader)
         return dataclasses.replace(source, kind="state") if has_state else source
     if length_of(sampler) is None or isinstance(sampler, Iterator):
         return source
@@ -97,7 +97,7 @@ def _follows_sampler(loader: Loader) -> bool:
     """
     if is_iterable(loader):
         return False
-    if iterates_as_torch(loader):
+    if _iterates_as_torch(loader):
         return not hasattr(loader, "state_dict")
     if not _iterates_as_torchdata(loader) or hasattr(loader.dataset, "state_dict"):
         return False
@@ -194,7 +194,7 @@ def drain(loader: Loader, order: Order | None = None, start: int = 0) -> Generat
     changes |= {place: _Drawn(order, start), "_iterator": None}
     if order.is_drawn:  # then the seed of the workers was drawn as well, before it: from a generator that was in this state
         changes["generator"] = _generator_like(_generator_of(loader), order.state)
-    take = slices.batches_of(loader) if iterates_as_torch(loader) else None
+    take = slices.batches_of(loader) if _iterates_as_torch(loader) else None
     if take is None:
         yield from twin_of(loader, **changes)
         return
@@ -232,7 +232,7 @@ def sample(loader: Loader) -> tuple[Iterator[RawBatch], bool]:
     itself.
     """
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
-    if is_iterable(loader) or not iterates_as_torch(loader) or isinstance(sampler, Iterator):
+    if is_iterable(loader) or not _iterates_as_torch(loader) or isinstance(sampler, Iterator):
         return iter(loader), True
     return map(functools.partial(_fetch, loader), iter(sampler)), False
 
@@ -276,12 +276,12 @@ def is_iterable(loader: Loader) -> bool:
 
 def follows_pytorch(loader: Loader) -> bool:
     """Whether a loader iterates as PyTorch does it, or torchdata; a subclass may do so in its own way."""
-    return iterates_as_torch(loader) or _iterates_as_torchdata(loader)
+    return _iterates_as_torch(loader) or _iterates_as_torchdata(loader)
 
 
 def is_drawn_by_index(loader: Loader) -> bool:
     """Whether a loader gives what its sampler draws from a map-style dataset."""
-    return not is_iterable(loader) and (iterates_as_torch(loader) or _follows_sampler(loader))
+    return not is_iterable(loader) and (_iterates_as_torch(loader) or _follows_sampler(loader))
 
 
 def hands_on(loader: Loader) -> bool:
@@ -329,7 +329,7 @@ def reads_differ(loader: Loader) -> bool:
     False as well where it is not read: with workers, because what the dataset opens here would be shared with them;
     a stream; a DataLoader that iterates in its own way; a dataset that has no item 0.
     """
-    if is_iterable(loader) or loader.num_workers or not iterates_as_torch(loader):
+    if is_iterable(loader) or loader.num_workers or not _iterates_as_torch(loader):
         return False
     with random_state_kept(loader):
         try:

@@ -20,9 +20,9 @@ from exporters.loaders.random_state import random_state_kept
 from exporters.tensors import layout as layout_lib
 from exporters.tensors.pytorch import torch_module
 
-GATHERED = 32
+_GATHERED = 32
 """Examples that are put into a batch where the loader makes none."""
-EXAMPLE, BATCH = "an example", "a batch"
+_EXAMPLE, _BATCH = "an example", "a batch"
 _LOOKED_AT = 3
 """Items of a dataset that are looked at, at most."""
 _LINES = (
@@ -46,7 +46,7 @@ def settle(loader: Loader, split: str) -> Loader:
         return torch_module().utils.data.DataLoader(loader, batch_size=None, collate_fn=_hand_on)
     _check_loader(loader, split)
     if loader.batch_sampler is not None:
-        if is_pipeline(loader.dataset) and _of_pipeline(loader.dataset) == BATCH and not loader_lib.hands_on(loader):
+        if is_pipeline(loader.dataset) and _of_pipeline(loader.dataset) == _BATCH and not loader_lib.hands_on(loader):
             raise LoaderError(
                 f"split {split!r}: the dataset ({_full_name(loader.dataset)}) gives batches, and the DataLoader makes "
                 "batches of them; give it as it is, without a DataLoader, or torch.utils.data.DataLoader(dataset, "
@@ -58,9 +58,9 @@ def settle(loader: Loader, split: str) -> Loader:
     items = _Items(loader)
     if items.kind is None:
         raise _not_shown(split, loader, items.seen[0])
-    if items.kind == BATCH:
+    if items.kind == _BATCH:
         return loader
-    return loader_lib.gathered(loader, GATHERED, functools.partial(_gather, loader.collate_fn))
+    return loader_lib.gathered(loader, _GATHERED, functools.partial(_gather, loader.collate_fn))
 
 
 def is_loader(value: object) -> bool:
@@ -106,7 +106,7 @@ def check_stream(item: RawValue, loader: Loader, split: str) -> None:
     kind = _of_pipeline(loader.dataset) or _of_item(item)
     if kind is None and any(leading_sizes(item)):
         raise _not_shown(split, loader, item)
-    if kind == EXAMPLE:
+    if kind == _EXAMPLE:
         raise LoaderError(
             f"split {split!r}: batch_size=None, and an item of the stream ({_full_name(loader.dataset)}) is one "
             f"example, of {_describe(item)}; {_batching(loader)}"
@@ -172,7 +172,7 @@ def _gather(collate: Collate, examples: Sequence[RawValue]) -> list[RawValue]:
 
 
 class _Items:
-    """The first items of a map-style dataset, and what they are: `kind` is EXAMPLE, BATCH, or None if they do not show it.
+    """The first items of a map-style dataset, and what they are: `kind` is `_EXAMPLE`, `_BATCH`, or None if they do not show it.
 
     A sampler that draws lists of indices asks for batches. An item with a part that has no rows (a number, a text, an array
     of no axes), or with parts of different numbers of rows, is no batch; neither is one that has a single part, because
@@ -183,20 +183,20 @@ class _Items:
     def __init__(self, loader: Loader) -> None:
         self.seen: list[RawValue] = []
         if draws_lists(loader):
-            self.kind: str | None = BATCH
+            self.kind: str | None = _BATCH
             return
         kinds = set[str | None]()
         for item in _first_items(loader):
             self.seen.append(item)
             kind = _of_item(item)
             if kind is None and len(list(leading_sizes(item))) == 1 and not _has_images(item, batched=True):
-                kind = EXAMPLE
+                kind = _EXAMPLE
             if kind is None and _has_images(item, batched=False):
-                kind = EXAMPLE
+                kind = _EXAMPLE
             kinds.add(kind)
-            if kind == EXAMPLE:
+            if kind == _EXAMPLE:
                 break
-        self.kind = EXAMPLE if EXAMPLE in kinds or not kinds else kinds.pop() if len(kinds) == 1 else None
+        self.kind = _EXAMPLE if _EXAMPLE in kinds or not kinds else kinds.pop() if len(kinds) == 1 else None
 
 
 def _first_items(loader: Loader) -> Iterator[RawValue]:
@@ -210,8 +210,8 @@ def _of_item(item: RawValue) -> str | None:
     """What an item of any dataset shows itself to be."""
     sizes = list(leading_sizes(item))
     if None in sizes or len(set(sizes)) > 1:
-        return EXAMPLE
-    return BATCH if len(sizes) > 1 and _has_images(item, batched=True) else None
+        return _EXAMPLE
+    return _BATCH if len(sizes) > 1 and _has_images(item, batched=True) else None
 
 
 def _has_images(item: RawValue, *, batched: bool) -> bool:
@@ -226,18 +226,18 @@ def _has_images(item: RawValue, *, batched: bool) -> bool:
 
 
 def _of_pipeline(dataset: Dataset) -> str | None:
-    """BATCH of a pipeline of webdataset's whose stages make batches; None of anything else."""
+    """`_BATCH` of a pipeline of webdataset's whose stages make batches; None of anything else."""
     kind: str | None = None
     for stage in dataset.pipeline if is_pipeline(dataset) else ():
         name = getattr(getattr(stage, "f", None), "__name__", "")
         if name == "_batched":
-            kind = BATCH
+            kind = _BATCH
         elif name in ("_unbatched", "_unlisted"):
             kind = None
         elif is_pipeline(stage):
             kind = _of_pipeline(stage)
         elif is_loader(stage):
-            kind = BATCH if stage.batch_sampler is not None else _of_pipeline(stage.dataset)
+            kind = _BATCH if stage.batch_sampler is not None else _of_pipeline(stage.dataset)
     return kind
 
 

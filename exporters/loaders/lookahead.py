@@ -52,10 +52,10 @@ def drain(loader: Loader, order: Order | None, start: int, head: Head | None) ->
     held = [(head.first.number, head.first.raw)]
     with contextlib.closing(head.rest or _numbered(loader, order, head.first.number + 1)) as rest:
         del head
-        yield from with_first(held, rest)
+        yield from _with_first(held, rest)
 
 
-def with_first(held: list[tuple[int, RawBatch]], batches: NumberedBatches) -> NumberedBatches:
+def _with_first(held: list[tuple[int, RawBatch]], batches: NumberedBatches) -> NumberedBatches:
     """All numbered batches, that in the list before the others; none is held once it is given."""
     yield held.pop()
     yield from batches

@@ -47,7 +47,7 @@ def of_splits(loaders: Mapping[str, Loader]) -> Classes:
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for split, loader in loaders.items():
-        names = class_names(loader)
+        names = _class_names(loader)
         whole = {"": tuple(names)} if names is not None else {}
         for source, part in (whole | _named_columns(loader.dataset)).items():
             known = found.setdefault(source, {split: part})
@@ -161,7 +161,7 @@ def _unused(labels: Sequence[str], columns: Parts, names: Mapping[str, str]) -> 
     )
 
 
-def class_names(loader: Loader) -> list[str] | None:
+def _class_names(loader: Loader) -> list[str] | None:
     """`dataset.classes`, torchvision's convention, also through Subset and ConcatDataset.
 
     A tuple of synonyms (as ImageNet's) becomes one name, joined by ", ".

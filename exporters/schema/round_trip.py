@@ -79,7 +79,7 @@ def _check_field(field: AnyField, batch: Batch, where: str) -> Iterator[str]:
                 f"{where}, feature {field.name!r}, row {number}: what {type(field.feature).__name__} stores cannot be decoded "
                 f"again ({error}); declare another feature"
             ) from error
-        if is_same(field.feature, given[number], back):
+        if _is_same(field.feature, given[number], back):
             continue
         shown = f"given {_show(given[number])}, read again {_show(back)}"
         if not kind_of(field.feature).is_of_the_user:
@@ -118,7 +118,7 @@ def _as_read(column: Array | Ragged, spec: Column) -> Array | Ragged:
     return column.astype(dtype)
 
 
-def is_same(feature: Feature, given: FeatureValue, back: FeatureValue) -> bool:
+def _is_same(feature: Feature, given: FeatureValue, back: FeatureValue) -> bool:
     """Whether a decoded value is the one that was given, as far as its feature promises to give it back."""
     kind = kind_of(feature)
     if given is None:
@@ -127,7 +127,7 @@ def is_same(feature: Feature, given: FeatureValue, back: FeatureValue) -> bool:
         return True
     if kind.parts is not None:
         parts = kind.parts.items() if isinstance(given, Mapping) else ()
-        return all(is_same(part, given[key], back[key]) for key, part in parts)
+        return all(_is_same(part, given[key], back[key]) for key, part in parts)
     if kind.is_translation:
         return True  # dicts of texts, which come back in an order of TFDS's
     if kind.is_sequence and not kind.is_video:
@@ -146,9 +146,9 @@ def _is_same_sequence(inner: Feature, given: FeatureValue, back: FeatureValue) -
         if kind.parts is None:
             return False  # it was not decoded: no tensor of several unknown sizes in a sequence
         parts = {key: _in_sequences(part, 1 + depth) for key, part in kind.parts.items()}
-        return all(is_same(part, _part_of(given, key), back[key]) for key, part in parts.items())
+        return all(_is_same(part, _part_of(given, key), back[key]) for key, part in parts.items())
     items, found = list(given), list(back)
-    return len(items) == len(found) and all(is_same(inner, *pair) for pair in zip(items, found, strict=True))
+    return len(items) == len(found) and all(_is_same(inner, *pair) for pair in zip(items, found, strict=True))
 
 
 def _in_sequences(feature: Feature, count: int) -> Feature:

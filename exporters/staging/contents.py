@@ -83,7 +83,7 @@ def _mode(directory: int, name: str) -> int:
         return 0
 
 
-def find_foreign(directory: int, is_ours: IsOurs) -> list[str]:
+def _find_foreign(directory: int, is_ours: IsOurs) -> list[str]:
     """What lies in an open directory and is neither ours nor litter: names, in order. A link is never ours."""
     return sorted(name for name in os.listdir(directory) if _kind(directory, name, is_ours) == "foreign")
 
@@ -130,7 +130,7 @@ def refuse_foreign(path: str | os.PathLike[str], directory: int, is_ours: IsOurs
     Raises:
       DataDirError: it names what is there.
     """
-    foreign = find_foreign(directory, is_ours)
+    foreign = _find_foreign(directory, is_ours)
     if not foreign:
         return
     first = os.path.join(path, foreign[0])

@@ -194,7 +194,7 @@ def exchange(first: pathlib.Path, second: pathlib.Path, aside: pathlib.Path) -> 
     try:
         os.rename(second, aside)
     except OSError as error:
-        why = words_of_owner(second)
+        why = _words_of_owner(second)
         if error.errno == errno.EXDEV:
             why = "it lies in a lower layer of an overlay, out of which the kernel moves no directory"
         raise DataDirError(
@@ -211,7 +211,7 @@ def exchange(first: pathlib.Path, second: pathlib.Path, aside: pathlib.Path) -> 
         os.rename(aside, first)
 
 
-def words_of_owner(path: str | os.PathLike[str]) -> str:
+def _words_of_owner(path: str | os.PathLike[str]) -> str:
     """Whose a file or directory is, what its mode is, and who asks."""
     found = os.lstat(path)
     return f"{os.fspath(path)} is {_user(found.st_uid)}'s, {stat.filemode(found.st_mode)}; you are {_user(os.geteuid())}"
@@ -241,7 +241,7 @@ def check_replaceable(version: pathlib.Path) -> None:
     if not may_remove(version):
         raise DataDirError(
             errno.EACCES,
-            f"this version cannot be replaced: {words_of_owner(version)}; have its owner remove it, or {another_version()}",
+            f"this version cannot be replaced: {_words_of_owner(version)}; have its owner remove it, or {another_version()}",
         )
 
 
@@ -263,8 +263,8 @@ def explain(error: OSError, *places: pathlib.Path) -> DataDirError:
     elif error.errno in (errno.EACCES, errno.EPERM):
         for path in filter(os.path.lexists, places):
             if not may_remove(path):
-                advice = f"{words_of_owner(path)}: have its owner remove it, or {another_version()}"
+                advice = f"{_words_of_owner(path)}: have its owner remove it, or {another_version()}"
                 break
         else:
-            advice += f" ({words_of_owner(next(path for path in places[0].parents if path.exists()))})"
+            advice += f" ({_words_of_owner(next(path for path in places[0].parents if path.exists()))})"
     return DataDirError(error.errno, f"cannot write to {places[0]}: {error.strerror}; {advice}")

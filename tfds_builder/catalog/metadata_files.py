@@ -26,7 +26,7 @@ from tfds_builder.errors import (
     UnsupportedVersionError,
 )
 
-INFO, FEATURES, _LABELS = "dataset_info.json", "features.json", ".labels.txt"
+_INFO, FEATURES, _LABELS = "dataset_info.json", "features.json", ".labels.txt"
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_VALUES = 3_000_000
 _Kind = Literal["damaged", "missing", "unreadable", "unsupported"]
@@ -77,14 +77,14 @@ def check(directory: Directory, manifest: Manifest) -> Iterator[Problem]:
         except DatasetError as error:
             yield Problem.of(file.file, error, directory)
     listed = {file.file for file in manifest.metadata}
-    required = [INFO] if formats.find(manifest.format).tfds_name is None else [INFO, FEATURES]
+    required = [_INFO] if formats.find(manifest.format).tfds_name is None else [_INFO, FEATURES]
     yield from (Problem(FILENAME, f"does not list {name}") for name in required if name not in listed)
     yield from _check_strangers(directory, manifest)
 
 
 def _check_metadata(name: str, text: bytes, manifest: Manifest) -> None:
     """Raises ManifestError unless a file of TFDS's metadata says what the manifest says."""
-    if name == INFO:
+    if name == _INFO:
         _check_info(text, manifest)
     elif name == FEATURES:
         _check_features(text, manifest)
@@ -110,7 +110,7 @@ def _parse(text: bytes, where: str) -> Json:
 
 def _check_info(text: bytes, manifest: Manifest) -> None:
     """Raises ManifestError unless dataset_info.json has the manifest's name, version, config, notes, splits and keys."""
-    content = _parse(text, INFO)
+    content = _parse(text, _INFO)
     if not isinstance(content, dict):
         raise ManifestError("must be an object")
     stored = formats.find(manifest.format)
@@ -187,4 +187,4 @@ def check_lookalikes(directory: Directory, manifest: Manifest) -> Iterator[Probl
 
 
 def _is_metadata(name: str) -> bool:
-    return name in (INFO, FEATURES, "metadata.json") or name.endswith(_LABELS)
+    return name in (_INFO, FEATURES, "metadata.json") or name.endswith(_LABELS)

@@ -33,9 +33,9 @@ DTYPE_BYTES: Mapping[str, int] = {
 
 STRING_DTYPE = "string"
 
-MAX_AXES = 63
+_MAX_AXES = 63
 """NumPy has at most 64, and the rows are one."""
-MAX_ROW_VALUES = 2**48
+_MAX_ROW_VALUES = 2**48
 """More than any file holds; products of sizes up to here do not overflow NumPy's."""
 
 
@@ -66,9 +66,9 @@ class Column:
         where = f"column {self.name!r:.200}"
         if None in self.shape[1:]:
             raise ManifestError(f"{where}: only the first size can be unknown (got shape {show(self.shape)})")
-        if len(self.shape) > MAX_AXES or math.prod(max(1, size) for size in self.item_shape) > MAX_ROW_VALUES:
+        if len(self.shape) > _MAX_AXES or math.prod(max(1, size) for size in self.item_shape) > _MAX_ROW_VALUES:
             raise ManifestError(
-                f"{where}: a row must have at most {MAX_AXES} axes and {MAX_ROW_VALUES} values (got shape {show(self.shape)})"
+                f"{where}: a row must have at most {_MAX_AXES} axes and {_MAX_ROW_VALUES} values (got shape {show(self.shape)})"
             )
         if not self.name or any(not part for part in self.name.split("/")):
             raise ManifestError(f"a column's name must not have empty parts (got {show(self.name)})")

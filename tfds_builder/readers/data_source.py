@@ -46,7 +46,7 @@ from tfds_builder.install import how_to_install
 from tfds_builder.table.single_rows import RowReader, check_row, check_rows, values_of
 from tfds_builder.table.table import Table
 
-Method = tfds.decode.DeserializeMethod
+_Method = tfds.decode.DeserializeMethod
 
 _BLOCK_BYTES = 1024 * 1024
 _BLOCK_ROWS = 1024
@@ -230,7 +230,7 @@ class Request:
     split: SplitArgument
     features: Features
     decoders: Mapping[str, Decoder] | None = None
-    deserialize_method: tfds.decode.DeserializeMethod = Method.DESERIALIZE_AND_DECODE
+    deserialize_method: tfds.decode.DeserializeMethod = _Method.DESERIALIZE_AND_DECODE
 
 
 class ExportedDataSource(Sequence[Any]):
@@ -263,7 +263,7 @@ class ExportedDataSource(Sequence[Any]):
         self.split, self.features, self.decoders = request.split, request.features, request.decoders
         self.deserialize_method = request.deserialize_method
         stored = formats.find(manifest.format)
-        if not stored.has_records and self.deserialize_method != Method.DESERIALIZE_AND_DECODE:
+        if not stored.has_records and self.deserialize_method != _Method.DESERIALIZE_AND_DECODE:
             raise UnsupportedReadError(
                 f"dataset {manifest.name!r}: {self.deserialize_method} asks for records of TFRecord files, and its files are "
                 f"{manifest.format}; leave deserialize_method out"
@@ -284,7 +284,7 @@ class ExportedDataSource(Sequence[Any]):
         self._is_nested = any("/" in value.name for value in self._values)
         self._reader = RowReader(self._table, self._names, self._items)
         self._length = len(self._table)
-        self._reads_records = self.deserialize_method != Method.DESERIALIZE_AND_DECODE
+        self._reads_records = self.deserialize_method != _Method.DESERIALIZE_AND_DECODE
         self._is_plain = not (self._is_nested or self._reads_records) and all(
             value.is_direct and not value.is_list for value in self._values
         )
@@ -349,7 +349,7 @@ class ExportedDataSource(Sequence[Any]):
             return dict(zip(self._names, self._reader.read(row)))  # noqa: B905  # one value a name
         if self._reads_records:
             record = self._table.record(row)
-            raw = self.deserialize_method == Method.RAW_BYTES
+            raw = self.deserialize_method == _Method.RAW_BYTES
             return record if raw else file_adapters.FileFormat.TFRECORD.deserialize(record)
         return self._make(self._reader.read(row))
 
