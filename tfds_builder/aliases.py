@@ -86,3 +86,6 @@ Package: TypeAlias = Any
 
 Buffer: TypeAlias = Any
 """What `memoryview` takes: bytes, or an array whose bytes lie in one piece."""
+
+DatasetInfo: TypeAlias = Any
+"""A `tfds.core.DatasetInfo`."""

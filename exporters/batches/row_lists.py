@@ -14,7 +14,6 @@ import dataclasses
 import json
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from exporters.aliases import RawBatch, RawValue
 from exporters.batches.rows import RowValues
@@ -204,7 +203,7 @@ def _are_alike(items: Sequence[RawValue], depth: int = 0) -> bool:
     return _are_alike([part for item in items for part in item], depth + 1)
 
 
-def _kind(item: RawValue, deep: bool) -> Any:
+def _kind(item: RawValue, deep: bool) -> object:
     """What the items of one list must have in common to be alike. Of items within a structure (`deep`) less is asked."""
     if is_array(item):
         return "array" if deep else (str(item.dtype), len(shape_of(item)))

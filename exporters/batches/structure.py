@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Container, Iterator, Mapping
-from typing import Any
+from collections.abc import Container, Hashable, Iterator, Mapping
 
 import numpy as np
 
@@ -95,7 +94,7 @@ def is_array(value: RawValue) -> bool:
     return _FORMS[type(value)] is Form.ARRAY
 
 
-def items_of(value: Mapping[RawValue, RawValue]) -> list[tuple[Any, Any]]:
+def items_of(value: Mapping[Hashable, RawValue]) -> list[tuple[Hashable, RawValue]]:
     """Keys and values of a mapping. Nothing else is asked of it: one of tensordict's iterates over its rows, and has no truth
     value."""
     return [(key, value[key]) for key in value.keys()]  # noqa: SIM118

@@ -324,9 +324,9 @@ def _stored_dtype(name: str) -> DType:
     return np.dtype("<u2") if name == "bfloat16" else to_numpy_dtype(name)
 
 
-def _to_attributes(facts: JsonMapping) -> dict[str, Any]:
+def _to_attributes(facts: JsonMapping) -> dict[str, object]:
     """Facts as HDF5 attributes: text stays text, a list of text an array of it, the rest JSON."""
-    out: dict[str, Any] = {}
+    out: dict[str, object] = {}
     for name, value in facts.items():
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             out[name] = np.array(value, dtype=h5py.string_dtype())

@@ -25,7 +25,7 @@ from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import Blocks
 from exporters.tensors.arrays import Columns
-from tfds_builder.aliases import Array
+from tfds_builder.aliases import Array, Buffer
 from tfds_builder.contract.layout import copy_into
 from tfds_builder.contract.manifest import STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.ragged import Ragged
@@ -119,10 +119,10 @@ class _Variable:
             _put_varints(out[:, place : place + _LENGTH_BYTES], lengths + (self.size - place - _LENGTH_BYTES), _LENGTH_BYTES)
         return out
 
-    def lists(self, values: Array | Ragged) -> tuple[Sequence[Any], Array, Array]:
+    def lists(self, values: Array | Ragged) -> tuple[Sequence[Buffer], Array, Array]:
         """The list (the run of bytes) of each row as a buffer; the bytes of each, int64, shape (rows,); and for the index start
         and length of each of its runs, counted from the list's start: int64, shape (rows, 2 * slots)."""
-        runs: Sequence[Any]
+        runs: Sequence[Buffer]
         if self._packs and isinstance(values, Ragged):
             bounds = values.row_splits * self.column.width
             packed = memoryview(self._pack(values.values))  # type: ignore[arg-type]  # ndarray is a buffer
@@ -136,7 +136,7 @@ class _Variable:
         lengths = _lengths(runs)
         return runs, lengths, np.stack([np.zeros_like(lengths), lengths], axis=1)
 
-    def _slots(self, values: Array) -> tuple[Sequence[Any], Array, Array]:
+    def _slots(self, values: Array) -> tuple[Sequence[Buffer], Array, Array]:
         """As `lists`, where every row has as many strings."""
         rows = values.reshape(len(values), -1)
         lists = [b"".join(map(_string_item, row)) for row in rows.tolist()]
@@ -158,7 +158,7 @@ def _string_item(text: bytes) -> bytes:
     return b"\x0a" + varint(len(text), _LENGTH_BYTES) + text
 
 
-def _lengths(runs: Sequence[Any]) -> Array:
+def _lengths(runs: Sequence[Buffer]) -> Array:
     """How many bytes each of some buffers has."""
     return np.fromiter(map(len, runs), np.int64, len(runs))
 
@@ -297,7 +297,7 @@ def _put_varints(target: Array, values: Array, size: int) -> None:
 
 def _split(records: Array) -> list[bytes]:
     """The rows of an array as `bytes`: uint8, shape (rows, bytes)."""
-    rows: list[Any] = np.ascontiguousarray(records).view(np.dtype((np.void, records.shape[1]))).ravel().tolist()
+    rows: list[Buffer] = np.ascontiguousarray(records).view(np.dtype((np.void, records.shape[1]))).ravel().tolist()
     return rows
 
 

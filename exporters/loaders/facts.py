@@ -357,7 +357,7 @@ def is_same(one: RawValue, other: RawValue) -> bool:
 def expected_examples(loader: Loader) -> int | None:
     """How many examples a loader will give, where it can tell; for the progress bar only, so a sampler
     whose `__len__` fails in whatever way does not matter."""
-    batches: Any = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
+    batches: Sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     if not _is_batch_sampler(batches) or hands_on(loader):
         return None
     try:

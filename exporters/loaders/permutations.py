@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from exporters.aliases import RandomGenerator, Sampler
 from exporters.loaders.order import Run
 from exporters.tensors.pytorch import torch_module
 
@@ -29,12 +29,12 @@ class Shuffle:
       batch_size, drop_last: of the batches.
     """
 
-    sampler: Any
+    sampler: Sampler
     batch_size: int
     drop_last: bool
 
     @classmethod
-    def of(cls, batches: Any) -> Shuffle | None:
+    def of(cls, batches: Sampler) -> Shuffle | None:
         """The shuffle of a batch sampler; None unless it is PyTorch's own, which draws as `runs` does."""
         data = torch_module().utils.data
         if type(batches) is not data.BatchSampler or type(batches.sampler) is not data.RandomSampler:
@@ -65,7 +65,7 @@ class Shuffle:
         yield Run(np.ascontiguousarray(rest.astype("<i8", copy=False)), self.batch_size)
 
 
-def _pass_over(generator: Any, count: int) -> None:
+def _pass_over(generator: RandomGenerator, count: int) -> None:
     """Moves a generator on as a permutation of so many does: without one, where that is known to be the same.
 
     A permutation draws one 32-bit number for each element but the last (aten/src/ATen/native/TensorFactories.cpp,
@@ -90,5 +90,5 @@ def _fills_as_it_permutes() -> bool:
     return bool(torch.equal(*states))
 
 
-def _fill(count: int, generator: Any) -> None:
+def _fill(count: int, generator: RandomGenerator) -> None:
     torch_module().empty(count, dtype=torch_module().int32).random_(generator=generator)

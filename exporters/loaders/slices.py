@@ -10,17 +10,18 @@ example.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from exporters.aliases import Dataset, Loader, RawBatch, Tensor
 from exporters.tensors.pytorch import torch_module
+from tfds_builder.aliases import Array
 
-Take = Callable[[Any], Any]
+Take = Callable[[slice | Array], RawBatch]
 """Gives the collated batch of some indices: a slice of step 1, or an int64 array of shape (n,)."""
 
 
-def batches_of(loader: Any) -> Callable[[Sequence[int]], Any] | None:
+def batches_of(loader: Loader) -> Callable[[Sequence[int]], RawBatch] | None:
     """How a loader's batches are taken from its dataset, by their indices; None where examples must be fetched one by one.
 
     Args:
@@ -39,7 +40,7 @@ def batches_of(loader: Any) -> Callable[[Sequence[int]], Any] | None:
     return lambda indices: take(_as_slice(indices)) if indices else loader.collate_fn([])  # which raises, of an empty batch
 
 
-def _as_slice(indices: Sequence[int]) -> Any:
+def _as_slice(indices: Sequence[int] | Array) -> slice | Array:
     """Indices as a slice, where they follow each other; else as an array."""
     array = np.array(indices, np.int64)
     if len(array) and array[0] >= 0 and array[-1] - array[0] == len(array) - 1 and bool(np.all(array[1:] == array[:-1] + 1)):
@@ -47,7 +48,7 @@ def _as_slice(indices: Sequence[int]) -> Any:
     return array
 
 
-def _take_of(dataset: Any) -> Take | None:
+def _take_of(dataset: Dataset) -> Take | None:
     """How several examples of a dataset are taken at once; None if it must be asked for each."""
     data = torch_module().utils.data
     kind = type(dataset)
@@ -65,19 +66,19 @@ def _take_of(dataset: Any) -> Take | None:
     return None
 
 
-def _take_of_part(part: Any) -> Take | None:
+def _take_of_part(part: Dataset) -> Take | None:
     """The same of what a StackDataset is made of: a dataset, or a tensor."""
     return _of_tensor(part) if type(part) is torch_module().Tensor else _take_of(part)
 
 
-def _of_tensor(tensor: Any) -> Take | None:
+def _of_tensor(tensor: Tensor) -> Take | None:
     torch = torch_module()
     if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or not tensor.ndim:
         return None
     if tensor.is_quantized or tensor.is_nested or tensor.is_meta:
         return None
 
-    def take(rows: Any) -> Any:
+    def take(rows: slice | Array) -> RawBatch:
         if not isinstance(rows, slice):
             return tensor[torch.from_numpy(rows).to(tensor.device)]
         _check_stop(rows, len(tensor))
@@ -92,13 +93,13 @@ def _check_stop(rows: slice, length: int) -> None:
         raise IndexError(f"index {rows.stop - 1} is out of range of {length} examples")
 
 
-def _join(takes: Sequence[Take | None], make: Callable[[list[Any]], Any]) -> Take | None:
+def _join(takes: Sequence[Take | None], make: Callable[[list[RawBatch]], RawBatch]) -> Take | None:
     """Takes several parts of the same examples."""
     known = [take for take in takes if take is not None]
     return None if len(known) < len(takes) or not takes else lambda rows: make([take(rows) for take in known])
 
 
-def _of_subset(subset: Any) -> Take | None:
+def _of_subset(subset: Dataset) -> Take | None:
     """Takes examples of a dataset by their place in the subset; its indices are looked up, not copied for each batch."""
     take = _take_of(subset.dataset)
     if take is None or not isinstance(subset.indices, list | tuple | range | np.ndarray):
@@ -110,7 +111,7 @@ def _of_subset(subset: Any) -> Take | None:
     if indices.ndim != 1 or indices.dtype.kind not in "iu" or not len(indices):
         return None
 
-    def take_of_subset(rows: Any) -> Any:
+    def take_of_subset(rows: slice | Array) -> RawBatch:
         if isinstance(rows, slice):
             _check_stop(rows, len(indices))
         return take(_as_slice(indices[rows]))
@@ -118,7 +119,7 @@ def _of_subset(subset: Any) -> Take | None:
     return take_of_subset
 
 
-def _of_several(several: Any) -> Take | None:
+def _of_several(several: Dataset) -> Take | None:
     """Takes examples of datasets that follow each other."""
     takes = [_take_of(part) for part in several.datasets]
     known = [take for take in takes if take is not None]
@@ -126,7 +127,7 @@ def _of_several(several: Any) -> Take | None:
         return None
     ends = np.array(several.cumulative_sizes, np.int64)
 
-    def take(rows: Any) -> Any:
+    def take(rows: slice | Array) -> RawBatch:
         array = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         array = np.where(array < 0, array + ends[-1], array)
         owners = np.searchsorted(ends, array, side="right")
@@ -140,7 +141,7 @@ def _of_several(several: Any) -> Take | None:
     return take
 
 
-def _merge(parts: Sequence[Any], places: Any) -> Any:
+def _merge(parts: Sequence[RawBatch], places: Array) -> RawBatch:
     """Batches of one structure end to end, their rows in the order of `places`."""
     first = parts[0]
     if isinstance(first, list):

@@ -12,19 +12,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tfds_builder.aliases import Array, Buffer, JsonObject, StoredValue
 from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.catalog.location import read_given
 from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import STRINGS, Column, Manifest
 from tfds_builder.contract.ragged import Ragged
 from tfds_builder.table.table import Segment, Table
-
-Array = npt.NDArray[Any]
 
 _BLOCK_BYTES, _BLOCK_ROWS = 4 * 1024 * 1024, 4096
 _VARIABLE_BYTES = 1024
@@ -100,12 +97,12 @@ class Comparison:
     def is_same(self) -> bool:
         return not self.features and all(split.is_same for split in self.splits.values())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As what `json.dumps` takes."""
         return {"is_same": self.is_same, **dataclasses.asdict(self)}
 
 
-def compare(before: AnyDirectory, after: AnyDirectory, on_bytes: Callable[[int], Any] = lambda count: None) -> Comparison:
+def compare(before: AnyDirectory, after: AnyDirectory, on_bytes: Callable[[int], object] = lambda count: None) -> Comparison:
     """Compares two version directories, of one dataset or of two.
 
     Args:
@@ -147,7 +144,7 @@ class _Split:
 class _Side:
     """One of the two versions."""
 
-    def __init__(self, directory: Directory, on_bytes: Callable[[int], Any]) -> None:
+    def __init__(self, directory: Directory, on_bytes: Callable[[int], object]) -> None:
         self.manifest: Manifest = read_given(directory)
         self.features: dict[str, Loaded] = {feature.name: feature for feature in describe(self.manifest)}
         self._directory, self._on_bytes = directory, on_bytes
@@ -181,7 +178,7 @@ class _Side:
         return _Split(out, counts)
 
 
-def _count(found: Any, names: Sequence[str], counts: dict[str, int]) -> None:
+def _count(found: StoredValue, names: Sequence[str], counts: dict[str, int]) -> None:
     """Adds how often each class occurs, by its name, or its number where it has none."""
     values, times = np.unique(found.values if isinstance(found, Ragged) else found, return_counts=True)
     for value, count in zip(values.tolist(), times.tolist(), strict=True):
@@ -189,7 +186,7 @@ def _count(found: Any, names: Sequence[str], counts: dict[str, int]) -> None:
         counts[name] = counts.get(name, 0) + count
 
 
-def _digest_rows(columns: Sequence[Any], out: Array) -> None:
+def _digest_rows(columns: Sequence[StoredValue], out: Array) -> None:
     """The digest of each row of some columns, as `Table.read` gives them."""
     parts = [_bytes_of_rows(column) for column in columns]
     digests = out.view(np.uint8).reshape(-1, _DIGEST_BYTES)
@@ -200,7 +197,7 @@ def _digest_rows(columns: Sequence[Any], out: Array) -> None:
         digests[row] = np.frombuffer(digest.digest(), np.uint8)
 
 
-def _bytes_of_rows(column: Any) -> Iterator[Any]:
+def _bytes_of_rows(column: StoredValue) -> Iterator[Buffer]:
     """The bytes of each row; those that differ in length begin with how many values they have."""
     if isinstance(column, np.ndarray) and column.dtype != object:
         rows = np.ascontiguousarray(column).reshape(len(column), -1)

@@ -21,8 +21,8 @@ import os
 import pathlib
 import secrets
 import stat
-from collections.abc import Iterator
-from typing import Any, BinaryIO, TypeAlias
+from collections.abc import Hashable, Iterator
+from typing import BinaryIO, TypeAlias
 
 from tfds_builder.errors import DamagedFileError, ManifestError, MissingFileError, OverwrittenError, UnreadableFileError
 
@@ -240,7 +240,7 @@ class Directory:
             raise UnreadableFileError.of(path)
         return found.st_size
 
-    def stamp(self, name: str, stream: BinaryIO | None = None) -> tuple[Any, ...] | None:
+    def stamp(self, name: str, stream: BinaryIO | None = None) -> tuple[Hashable, ...] | None:
         """What is another one once a file has been replaced or written to; None if that cannot be told. No byte of it is read.
 
         Args:

@@ -7,6 +7,7 @@ read (HDF5) gets no `features.json`: stock TFDS takes any directory that has one
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -28,7 +29,7 @@ class ExportedInfo(tfds.core.DatasetInfo):
 
     exported_format = file_adapters.DEFAULT_FILE_FORMAT.value
 
-    def read_from_directory(self, dataset_info_dir: Any) -> None:
+    def read_from_directory(self, dataset_info_dir: str | os.PathLike[str]) -> None:
         """As TFDS's own.
 
         Raises:

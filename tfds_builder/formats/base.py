@@ -20,6 +20,9 @@ from tfds_builder.errors import DamagedFileError, ManifestError
 Rows: TypeAlias = "slice | Array"
 """Rows of a shard: a slice of step 1, or their numbers, int64 of shape (n,)."""
 
+RowKey: TypeAlias = Any
+"""What `SingleRows.key` makes of a row's number: whatever that format finds the row by."""
+
 
 class FileMemory(Protocol):
     """The files of a version directory as memory; `table.mapped_files.Files` is one."""
@@ -270,7 +273,7 @@ class SingleRows:
       key: makes of a row's number, once for all columns, what the functions below take; None if they take the number itself.
     """
 
-    key: Callable[[int], Any] | None = None
+    key: Callable[[int], RowKey] | None = None
 
     def __init__(self, rows: StoredRows, shard: Shard) -> None:
         self._rows, self._shard = rows, shard
@@ -279,11 +282,11 @@ class SingleRows:
         """As `StoredRows.stride`."""
         return self._rows.stride(self._shard, number)
 
-    def start(self, number: int) -> Callable[[Any], int]:
+    def start(self, number: int) -> Callable[[RowKey], int]:
         """Where a row of a column of fixed-size rows begins that has no stride; not checked."""
         raise LookupError("rows are at a constant stride")
 
-    def strings(self, number: int) -> Callable[[Any], tuple[Sequence[int], Sequence[int]]]:
+    def strings(self, number: int) -> Callable[[RowKey], tuple[Sequence[int], Sequence[int]]]:
         """Where the strings of a row begin, and their bytes; not checked."""
         raise LookupError("a shard without an index has no strings")
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import collections
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tfds_builder.aliases import Array
 from tfds_builder.pages.figures import Classes, Histogram, Lengths, NotFinite, Numbers, Strings
 
-Array = npt.NDArray[Any]
+Number: TypeAlias = Any
+"""A number of Python's own: an `int` of any size, or a `float`."""
 
 BINS = 32
 """Of a histogram, at most."""
@@ -38,7 +40,7 @@ class NumberCollector:
       channels: how many there are; the values of each lie along the last axis.
     """
 
-    def __init__(self, dtype: Any, channels: int) -> None:
+    def __init__(self, dtype: npt.DTypeLike, channels: int) -> None:
         dtype = np.dtype(dtype)
         self._is_integer = dtype.kind in "iub"
         self._channels = channels
@@ -47,8 +49,8 @@ class NumberCollector:
         self._counts = np.zeros((channels, 1 << 8 * dtype.itemsize), np.int64) if is_counted else None
         self._count = np.zeros(channels, np.int64)
         self._sum, self._squares = np.zeros(channels), np.zeros(channels)
-        self._range: list[list[Any]] = [[None, None] for _ in range(channels)]
-        self._edges: list[Any] = []
+        self._range: list[list[Number]] = [[None, None] for _ in range(channels)]
+        self._edges: list[Number] = []
         self._bins: Array = np.zeros((channels, 0), np.int64)
 
     @property
@@ -169,7 +171,13 @@ def _by_channel(values: Array, channels: int) -> Array:
 
 
 def _numbers(
-    count: int, bounds: tuple[Any, Any], mean: float, squares: float, histogram: Histogram | None, rows: int, is_sample: bool
+    count: int,
+    bounds: tuple[Number, Number],
+    mean: float,
+    squares: float,
+    histogram: Histogram | None,
+    rows: int,
+    is_sample: bool,
 ) -> Numbers:
     std = math.sqrt(squares / count) if count and math.isfinite(squares) else math.nan
     return Numbers(
@@ -184,7 +192,7 @@ def _numbers(
     )
 
 
-def edges_between(low: Any, high: Any, is_integer: bool) -> list[Any]:
+def edges_between(low: Number, high: Number, is_integer: bool) -> list[Number]:
     """Edges of at most `BINS` bins of one width that hold everything from `low` to `high`.
 
     >>> edges_between(0, 3, True)

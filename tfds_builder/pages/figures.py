@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfds_builder.aliases import Json, JsonObject
 from tfds_builder.contract.untrusted import expect, parse_json
 from tfds_builder.errors import ManifestError
 
@@ -196,12 +197,12 @@ class Statistics:
     sample: int
     splits: Mapping[str, SplitStatistics]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As what `json.dumps` takes; no NaN, no infinity."""
         return {"statistics_version": STATISTICS_VERSION, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_json(cls, content: Any) -> Statistics:
+    def from_json(cls, content: Json) -> Statistics:
         """Statistics of what `to_json` gave, or of JSON as text.
 
         Raises:
@@ -224,44 +225,44 @@ def to_text(statistics: Statistics) -> bytes:
     return (json.dumps(statistics.to_json(), indent=1, allow_nan=False) + "\n").encode()
 
 
-def _split(content: Any) -> SplitStatistics:
+def _split(content: Json) -> SplitStatistics:
     features = {name: _feature(feature) for name, feature in content["features"].items()}
     return SplitStatistics(examples=content["examples"], bytes=content["bytes"], features=features)
 
 
-def _feature(content: Any) -> FeatureStatistics:
+def _feature(content: Json) -> FeatureStatistics:
     parts: dict[str, Any] = {key: kind(content[key]) for key, kind in _PARTS.items() if content[key] is not None}
     plain = {key: content[key] for key in ("name", "kind", "dtype", "absent", "note")}
     channels = tuple(_numbers(channel) for channel in content["channels"])
     return FeatureStatistics(**plain, **parts, shape=tuple(content["shape"]), channels=channels)
 
 
-def _histogram(content: Any) -> Histogram | None:
+def _histogram(content: Json) -> Histogram | None:
     return None if content is None else Histogram(tuple(content["edges"]), tuple(content["counts"]))
 
 
-def _numbers(content: Any) -> Numbers:
+def _numbers(content: Json) -> Numbers:
     return Numbers(**{**content, "histogram": _histogram(content["histogram"])})
 
 
-def _classes(content: Any) -> Classes:
+def _classes(content: Json) -> Classes:
     counts = {int(number): count for number, count in content["counts"].items()}
     return Classes(**{**content, "counts": counts, "names": tuple(content["names"])})
 
 
-def _lengths(content: Any) -> Lengths:
+def _lengths(content: Json) -> Lengths:
     return Lengths(**{**content, "histogram": _histogram(content["histogram"])})
 
 
-def _strings(content: Any) -> Strings:
+def _strings(content: Json) -> Strings:
     return Strings(**{**content, "most_common": tuple((text, count) for text, count in content["most_common"])})
 
 
-def _shapes(content: Any) -> Shapes:
+def _shapes(content: Json) -> Shapes:
     return Shapes(**{**content, "smallest": tuple(content["smallest"]), "largest": tuple(content["largest"])})
 
 
-_PARTS: Mapping[str, Callable[[Any], Any]] = {
+_PARTS: Mapping[str, Callable[[Json], Any]] = {
     "classes": _classes,
     "lengths": _lengths,
     "values": _numbers,

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tfds_builder.aliases import Array, StoredValue
 from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.manifest import STRINGS, Column, Manifest
@@ -22,7 +22,6 @@ from tfds_builder.readers.data_source import Value
 from tfds_builder.table.single_rows import values_of
 from tfds_builder.table.table import Table
 
-Array = npt.NDArray[Any]
 Rows = slice | Array
 
 _MAX_CHANNELS = 1024
@@ -94,7 +93,7 @@ class Source:
     def is_optional(self) -> bool:
         return bool(self.value.presence)
 
-    def arrays(self, columns: dict[str, Any]) -> Iterator[Array | None]:
+    def arrays(self, columns: dict[str, StoredValue]) -> Iterator[Array | None]:
         """The values of some rows: one array of all of them, or an array an example (None where there is no value).
 
         Args:
@@ -109,7 +108,7 @@ class Source:
             yield from _pieces(self.value.decode(list(example)), self.path)
 
 
-def _pieces(value: Any, path: Sequence[str]) -> Iterator[Array | None]:
+def _pieces(value: object, path: Sequence[str]) -> Iterator[Array | None]:
     """The arrays in a decoded value: of lists, those of the items; of dicts, what is under the next key."""
     if value is None:
         yield None

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tfds_builder.aliases import Array, StoredValue
 from tfds_builder.catalog.listing import is_published
 from tfds_builder.catalog.location import find_data_dir, read_given
 from tfds_builder.contract.directory import AnyDirectory, Directory
@@ -31,7 +32,7 @@ from tfds_builder.pages.collectors import (
     StringCollector,
 )
 from tfds_builder.pages.figures import FeatureStatistics, Shapes, SplitStatistics, Statistics, to_text
-from tfds_builder.pages.sources import Array, Rows, Source, sources_of, stored_lengths
+from tfds_builder.pages.sources import Rows, Source, sources_of, stored_lengths
 from tfds_builder.table.table import Segment, Table
 
 __all__ = ["SAMPLE", "FeatureStatistics", "SplitStatistics", "Statistics", "statistics_of"]
@@ -53,7 +54,7 @@ def statistics_of(
     sample: int = SAMPLE,
     cache: AnyDirectory | None = None,
     use_cache: bool = True,
-    on_bytes: Callable[[int], Any] = lambda count: None,
+    on_bytes: Callable[[int], object] = lambda count: None,
 ) -> Statistics:
     """What is in a published version.
 
@@ -133,7 +134,7 @@ class _Split:
     """
 
     def __init__(
-        self, directory: Directory, manifest: Manifest, split: Split, sample: int | None, on_bytes: Callable[[int], Any]
+        self, directory: Directory, manifest: Manifest, split: Split, sample: int | None, on_bytes: Callable[[int], object]
     ) -> None:
         self._split, self._on_bytes = split, on_bytes
         self._table = Table(directory, manifest, [Segment(shard, 0, shard.rows) for shard in split.shards])
@@ -156,7 +157,9 @@ class _Split:
         found = {feature.source.loaded.name: feature.found() for feature in self._features}
         return SplitStatistics(examples=len(rows), bytes=self._split.bytes, features=found)
 
-    def _go_over(self, rows: Array, features: Sequence[_Feature], add: Callable[[_Feature, dict[str, Any]], None]) -> None:
+    def _go_over(
+        self, rows: Array, features: Sequence[_Feature], add: Callable[[_Feature, dict[str, StoredValue]], None]
+    ) -> None:
         """Has some features add the blocks of some rows."""
         features = [feature for feature in features if not feature.note]
         names = list(dict.fromkeys(name for feature in features for name in feature.source.names))
@@ -230,7 +233,7 @@ class _Feature:
     def again(self) -> bool:
         return self._numbers is not None and self._numbers.again
 
-    def add(self, columns: dict[str, Any]) -> None:
+    def add(self, columns: dict[str, StoredValue]) -> None:
         """A block of rows."""
         for array in self._arrays(columns):
             if array is None:
@@ -251,19 +254,19 @@ class _Feature:
                 elif len(shape) == len(self._shapes[0]):
                     self._shapes = np.minimum(self._shapes[0], shape), np.maximum(self._shapes[1], shape)
 
-    def add_not_finite(self, columns: dict[str, Any]) -> None:
+    def add_not_finite(self, columns: dict[str, StoredValue]) -> None:
         """A block of rows of which only NaN and infinities are counted."""
         for array in self._arrays(columns):
             if self.not_finite is not None and array is not None:
                 self.not_finite.add(array)
 
-    def add_again(self, columns: dict[str, Any]) -> None:
+    def add_again(self, columns: dict[str, StoredValue]) -> None:
         """A block of rows the second time."""
         for array in self._arrays(columns):
             if self._numbers is not None and array is not None:
                 self._numbers.add_again(array)
 
-    def _arrays(self, columns: dict[str, Any]) -> Iterator[Array | None]:
+    def _arrays(self, columns: dict[str, StoredValue]) -> Iterator[Array | None]:
         try:
             yield from self.source.arrays(columns)
         except UnsupportedReadError as error:

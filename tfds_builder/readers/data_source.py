@@ -24,6 +24,7 @@ from tensorflow_datasets.core.features import image_feature
 from tfds_builder import formats
 from tfds_builder.aliases import (
     Array,
+    DatasetInfo,
     Decoder,
     Decoders,
     Example,
@@ -288,10 +289,10 @@ class ExportedDataSource(Sequence[Any]):
         self._is_plain = not (self._is_nested or self._reads_records) and all(
             value.is_direct and not value.is_list for value in self._values
         )
-        self._info: Any = None
+        self._info: DatasetInfo = None
 
     @property
-    def dataset_info(self) -> Any:
+    def dataset_info(self) -> DatasetInfo:
         """The `tfds.core.DatasetInfo` of the dataset."""
         if self._info is None:
             manifest = read_manifest(self._table.directory)

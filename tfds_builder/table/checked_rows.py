@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
 
 from tfds_builder.contract.manifest import File, Shard
 from tfds_builder.errors import DamagedFileError
@@ -19,7 +18,7 @@ from tfds_builder.formats.base import Damage, StoredRows
 from tfds_builder.table.mapped_files import Files
 from tfds_builder.table.ragged_columns import Piece
 
-_whole: set[tuple[Any, str]] = set()
+_whole: set[tuple[Hashable, str]] = set()
 """Files whose SHA-256 was right, as they were then: their stamps (`Directory.stamp`), and which SHA-256."""
 _locks: dict[tuple[object, ...], threading.Lock] = {}
 """Held while a file is read for the first time: others wait for it, or check other files meanwhile."""

@@ -12,7 +12,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,11 @@ from tfds_builder.aliases import Array, StoredValue
 from tfds_builder.contract.decode import decode_column, to_numpy_dtype
 from tfds_builder.contract.manifest import DTYPE_BYTES, RAW, STRINGS, VARINT, Column, Shard
 from tfds_builder.errors import DamagedFileError
-from tfds_builder.formats.base import SingleRows, Stride
+from tfds_builder.formats.base import RowKey, SingleRows, Stride
 from tfds_builder.table.mapped_files import LARGE_BYTES
 from tfds_builder.table.table import Table
 
-Reader = Callable[[Any], Any]
+Reader = Callable[[RowKey], StoredValue]
 """Row of a shard (or what `SingleRows.key` makes of it) -> its value, which belongs to the caller."""
 
 _INTEGERS = ("bool", "int", "uint")
@@ -69,7 +69,7 @@ class RowReader:
         where = row + shift if key is None else key(row + shift)
         return [read(where) for read in readers]
 
-    def _open(self, shard: Shard, data: Array) -> tuple[list[Reader], Callable[[int], Any] | None] | None:
+    def _open(self, shard: Shard, data: Array) -> tuple[list[Reader], Callable[[int], RowKey] | None] | None:
         """The readers of the columns of a shard, all of whose bytes are given, and the function that turns a row's number into
         what they take. None if rows cannot be found in memory alone."""
         rows = self._table.stored.single(shard, data)
@@ -169,10 +169,10 @@ def _reader(rows: SingleRows, number: int, column: Column, as_item: bool, shard:
     return lambda row: _decode(column, as_item, stored[row])
 
 
-def _searching_reader(find: Callable[[Any], int], column: Column, as_item: bool, shard: _Shard) -> Reader:
+def _searching_reader(find: Callable[[RowKey], int], column: Column, as_item: bool, shard: _Shard) -> Reader:
     """The reader of a column of fixed-size rows that lie anywhere in the file."""
 
-    def read(key: Any) -> Any:
+    def read(key: RowKey) -> StoredValue:
         start = find(key)
         shard.check([start], [column.width])
         return _decode(column, as_item, shard.data[start : start + column.width])
