@@ -17,8 +17,21 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from exporters import wording
-from exporters.command import blame, diff, head, stats
-from exporters.command.arguments import Json, ShowProgress, VersionDir, to_path
+from exporters.command import blame, diff, head, preview, stats
+from exporters.command.arguments import (
+    AppDir,
+    ClassNames,
+    Factory,
+    FeaturesFile,
+    Json,
+    Layouts,
+    Renames,
+    ShowProgress,
+    Supervised,
+    Unpad,
+    VersionDir,
+    to_path,
+)
 from exporters.errors import ArgumentError, BrokenInstallError, ExportError
 from exporters.version import __version__
 from tfds_builder.errors import DatasetError
@@ -33,7 +46,6 @@ app = typer.Typer(
 )
 
 
-_of_features = functools.partial(typer.Option, rich_help_panel="What a batch holds")
 _how = functools.partial(typer.Option, rich_help_panel="How it is done")
 _about = functools.partial(typer.Option, rich_help_panel="What a person should know")
 
@@ -69,45 +81,19 @@ def _main(
     "Then, in Python: tfds_builder.register('data'); tfds.load('images')"
 )
 def export(
-    factory: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODULE:FACTORY",
-            help="A callable without arguments that returns a DataLoader, or a mapping of split name to DataLoader.",
-        ),
-    ],
+    factory: Factory,
     data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=to_path)],
     name: Annotated[str, typer.Option(help="Dataset name, lower_snake_case.")],
     version: Annotated[str, typer.Option(help="Version, x.y.z.")] = "1.0.0",
     format: Annotated[str, typer.Option(help="tfrecord or hdf5.")] = "tfrecord",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the version if it is published already.")] = False,
-    app_dir: Annotated[
-        pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.", parser=to_path, metavar="PATH")
-    ] = pathlib.Path(),
-    layout: Annotated[
-        list[str] | None,
-        _of_features(metavar="FEATURE=LAYOUT", help="How the loader gives it, such as image=NCHW; repeatable."),
-    ] = None,
-    rename: Annotated[list[str] | None, _of_features(metavar="OLD=NEW", help="Rename a feature; repeatable.")] = None,
-    classes: Annotated[
-        list[str] | None,
-        _of_features(
-            metavar="[FEATURE=]NAMES",
-            help="Class names: cat,dog, or a file with a name a line, or how many there are. FEATURE is label if left out; "
-            "repeatable.",
-        ),
-    ] = None,
-    supervised: Annotated[
-        str | None, _of_features(metavar="IN,TARGET", help="The features that as_supervised=True gives; those of a pair.")
-    ] = None,
-    features: Annotated[
-        pathlib.Path | None,
-        _of_features(metavar="FILE.json", parser=to_path, help="Features that replace inferred ones: a features.json of TFDS."),
-    ] = None,
-    unpad: Annotated[
-        list[str] | None,
-        _of_features(metavar="FEATURE=LENGTH", help="Store without padding, by lengths or a mask; repeatable."),
-    ] = None,
+    app_dir: AppDir = pathlib.Path(),
+    layout: Layouts = None,
+    rename: Renames = None,
+    classes: ClassNames = None,
+    supervised: Supervised = None,
+    features: FeaturesFile = None,
+    unpad: Unpad = None,
     shard_mib: Annotated[float, _how(help="Target size of a shard, MiB.")] = 256.0,
     on_hazard: Annotated[
         list[str] | None,
@@ -202,6 +188,7 @@ def info(path: VersionDir, as_json: Json = False) -> None:
 app.command(epilog=stats.EPILOG)(stats.stats)
 app.command(epilog=diff.EPILOG)(diff.diff)
 app.command(epilog=head.EPILOG)(head.head)
+app.command(epilog=preview.EPILOG)(preview.preview)
 
 
 @app.command()

@@ -16,7 +16,7 @@ ALONE = {
     "torch": ["exporters.demo", "exporters.tensors.pytorch", "tfds_builder.torch_dataset"],
     "tensorflow": ["exporters.live", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
     "h5py": ["exporters.formats.hdf5"],
-    "PIL": ["exporters.features.encoders"],
+    "PIL": ["exporters.command.picture", "exporters.features.encoders"],
     "pickle": [],
 }
 """Modules that may import a package, wherever in them; tried without these packages by tests of their own."""
@@ -334,6 +334,7 @@ AS_A_WHOLE = {
     "exporters.hazards.before": "each has loaders that have it and near-misses: test_hazards",
     "exporters.hazards.counts": "as those of before",
     "exporters.hazards.repeats": "as those of before",
+    "exporters.command.picture": "what preview draws: test_preview",
     "exporters.jobs.assembly": "a part of one export: test_export",
     "exporters.jobs.job": "one export: test_export, test_resume",
     "exporters.jobs.opening": "first batches: loaders/test_lookahead",

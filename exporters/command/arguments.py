@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import pathlib
@@ -37,6 +38,40 @@ ShowProgress = Annotated[
 VersionDir = Annotated[
     pathlib.Path,
     typer.Argument(metavar="PATH", help="A published version: DATA_DIR/NAME/VERSION, or of a config.", parser=to_path),
+]
+Factory = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:FACTORY",
+        help="A callable without arguments that returns a DataLoader, or a mapping of split name to DataLoader.",
+    ),
+]
+AppDir = Annotated[pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.", parser=to_path, metavar="PATH")]
+
+_of_features = functools.partial(typer.Option, rich_help_panel="What a batch holds")
+Layouts = Annotated[
+    list[str] | None,
+    _of_features(metavar="FEATURE=LAYOUT", help="How the loader gives it, such as image=NCHW; repeatable."),
+]
+Renames = Annotated[list[str] | None, _of_features(metavar="OLD=NEW", help="Rename a feature; repeatable.")]
+ClassNames = Annotated[
+    list[str] | None,
+    _of_features(
+        metavar="[FEATURE=]NAMES",
+        help="Class names: cat,dog, or a file with a name a line, or how many there are. FEATURE is label if left out; "
+        "repeatable.",
+    ),
+]
+Supervised = Annotated[
+    str | None, _of_features(metavar="IN,TARGET", help="The features that as_supervised=True gives; those of a pair.")
+]
+FeaturesFile = Annotated[
+    pathlib.Path | None,
+    _of_features(metavar="FILE.json", parser=to_path, help="Features that replace inferred ones: a features.json of TFDS."),
+]
+Unpad = Annotated[
+    list[str] | None,
+    _of_features(metavar="FEATURE=LENGTH", help="Store without padding, by lengths or a mask; repeatable."),
 ]
 
 _FEATURES_BYTES, _FEATURES_VALUES = 16 * 1024 * 1024, 1_000_000

@@ -28,7 +28,7 @@ def head(
     path: VersionDir,
     split: Annotated[str, typer.Option(help="Name of a split.")] = "train",
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=10_000, help="How many examples.")] = 5,
-    as_json: Json = False,
+    in_json: Json = False,
 ) -> None:
     """Show the first examples of a split: numbers and text as they are, images by shape and mean."""
     check_tfds()
@@ -40,22 +40,22 @@ def head(
         raise ArgumentError(f"{builder.manifest.tfds_name} has no split {split!r}; --split is one of {', '.join(known)}")
     source = builder.as_data_source(split)
     examples = (source[row] for row in range(min(count, len(source))))
-    if as_json:
-        print(json.dumps([_as_json(example) for example in examples], indent=2, allow_nan=False))
+    if in_json:
+        print(json.dumps([as_json(example) for example in examples], indent=2, allow_nan=False))
         return
     print(printable(f"{builder.manifest.tfds_name}  {split}: {wording.plural(len(source), 'example')}"))
     labels = builder.manifest.labels
     for row, example in enumerate(examples):
         print(f"{row}:")
-        for name, value in _flatten(example):
+        for name, value in flatten(example):
             print(printable(f"  {name}: {describe(value, labels.get(name, ()))}"))
 
 
-def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of an example by flat name."""
     if isinstance(value, dict):
         for key, part in value.items():
-            yield from _flatten(part, f"{name}/{key}" if name else key)
+            yield from flatten(part, f"{name}/{key}" if name else key)
     else:
         yield name, value
 
@@ -79,7 +79,7 @@ def describe(value: Any, names: Sequence[str] = ()) -> str:
     if isinstance(value, list):
         return _describe_list(value, names)
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {describe(part)}" for name, part in _flatten(value))
+        return ", ".join(f"{name}: {describe(part)}" for name, part in flatten(value))
     if not hasattr(value, "__len__") and not hasattr(value, "dtype") and not isinstance(value, int | float | complex):
         return f"a {type(value).__name__}"
     array = np.asarray(value)
@@ -119,14 +119,14 @@ def _describe_list(items: Sequence[Any], names: Sequence[str]) -> str:
     return f"{wording.plural(len(items), 'item')}" + (f": {shown}{more}" if items else "")
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A value as JSON has it: arrays of many values as their shape, dtype, mean and range; what is no text as its size."""
     import numpy as np
 
     if isinstance(value, dict):
-        return {key: _as_json(part) for key, part in value.items()}
+        return {key: as_json(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_as_json(item) for item in value]
+        return [as_json(item) for item in value]
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -136,7 +136,7 @@ def _as_json(value: Any) -> Any:
         return value
     array = np.asarray(value)
     if array.dtype == object:
-        return [_as_json(item) for item in array.ravel().tolist()] if array.ndim else _as_json(array.item())
+        return [as_json(item) for item in array.ravel().tolist()] if array.ndim else as_json(array.item())
     if array.size > _JSON_VALUES:
         if array.dtype.kind == "c":
             return {"shape": list(array.shape), "dtype": str(array.dtype)}
