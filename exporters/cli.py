@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from exporters import wording
-from exporters.command import blame, diff, head, preview, stats
+from exporters.command import blame, diff, head, preview, remove, stats
 from exporters.command.arguments import (
     AppDir,
     ClassNames,
@@ -189,6 +189,8 @@ app.command(epilog=stats.EPILOG)(stats.stats)
 app.command(epilog=diff.EPILOG)(diff.diff)
 app.command(epilog=head.EPILOG)(head.head)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=remove.RM_EPILOG)(remove.rm)
+app.command(epilog=remove.GC_EPILOG)(remove.gc)
 
 
 @app.command()

@@ -71,6 +71,23 @@ def generate(version_dir: str | os.PathLike[str], output: str | os.PathLike[str]
     return dataset_dir.path_of(name)
 
 
+def refresh(dataset_dir: Directory, name: str) -> None:
+    """Brings the builder module of a dataset in line with the versions that are left, after one was removed. Where none is left,
+    the module goes, with the note of the default config; a module that was not generated stays.
+
+    Raises:
+      DatasetError: the version that is left cannot be read.
+      OSError: the module cannot be written or removed.
+    """
+    for config, versions in list_configs(dataset_dir).items():
+        if versions:
+            generate(dataset_dir.below(config, versions[0]).path)
+            return
+    if _is_generated(dataset_dir, module_name(name)):
+        dataset_dir.remove(module_name(name))
+    _note_default_config(dataset_dir)
+
+
 def _is_generated(directory: Directory, name: str) -> bool:
     """Whether a module is one of ours, or there is none."""
     try:
