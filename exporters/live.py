@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporters import wording
 from exporters.aliases import Loader, NumberedBatches
@@ -35,7 +35,7 @@ def in_memory(
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
-) -> tf.data.Dataset:
+) -> tf.data.Dataset[Any]:
     """Drains a DataLoader once into NumPy arrays and slices them: `from_tensor_slices`.
 
     >>> ds = exporters.in_memory(loader)                             # doctest: +SKIP
@@ -81,7 +81,7 @@ def stream(
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
     as_supervised: bool = False,
-) -> tf.data.Dataset:
+) -> tf.data.Dataset[Any]:
     """Iterates a DataLoader anew at every epoch: `from_generator` with a derived output_signature.
 
     >>> for example in exporters.stream(loader).batch(32):           # doctest: +SKIP
@@ -166,7 +166,7 @@ class _Source:
 
         return {name: (c.values, c.row_splits) if isinstance(c, Ragged) else c for name, c in columns.items()}
 
-    def finish(self, ds: tf.data.Dataset) -> tf.data.Dataset:
+    def finish(self, ds: tf.data.Dataset[Any]) -> tf.data.Dataset:
         """Decodes what TFDS still has to decode, and picks input and target."""
         from tfds_builder.readers.tf_data import pick
 
