@@ -16,15 +16,18 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from exporters.aliases import Loader
-from exporters.errors import ArgumentError, BrokenInstallError
+from exporters.errors import ArgumentError, BrokenInstallError, ExportWarning
 from exporters.options.card import Card
 from exporters.options.config import Config, config_facts
 from exporters.outcome import Action, Export, Format, HazardName
 from tfds_builder.aliases import Feature, JsonObject
 from tfds_builder.install import check_tfds
+
+if TYPE_CHECKING:
+    from tfds_builder.contract.directory import Directory
 
 _SHARD_BYTES = 256 * 1024 * 1024
 
@@ -84,7 +87,8 @@ def export(
         lengths (integers, shape (N,)) or a mask (0 and 1 of any dtype, shape (N, longest)): `{"tokens": "length"}`. A mask that
         is padded to the longest row of its batch is unpadded by itself.
       card: description, homepage, citation, license.
-      release_notes: what changed, by version (`{"1.0.0": "first", "1.1.0": "cleaner labels"}`).
+      release_notes: what changed, by version (`{"1.1.0": "cleaner labels"}`). Those of the newest version that is published
+        and older are kept, unless the same version is told of here; so is the description of its config, if none is given.
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
       overwrite: replace the version if it is published already, in one step; what was stopped is
         begun anew, never gone on with.
@@ -113,6 +117,7 @@ def export(
     from exporters.staging.hidden_versions import warn_of_hidden_versions
     from exporters.staging.stage import Stage
     from tfds_builder.catalog.builder_module import generate
+    from tfds_builder.contract.directory import Directory
     from tfds_builder.errors import DatasetError
 
     splits = checks.check_splits(loaders)
@@ -130,7 +135,7 @@ def export(
         "format": format,
         "shard_bytes": shard_bytes,
         "card": dict(vars(card or Card())),
-        **config_facts(config, release_notes),
+        **_carry_over(config_facts(config, release_notes), Directory.given(data_dir).below(name), version),
     }
     with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
         warn_of_hidden_versions(stage.target, "/".join(filter(None, (name, plan["config_name"]))), format)
@@ -164,6 +169,38 @@ def export(
         hazards=tuple(watch.found),
         counts=watch.counts,
     )
+
+
+def _carry_over(facts: JsonObject, dataset_dir: Directory, version: str) -> JsonObject:
+    """What the caller says of a config and of releases, and, where it says nothing, what the version before has said.
+
+    Args:
+      facts: of `config_facts`.
+      dataset_dir: of all versions, or configs, of the dataset.
+      version: that is exported; versions that are newer say nothing about it.
+    """
+    from tfds_builder.catalog.listing import list_versions
+    from tfds_builder.catalog.read import read_manifest
+    from tfds_builder.errors import DatasetError
+
+    def order(text: str) -> list[int]:
+        return [int(part) for part in text.split(".")]
+
+    directory = dataset_dir.below(facts["config_name"])
+    try:
+        before = next((found for found in list_versions(directory) if order(found) < order(version)), None)
+        if before is None:
+            return facts
+        manifest = read_manifest(directory.below(before))
+    except DatasetError as error:
+        text = f"no release notes and no config description were taken from the version before {version}, which cannot be read"
+        warnings.warn(f"{text}: {error}", ExportWarning, stacklevel=3)
+        return facts
+    return {
+        **facts,
+        "config_description": facts["config_description"] or manifest.config_description,
+        "release_notes": {**manifest.release_notes, **facts["release_notes"]},
+    }
 
 
 @contextlib.contextmanager
