@@ -30,8 +30,11 @@ from tfds_builder.contract.manifest import HEAD, Manifest
 from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.untrusted import parse_json
 from tfds_builder.errors import DatasetError, SiteError
+from tfds_builder.pages.statistics import statistics_of
 from tfds_builder.site import page as page_lib
 from tfds_builder.site import render
+from tfds_builder.site.charts import charts_of
+from tfds_builder.site.examples import examples_of
 from tfds_builder.site.index import index_of
 
 INDEX, API, FEED, VERIFIED = "index.html", "catalog.json", "feed.xml", "verified.json"
@@ -137,8 +140,8 @@ def _read_json(directory: Directory, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _to_json(content: Any) -> bytes:
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+def _to_json(content: Any, indent: int | None = 1) -> bytes:
+    return (json.dumps(content, indent=indent, sort_keys=True) + "\n").encode()
 
 
 def _digest(*parts: Any) -> str:
@@ -266,12 +269,17 @@ class _Builder:
         if manifest.place != tuple(filter(None, (entry.name, entry.config, entry.version))):
             raise SiteError(explain_misplaced(Directory.at(entry.path), manifest.place))
         content = page_lib.page_of(manifest, found.date, self._data_dir, list(manifests.values()), record)
-        page = render.render("version.html.j2", **content)
+        inside = self._contents(manifest, entry)
+        page = render.render("version.html.j2", **content, **inside)
+        if len(page) > PAGE_BYTES:
+            page = render.render("version.html.j2", **content, **inside | {"shown": None})
         summary = page_lib.summary_of(manifest, found.date)
         known = {
             "key": key,
             "summary": summary | {"page": "/".join([*manifest.place[:-1], f"{manifest.version}.html"]), "verified": record},
             "search": page_lib.search_text(manifest),
+            "cover": inside["shown"]["cover"] if inside["shown"] else "",
+            "balance": inside["charts"]["spark"] if inside["charts"] else [],
         }
         place.make()
         place.replace(f"{entry.version}.sha256", page_lib.checksums_of(manifest))
@@ -279,8 +287,24 @@ class _Builder:
         place.replace(f"{entry.version}.json", _to_json(known))
         return known
 
+    def _contents(self, manifest: Manifest, entry: Entry) -> dict[str, Any]:
+        """What pages show of the shards of a version: as it was found once, or found now. What cannot be read is said."""
+        place, name = self._site.below(_CONTENTS), self._contents_name(manifest.digest)
+        kept = _read_json(place, name)
+        if kept.get("key") == render.fingerprint():
+            return {key: kept[key] for key in ("shown", "charts", "unread")}
+        found: dict[str, Any] = {"shown": None, "charts": None, "unread": ""}
+        try:
+            found["shown"] = examples_of(Directory.at(entry.path).of_version(manifest.head), manifest, images=self._images)
+            found["charts"] = charts_of(statistics_of(entry.path))
+        except DatasetError as error:
+            return found | {"unread": str(render.cap(str(error), 400))}  # and not kept: it may be readable later
+        place.make()
+        place.replace(name, _to_json(found | {"key": render.fingerprint()}, indent=None))
+        return found
+
     def _contents_name(self, digest: str) -> str:
-        return f"{digest}.json"
+        return f"{digest}{'' if self._images else '-no-images'}.json"
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """The index, the API and the feed, if anything in them has changed; then what is of no version any more is removed."""

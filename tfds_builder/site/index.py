@@ -87,6 +87,7 @@ def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
         "format": summary["format"],
         "tasks": summary["tasks"],
         "kinds": summary["kinds"],
+        "led_by": next((kind for kind in summary["kinds"] if kind not in ("label", "number")), ""),
         "licence": str(render.cap(summary["license"].strip(), 40)),
         "classes": summary["classes"],
         "size_class": next(value for limit, value, _ in SIZES if summary["bytes"] < limit),
@@ -104,7 +105,7 @@ def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
 def _problem_row(entry: Entry, problem: str) -> dict[str, Any]:
     """A version that has no page."""
     empty: dict[str, Any] = {"tasks": [], "kinds": [], "bytes": 0, "total": 0, "versions": 0, "classes": 0}
-    texts = dict.fromkeys(("page", "description", "format", "licence", "size_class", "date", "cover", "balance"), "")
+    texts = dict.fromkeys(("page", "led_by", "description", "format", "licence", "size_class", "date", "cover", "balance"), "")
     title = "/".join(filter(None, (entry.name, entry.config)))
     return {
         **empty, **texts, "name": entry.tfds_name, "title": title, "version": entry.version, "search": title.lower(),

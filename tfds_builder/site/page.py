@@ -190,7 +190,6 @@ def page_of(
             }
             for feature in features[:FEATURES]
         ],
-        "histograms": {},
         "features_cut": max(0, len(features) - FEATURES),
         "supervised": ", ".join(str(cap(key, _NAME)) for key in (manifest.supervised_keys or ())[:10]),
         "classes": [

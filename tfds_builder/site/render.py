@@ -20,7 +20,7 @@ import importlib
 import pathlib
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder.contract.untrusted import printable
@@ -99,16 +99,19 @@ def size(count: int) -> str:
     return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
 
 
-def bars(values: Sequence[Sequence[int]], largest: int) -> list[Any]:
-    """For each group of numbers (one a series) a drawing of bars as long as they are, the largest of all as long as it can be."""
-    drawn = []
-    for group in values:
-        parts = [
-            f'<rect class="f{i % _CLASSES}" x="0" y="{i * 9}" height="8" width="{100 * value / max(1, largest):.2f}"/>'
-            for i, value in enumerate(group)
-        ]
-        drawn.append(_svg(100, 9 * len(group), parts, height=9 * len(group)))
-    return drawn
+def bars(counts: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Numbers (one a series) as bars, of which the largest in all rows is as long as can be.
+
+    Args:
+      counts: of this row.
+      rows: all rows, each with its `counts`.
+    """
+    largest = max((count for row in rows for count in row["counts"]), default=0) or 1
+    parts = [
+        f'<rect class="f{i % _CLASSES}" x="0" y="{i * 9}" height="8" width="{100 * count / largest:.2f}"/>'
+        for i, count in enumerate(counts)
+    ]
+    return _svg(100, 9 * len(counts), parts, height=9 * len(counts))
 
 
 def columns(counts: Sequence[int], css: str, label: str) -> Any:
@@ -138,11 +141,13 @@ def _svg(width: int, tall: float, parts: Sequence[str], css: str = "", label: st
 def _environment() -> Any:
     """Jinja with the templates of this package."""
     try:
-        jinja2 = importlib.import_module("jinja2")
-        importlib.import_module("PIL.Image")
+        import jinja2
+        import markupsafe
+
+        importlib.import_module("PIL.Image")  # for tiles; said here, before anything is written
     except ImportError as error:
         raise MissingPackageError(f"the catalog's pages need Jinja and Pillow: {how_to_install('catalog')}") from error
-    markup = importlib.import_module("markupsafe").Markup
+    markup = markupsafe.Markup
 
     def show(value: Any) -> Any:
         return value if isinstance(value, markup) or not isinstance(value, str | Text) else clean(str(value))
@@ -155,7 +160,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size, "thousands": lambda number: f"{number:,}"}
+    environment.filters |= {"size": size, "thousands": lambda number: f"{number:,}", "bars": bars, "columns": columns}
     style, script = (_read(name) for name in ("style.css", "script.js"))
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     environment.globals |= {

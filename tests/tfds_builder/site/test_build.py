@@ -297,7 +297,7 @@ def test_many_classes(tmp_path):
     manifest = page_lib_manifest(directory)
     names = [f"class {number} <b>" for number in range(100_000)]
     shown = page_lib.page_of(dataclasses.replace(manifest, labels={"label": names}), "", "/data", [manifest], None)
-    page = render.render("version.html.j2", **shown)
+    page = render.render("version.html.j2", **shown, shown=None, charts=None, unread="")
     assert len(page) < build_lib.PAGE_BYTES
     assert b"99,700 more are not shown" in page
 
@@ -393,8 +393,8 @@ def test_stopped(tmp_path, monkeypatch):
     real, calls = os.replace, []
 
     def stop(source, target):
-        calls.append(target)
-        if len(calls) == 5:
+        calls.append(os.path.basename(target))
+        if calls.count("1.0.0.html") == 2:
             raise KeyboardInterrupt
         real(source, target)
 
