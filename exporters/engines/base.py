@@ -1,7 +1,8 @@
 """What an engine is: it runs the tasks of an export, in whatever processes, and hands back what was done.
 
 An engine knows nothing of formats, directories or plans. It gets a `Work`, which opens a session on the data of a task, and the
-tasks. To add one: a module here, with a `run` of this form, and the line of `jobs.job` that runs the tasks.
+tasks. To add one: a module here, with a `run` of this form, and the line of `jobs.job` that runs the tasks. That line notes and
+merges results as they are yielded, so they must come in the order of the tasks, or be put into it there.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ class Work(Protocol[Task, Done]):
     """Everything that is needed to do any task of a split."""
 
     def open(self, task: Task) -> AbstractContextManager[Session[Task, Done]]:
-        """A session that begins where the task does."""
+        """A session that begins where the task does.
+
+        A task may not say where that is, but that it begins where the one before it ends. Only the session that has done that
+        one can do it; one that is opened for it begins with the first batch of all.
+        """
 
 
 class Engine(Protocol):
     """Runs tasks."""
 
     def run(self, work: Work[Task, Done], tasks: Iterable[Task]) -> Iterator[Done]:
-        """Does the tasks and yields what was done, in any order; stops at the first for which there is no data left.
+        """Does the tasks and yields what was done, in their order; stops at the first for which there is no data left.
+
+        A task counts as finished once it has been yielded: what is held back is done again after a stop.
 
         Args:
           work: what is needed for it.

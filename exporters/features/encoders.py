@@ -196,7 +196,7 @@ def runs_in_worker(feature: Feature) -> bool:
 
 
 def to_bytes(array: Array, name: str, where: str) -> Array:
-    """Strings as UTF-8 bytes, in an object array of the same shape."""
+    """Strings as UTF-8 bytes, in an object array of the same shape; what is bytes already stays as it is."""
     values = array.ravel().tolist()
     kinds = set(map(type, values))
     if all(issubclass(kind, bytes) for kind in kinds):
@@ -256,10 +256,11 @@ class _Encoder:
 
     Attributes:
       name: who encodes, in words.
-      extra: of torch2tfds, which installs what it needs.
+      extra: of torch2tfds, which installs what it needs; named only when something is missing.
       suits: whether it encodes the rows of a feature.
       is_there: whether what it needs is installed.
-      encode: what is stored of a feature and a row.
+      encode: what is stored of a feature and a row: what `feature.encode_example` would give, since `decode_example` reads it.
+        It runs in worker processes, too, and so without TensorFlow.
     """
 
     name: str

@@ -63,7 +63,11 @@ class Format(Protocol):
     stored: StoredFormat
 
     def columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
-        """The columns as this format stores them (encoding and width may differ)."""
+        """The columns as this format stores them (encoding and width may differ).
+
+        Raises:
+          SchemaError: it cannot store one of them.
+        """
 
     def open(self, data: Sink, index: Sink | None, context: ShardContext) -> ShardWriter:
         """A writer of one shard; `index` is given where `stored.needs_index` says so."""

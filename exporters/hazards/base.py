@@ -122,7 +122,7 @@ class Look:
     """One batch that has rows, as hazards look at it; what several of them need is made once.
 
     Args:
-      columns: its stored columns.
+      columns: its stored columns; of an image that is stored as a file they hold the file's bytes, not pixels.
       number: of the batch in its split.
       axes: the order of the columns' axes that is taken for all batches.
     """

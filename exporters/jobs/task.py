@@ -14,7 +14,8 @@ class Task:
 
     Attributes:
       split, number: which.
-      start: number of the first batch that may be in it; None where it is the one behind the task before.
+      start: number of the first batch that may be in it; None where it is the one behind the task before, which must then be
+        done in the same session.
       stop: number of the batch with which the shard behind it begins, where that is finished; else None.
       before: what was written of it before the export was stopped, if it is only to be compared: in a stream nothing can be
       skipped, so what is finished is drained again.

@@ -22,6 +22,7 @@ from tfds_builder.aliases import Array, Feature
 from tfds_builder.features.kinds import kind_of
 
 _LABELS = ("label", "labels", "target", "targets", "y")
+"""Names that say that a feature is a label; `schema.naming` gives the second part of a pair the first of them."""
 _BACKGROUND = ("__background__", "background")
 _F = tfds.features
 

@@ -8,6 +8,7 @@ its checksums with it.
 
 Nothing else in this package joins paths or opens files of a dataset (`tests/test_house.py`). A store of another kind is a
 subclass of `Directory`; `test_another_store` in `tests/tfds_builder/contract/test_directory.py` is a small one, whole.
+One that is named by a URL must be known again by its `path` as text: builders hand that on, and pathlib makes one slash of two.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The interface of a format: everything about files of shards that one format knows and another does otherwise.
 
 A format is a `StoredFormat`: its names, what its files can be checked for, and the `StoredRows` that say where in the
-files of a table the values of a row lie. To add one, write both in a module of its own and put its name in `formats.NAMES`.
+files of a table the values of a row lie. To add one, write both in a module of its own and put its name in `formats.NAMES`;
+docs/architecture.md ("Where a change goes") has the rest.
 """
 
 from __future__ import annotations
