@@ -147,7 +147,7 @@ def sources_of(manifest: Manifest) -> list[Source]:
 def _source(loaded: Loaded, value: Value, path: tuple[str, ...], columns: dict[str, Column]) -> Source:
     kind, depth = value.kind.innermost()
     for key in path:
-        part = (kind.parts or {}).get(key)
+        part = kind.parts[key] if kind.parts is not None and key in kind.parts else None
         if part is None:
             return Source(loaded, kind, value, path, None, None)
         kind, more = kind_of(part).innermost()

@@ -231,3 +231,44 @@ def test_strings_that_are_too_many():
     strings.add(np.array([b"one more"], object))
     found = strings.found(1)
     assert (found.distinct, found.most_common, found.limit) == (None, (), collectors.LIMIT)
+
+
+@pytest.mark.needs_torch
+@kit.both_formats
+def test_nested_features(tmp_path, format):
+    """Parts of sequences of dicts, nested sequences, optional values, translations and images of any height, each by itself."""
+    import tensorflow_datasets as tfds
+    from torch.utils.data import DataLoader
+
+    import exporters
+
+    rows = [
+        {
+            "objects": [{"label": j % 3, "name": f"o{j}"} for j in range(i % 4)],
+            "image": np.full((5 + i, 6, 3), i, np.uint8),
+            "nested": [[1, 2], [3]] * (i % 3),
+            "maybe": None if i % 2 else 1.5,
+            "texts": {"de": "hallo", "en": "hi"},
+        }
+        for i in range(12)
+    ]
+    one = tfds.features
+    features = {
+        "objects": one.Sequence({"label": one.ClassLabel(names=["a", "b", "c"]), "name": one.Text()}),
+        "image": one.Image(shape=(None, 6, 3)),
+        "nested": one.Sequence(one.Sequence(np.int64)),
+        "maybe": one.Tensor(shape=(), dtype=np.float32, optional=True),
+        "texts": one.Translation(["de", "en"]),
+    }
+    options = {"features": features, "layouts": {"image": "NHWC"}, "on_hazard": "ignore", "progress": False}
+    loader = DataLoader(rows, 4, collate_fn=list)
+    found = features_of(exporters.export(loader, tmp_path, name="nested", format=format, **options).path)
+    assert not any(feature.note for feature in found.values())
+    assert found["objects/label"].classes.counts == {0: 9, 1: 6, 2: 3}
+    assert found["objects/label"].classes.names == ("a", "b", "c")
+    assert (found["objects/name"].lengths.maximum, found["objects/name"].strings.most_common[0]) == (3, ("o0", 9))
+    assert (found["nested"].lengths.maximum, found["nested"].values.count, found["nested"].values.mean) == (4, 36, 2)
+    assert (found["maybe"].absent, found["maybe"].values.count) == (6, 6)
+    assert found["texts/de"].strings.most_common == (("hallo", 12),)
+    assert (found["image"].shapes.smallest, found["image"].shapes.largest) == ((5, 6, 3), (16, 6, 3))
+    assert found["image"].values.count == sum(row["image"].size for row in rows)
