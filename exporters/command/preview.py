@@ -58,7 +58,7 @@ def preview(
     unpad: Unpad = None,
     as_json: Json = False,
 ) -> None:
-    """Show what export would make of MODULE:FACTORY: features before and after, decisions, hazards, first examples."""
+    """Show what export would make of what MODULE:FACTORY returns: features before and after, decisions, hazards, first rows."""
     from exporters.command.factory import load_factory
 
     if out is not None and out.suffix.lower() not in (".html", ".png", ".jpg", ".jpeg", ".webp"):

@@ -41,3 +41,16 @@ def test_shard_bytes():
     for size in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ArgumentError, match="--shard-mib"):
             arguments.shard_bytes(size)
+
+
+def test_help_has_no_pictures():
+    """No help has a word between colons, of which Rich makes an emoji: what is typed must be what is read."""
+    import typer
+    from typer.testing import CliRunner
+
+    from exporters.cli import app
+
+    for name in typer.main.get_command(app).commands:
+        text = CliRunner().invoke(app, [name, "--help"]).stdout
+        assert name in text
+        assert [character for character in text if ord(character) >= 0x1F000] == [], name
