@@ -45,6 +45,8 @@ GENERATOR = "torch2tfds catalog"
 _CONTENTS, _LOCK = ".contents", ".lock"
 _STATE_BYTES = 64 * 1024 * 1024
 _PROBLEMS = 20
+_RECORD: Mapping[str, type] = {"digest": str, "whole": bool, "when": str, "by": str, "deep": bool, "problems": list}
+"""What is kept of each version that was verified, and what the pages say of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +256,9 @@ class _Builder:
 
     def _record_of(self, found: _Found) -> Mapping[str, Any] | None:
         record = self._records.get(_name_of(found.entry))
-        return record if isinstance(record, dict) and record.get("digest") == found.digest and found.digest else None
+        if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in _RECORD.items()):
+            return None
+        return record if found.digest and record["digest"] == found.digest else None
 
     def _write_page(
         self, found: _Found, place: Directory, key: str, record: Mapping[str, Any] | None, manifests: Mapping[str, Manifest]

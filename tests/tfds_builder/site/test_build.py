@@ -336,10 +336,15 @@ def test_verify(tmp_path):
     page = check_page(out / "pairs_tfrecord" / "1.0.0.html").text
     assert "✓ whole" in page
     assert "me <1>" in page
-    assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d", page)
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", page)
     assert "SHA-256" in check_page(out / "coded_tfrecord" / "1.0.0.html").text
     assert "✗ 2 problems" in check_page(out / "coded_tfrecord" / "1.0.0.html").text
     assert build(data, out).written == 0  # and it is still known
+    known = (out / "verified.json").read_text()
+    (out / "verified.json").write_text(known.replace('"when"', '"then"'))
+    assert "not yet" in build_and_read(data, out, "pairs_tfrecord")  # what was damaged is not believed
+    (out / "verified.json").write_text(known)
+    assert "not yet" not in build_and_read(data, out, "pairs_tfrecord")
     kit.edit_manifest(directory, lambda content: content["card"].update(description="new"))
     assert "not yet" in build_and_read(data, out, "pairs_tfrecord")
 
