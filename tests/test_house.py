@@ -345,7 +345,6 @@ AS_A_WHOLE = {
     "tfds_builder.pages.collectors": "one page: test_statistics",
     "tfds_builder.pages.figures": "one page: test_statistics",
     "tfds_builder.pages.sources": "one page: test_statistics",
-    "tfds_builder.site.index": "one site: test_build",
     "tfds_builder.site.page": "one site: test_build",
     "tfds_builder.site.render": "one site: test_build",
     "tfds_builder.site.snippets": "one site: test_build",

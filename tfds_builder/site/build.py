@@ -35,7 +35,7 @@ from tfds_builder.site import page as page_lib
 from tfds_builder.site import render
 from tfds_builder.site.charts import charts_of
 from tfds_builder.site.examples import examples_of
-from tfds_builder.site.index import index_of
+from tfds_builder.site.index import index_of, index_page
 
 INDEX, API, FEED, VERIFIED = "index.html", "catalog.json", "feed.xml", "verified.json"
 DEFAULT = "_catalog"
@@ -314,12 +314,12 @@ class _Builder:
         """The index, the API and the feed, if anything in them has changed; then what is of no version any more is removed."""
         key = _digest(render.fingerprint(), [page["key"] for page in self.pages], self.problems, self._data_dir)
         if _read_json(self._site, API).get("build") != key or not all(self._site.has(name) for name in (INDEX, FEED)):
-            index, feed = index_of(self.pages, self.problems, entries, self._data_dir, PAGE_BYTES)
+            index, feed = index_of(self.pages, self.problems, entries, self._data_dir)
             api = {
                 "generator": GENERATOR, "build": key, "data_dir": self._data_dir,
                 "datasets": [page["summary"] for page in self.pages], "problems": self.problems,
             }  # fmt: skip
-            self._site.replace(INDEX, render.render("index.html.j2", **index))
+            self._site.replace(INDEX, index_page(index, PAGE_BYTES))
             self._site.replace(FEED, render.render("feed.xml.j2", identity=_digest(self._data_dir), **feed))
             self._site.replace(API, _to_json(api))
         self._sweep()

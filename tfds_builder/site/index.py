@@ -1,6 +1,6 @@
 """The page that leads to all others, and the feed: a row a dataset (a config), of its newest version.
 
->>> index, feed = index_of(pages, {}, entries, "/data", 1_000_000)           # doctest: +SKIP
+>>> index, feed = index_of(pages, {}, entries, "/data")           # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ SIZES = (
 )
 """Classes of sizes: the bytes each ends at, its value in the page, and what it is called."""
 FEED_ENTRIES = 50
-_ROW_BYTES = 1500
+_LENGTHS = ((1000, 200), (300, 100), (60, 0))
+"""Characters of the text that is searched and of the description, in pages that may be long, and in shorter ones."""
 _COVER_WIDTH = 126
 
 
 def index_of(
-    pages: Sequence[Mapping[str, Any]], problems: Mapping[str, str], entries: Sequence[Entry], title: str, limit: int
+    pages: Sequence[Mapping[str, Any]], problems: Mapping[str, str], entries: Sequence[Entry], title: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `index.html.j2` and `feed.xml.j2` show.
 
@@ -33,7 +34,6 @@ def index_of(
       problems: why others have none, by name.
       entries: all versions that there are.
       title: what the directory of datasets is called.
-      limit: bytes that the page may have; with many datasets, pictures and descriptions are left out to stay below.
     """
     newest: dict[tuple[str, str], Mapping[str, Any]] = {}
     counts: dict[tuple[str, str], int] = {}
@@ -45,7 +45,6 @@ def index_of(
     known = {entry.tfds_name: entry for entry in entries}
     rows += [_problem_row(known[name], text) for name, text in problems.items() if name in known]
     rows.sort(key=lambda row: (row["title"], row["version"]))
-    _shorten(rows, limit)
     shown = [page["summary"] for page in newest.values()]
     index = {
         "title": render.cap(title, 200),
@@ -98,7 +97,7 @@ def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
         "verified": None if record is None else record["whole"],
         "cover": page.get("cover", ""),
         "cover_width": _COVER_WIDTH,
-        "balance": page.get("balance") and render.columns(page["balance"], "spark f0", "examples by class"),
+        "balance": render.columns(page["balance"], "spark f0", "examples by class") if page.get("balance") else "",
     }
 
 
@@ -113,16 +112,32 @@ def _problem_row(entry: Entry, problem: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shorten(rows: list[dict[str, Any]], limit: int) -> None:
-    """Leaves out pictures, and then texts, of the last rows, until all fit."""
-    room = limit - 60_000 - len(rows) * _ROW_BYTES
-    for row in rows:
-        room -= len(row["cover"])
+def index_page(index: Mapping[str, Any], limit: int) -> bytes:
+    """The page of `index_of`, of at most so many bytes: with as many pictures as fit, and where there are very many datasets, or
+    hostile ones, with shorter texts, or only the first of them.
+    """
+    rows, level = list(index["rows"]), 0
+    while True:
+        short = [row | {"cover": "", "balance": ""} for row in (_shortened(row, level) for row in rows)]
+        content = dict(index) | {"rows": short, "left_out": len(index["rows"]) - len(rows)}
+        page = render.render("index.html.j2", **content)
+        if len(page) <= limit or not rows:
+            break
+        level += 1
+        if level >= len(_LENGTHS):
+            rows = rows[: len(rows) // 2]
+    room = limit - len(page)
+    for row, full in zip(short, rows, strict=True):
+        room -= len(full["cover"]) + len(full["balance"]) + 100
         if room < 0:
-            row["cover"] = ""
-    if len(rows) * _ROW_BYTES > limit:
-        for row in rows:
-            row["search"], row["description"], row["balance"] = row["search"][:60], row["description"][:60], ""
+            break
+        row |= {"cover": full["cover"], "balance": full["balance"]}
+    return render.render("index.html.j2", **content)
+
+
+def _shortened(row: Mapping[str, Any], level: int) -> dict[str, Any]:
+    search, description = _LENGTHS[min(level, len(_LENGTHS) - 1)]
+    return dict(row) | {"search": row["search"][:search], "description": row["description"][:description]}
 
 
 def _choices(values: Any) -> list[tuple[str, str]]:
