@@ -340,7 +340,6 @@ AS_A_WHOLE = {
     "exporters.jobs.job": "one export: test_export, test_resume",
     "exporters.jobs.opening": "first batches: loaders/test_lookahead",
     "exporters.jobs.settled": "a part of one export: test_export, formats/test_hdf5",
-    "exporters.jobs.task": "plain values",
     "exporters.plans.ledger": "what is finished: test_resume, staging/test_notes",
     "tfds_builder.pages.collectors": "one page: test_statistics",
     "tfds_builder.pages.figures": "one page: test_statistics",

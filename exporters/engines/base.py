@@ -1,8 +1,8 @@
 """What an engine is: it runs the tasks of an export, in whatever processes, and hands back what was done.
 
 An engine knows nothing of formats, directories or plans. It gets a `Work`, which opens a session on the data of a task, and the
-tasks. To add one: a module here, with a `run` of this form, and the line of `jobs.job` that runs the tasks. That line notes and
-merges results as they are yielded, so they must come in the order of the tasks, or be put into it there.
+tasks. To add one: a module here, with a `run` of this form, and the line of `jobs.job` that runs the tasks. Results may come in
+any order: that line puts them into the order of the shards before it notes and merges them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Work(Protocol[Task, Done]):
         """A session that begins where the task does.
 
         A task may not say where that is, but that it begins where the one before it ends. Only the session that has done that
-        one can do it; one that is opened for it begins with the first batch of all.
+        one can do it; none can be opened for it (ValueError).
         """
 
 
@@ -42,9 +42,9 @@ class Engine(Protocol):
     """Runs tasks."""
 
     def run(self, work: Work[Task, Done], tasks: Iterable[Task]) -> Iterator[Done]:
-        """Does the tasks and yields what was done, in their order; stops at the first for which there is no data left.
+        """Does the tasks and yields what was done, in any order; stops at the first for which there is no data left.
 
-        A task counts as finished once it has been yielded: what is held back is done again after a stop.
+        A task counts as finished once it, and all before it, have been yielded: others are done again after a stop.
 
         Args:
           work: what is needed for it.

@@ -12,11 +12,11 @@ from exporters.features.fields import AnyField, Field
 from exporters.hazards.base import DRAINING, END, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Tally
 from exporters.outcome import Counts
+from exporters.schema.class_names import LABELS
 from tfds_builder.features.kinds import kind_of
 
 _FEW_ROWS = 32
 """A split smaller than that may well have one class only."""
-_LABELS = ("label", "labels", "target", "targets", "y")
 
 
 @dataclasses.dataclass
@@ -126,4 +126,4 @@ def _is_label(field: AnyField, target: str | None) -> bool:
     """Whether a field is a class label: declared as one, or an integer that is the target or called like one."""
     if not isinstance(field, Field) or field.shape or field.dtype.kind not in "iu":
         return False
-    return kind_of(field.feature).is_label or field.name == target or field.name.split("/")[-1] in _LABELS
+    return kind_of(field.feature).is_label or field.name == target or field.name.split("/")[-1] in LABELS

@@ -20,7 +20,7 @@ from exporters.jobs.comparison import Comparison, pick
 from exporters.jobs.opening import Opening
 from exporters.jobs.session import SplitWork
 from exporters.jobs.settled import Settled
-from exporters.jobs.task import Task
+from exporters.jobs.task import Task, in_order
 from exporters.loaders import facts, lookahead, saved_state
 from exporters.loaders.first_batch import First, without_examples
 from exporters.loaders.random_state import random_state_kept
@@ -170,7 +170,7 @@ class Job:
             state=functools.partial(saved_state.state_of, loader) if self._ledger.sources[split].kind == "state" else None,
             on_batch=self._bar.add_batch,
         )
-        for result in local.run(work, self._tasks(split, done)):
+        for result in in_order(local.run(work, self._tasks(split, done)), done):
             digests = observer.merge(result.seen)
             if result.task.before is None:
                 self._ledger.finish_shard(split, result.task.number, result.shard, result.state, digests)

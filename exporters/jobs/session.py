@@ -58,10 +58,17 @@ class SplitWork:
 
     @contextlib.contextmanager
     def open(self, task: Task) -> Iterator[SplitSession]:
-        """A session that begins with the first batch of a task."""
-        start = task.start or 0
-        with contextlib.closing(self.drain(start)) as raws:
-            yield SplitSession(self, task.split, raws, start)
+        """A session that begins with the first batch of a task.
+
+        Raises:
+          ValueError: the task does not say where it begins, but behind another one: only that one's session knows.
+        """
+        if task.start is None:
+            raise ValueError(
+                f"shard {task.number} of split {task.split!r} begins where the one before it ends: do both in one session"
+            )
+        with contextlib.closing(self.drain(task.start)) as raws:
+            yield SplitSession(self, task.split, raws, task.start)
 
 
 class SplitSession:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Container, Iterable, Iterator
 
 from exporters.hazards.observers import Observations
 from exporters.plans.shard import ShardResult
@@ -43,3 +45,24 @@ class Done:
     shard: ShardResult
     seen: Observations
     state: bytes | None
+
+
+def in_order(results: Iterable[Done], done: Container[int]) -> Iterator[Done]:
+    """What was done, in the order of the shards, as it is noted and merged: what comes before its turn waits for it.
+
+    Args:
+      results: in any order.
+      done: numbers of shards that are passed over.
+
+    Raises:
+      RuntimeError: a shard was not done, and one behind it was.
+    """
+    numbers = (number for number in itertools.count() if number not in done)
+    waiting, following = dict[int, Done](), next(numbers)
+    for result in results:
+        waiting[result.task.number] = result
+        while following in waiting:
+            yield waiting.pop(following)
+            following = next(numbers)
+    if waiting:
+        raise RuntimeError(f"shard {following} was not done, and shards behind it were: {sorted(waiting)}")

@@ -21,7 +21,7 @@ from exporters.wording import Code, argument
 from tfds_builder.aliases import Array, Feature
 from tfds_builder.features.kinds import kind_of
 
-_LABELS = ("label", "labels", "target", "targets", "y")
+LABELS = ("label", "labels", "target", "targets", "y")
 """Names that say that a feature is a label; `schema.naming` gives the second part of a pair the first of them."""
 _BACKGROUND = ("__background__", "background")
 _F = tfds.features
@@ -127,7 +127,7 @@ def _label_column(columns: Parts, names: Mapping[str, str], positions: Sequence[
     integers = [name for source, name in names.items() if columns[source].ndim == 1 and columns[source].dtype.kind in "iu"]
     if len(positions) == 2:
         return names.get(positions[1]) if names.get(positions[1]) in integers else None
-    named = [name for name in integers if name.split("/")[-1] in _LABELS]
+    named = [name for name in integers if name.split("/")[-1] in LABELS]
     candidates = integers if len(integers) == 1 else named
     return candidates[0] if len(candidates) == 1 else None
 
@@ -153,7 +153,7 @@ def _unused(labels: Sequence[str], columns: Parts, names: Mapping[str, str]) -> 
     name = "label"
     for source, known in names.items():
         column = columns[source]
-        if known.split("/")[-1] in _LABELS and column.dtype.kind in "iu" and column.ndim in (1, 2):
+        if known.split("/")[-1] in LABELS and column.dtype.kind in "iu" and column.ndim in (1, 2):
             name = known
             line = line if column.ndim == 1 else f"Sequence(tfds.features.{line})"
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, WeightedRandomSampler
 
 import exporters
+from exporters.jobs.session import SplitWork
+from exporters.jobs.task import Task
 from tfds_builder.table.table import Table
 
 pytestmark = pytest.mark.once
@@ -86,3 +89,13 @@ def test_each_split_draws_its_own(workers, tmp_path):
     result = exporters.export(make(), tmp_path, name="ds", progress=False, on_hazard="ignore")
     for split, values in wanted.items():
         assert np.array_equal(Table.of_split(result.path, split).read(slice(None), ["index"])["index"], values)
+
+
+def test_a_task_that_does_not_say_where_it_begins():
+    """No session is opened for a shard that begins where another ends: it would write the first batches again."""
+    work = SplitWork(*[None] * len(dataclasses.fields(SplitWork)))
+    with (
+        pytest.raises(ValueError, match="shard 3 of split 'train' begins where the one before it ends"),
+        work.open(Task("train", 3, None)),
+    ):
+        pass
