@@ -77,7 +77,11 @@ class Job:
         if self._ledger.plan is not None:
             finished = sum(len(self._ledger.done(split)) for split in loaders)
             bar.say(f"going on after {wording.plural(finished, 'finished shard')}")
-            self._run_past = {split for split in loaders if not self._can_pass_over(split)}
+            try:
+                self._run_past = {split for split in loaders if not self._can_pass_over(split)}
+            except BaseException:
+                self.close()  # nobody else has it
+                raise
 
     def _can_pass_over(self, split: str) -> bool:
         """Whether what is finished of a split, and would not be drained again, can be passed over.

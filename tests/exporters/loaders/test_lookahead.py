@@ -168,6 +168,7 @@ def test_a_later_split_is_refused_before_the_first_byte(fault, workers, kind, tm
     """What the first batch of a later split shows is refused when one batch of the first split has been asked for, and nothing
     is left, no process either."""
     make, word = FAULTS[fault]
+    before = set(multiprocessing.active_children())  # of another test's loader, where it keeps its workers
     train = Rows()
     loaders = {
         "train": DataLoader(train, batch_size=2),
@@ -178,7 +179,7 @@ def test_a_later_split_is_refused_before_the_first_byte(fault, workers, kind, tm
         exporters.export(loaders, tmp_path / "data", name="ds", shard_bytes=500, progress=False, on_hazard="ignore")
     assert train.asked == [0, 1]
     assert not (tmp_path / "data").exists()
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= before
 
 
 @pytest.mark.parametrize(

@@ -369,6 +369,7 @@ LATER = {
 }
 
 
+@pytest.mark.needs_tensorflow
 @pytest.mark.parametrize("case", LATER)
 def test_images_that_come_after_empty_lists(case, publish, refuses):
     """Channels come first in a batch after one of empty lists: an error of ours, whose `layouts=` works."""
@@ -382,6 +383,7 @@ def test_images_that_come_after_empty_lists(case, publish, refuses):
     assert torch.equal(torch.as_tensor(np.asarray(images[0])), FIRST)
 
 
+@pytest.mark.needs_tensorflow
 def test_images_that_may_be_either_after_empty_lists(refuses, publish):
     """Images of three channels and three columns are ambiguous in whichever batch they come; with channels last all is well."""
     feature = {"x": F.Sequence(F.Image(shape=(None, None, 3)))}
@@ -391,6 +393,7 @@ def test_images_that_may_be_either_after_empty_lists(refuses, publish):
     assert publish(loader_of_rows(rows, 2), features=feature, **PLAIN).examples == {"train": 4}
 
 
+@pytest.mark.needs_tensorflow
 def test_images_laid_out_otherwise_later(refuses):
     """A batch whose images have their channels elsewhere than those of the first is refused in words of ours."""
     feature = {"x": F.Sequence(F.Image(shape=(None, None, 3)))}
@@ -431,6 +434,7 @@ def test_images_of_one_example_that_differ_in_size(case, publish, recwarn):
     assert [tuple(image.shape) for image in images] == [(3, 5, 6), (3, 7, 8)]
 
 
+@pytest.mark.needs_tensorflow
 def test_images_that_differ_between_examples_only(publish, recwarn):
     """Nothing is said where the images of each example have one size."""
     rows = [sized((5, 6), (5, 6)), sized((7, 8), (7, 8)), {"x": []}, sized((9, 9))]
