@@ -10,13 +10,13 @@ from tensorflow_datasets.core.utils import file_utils
 from tfds_builder.builder import make_builder_class
 from tfds_builder.catalog.location import enumerate_some
 from tfds_builder.catalog.metadata_files import FEATURES
-from tfds_builder.catalog.provider import NAMESPACE, catalog
+from tfds_builder.catalog.provider import NAMESPACE, catalog_of
 from tfds_builder.catalog.survey import Entry, find_root, survey
 from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import DatasetWarning
 
 
-def register(data_dir: str | os.PathLike[str]) -> list[str]:
+def register(data_dir: str | os.PathLike[str], *, namespace: str | None = None) -> list[str]:
     """Makes every dataset under a directory known to `tfds.load`, in this process.
 
     >>> tfds_builder.register("/data")           # doctest: +SKIP
@@ -26,6 +26,12 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
     `"digits"` is the newest version without a config; if all have one, that of the first config by name. `"digits/large"` and
     `"digits/large:1.0.0"` say which. What is published later is found too, if the dataset was there before.
 
+    Where two directories have datasets of one name, or TFDS has that name, a namespace tells them apart:
+
+    >>> tfds_builder.register("/data", namespace="vision")   # doctest: +SKIP
+    ['digits']
+    >>> tfds.load("vision:digits", split="train")            # doctest: +SKIP
+
     Only directories are listed, and of each dataset one manifest is asked what it is of; nothing found there is imported,
     executed or unpickled. A dataset that is damaged, or that this user may not read, is an error when it is loaded, not before.
     Registering again replaces what was registered under the same name. A DatasetWarning says when nothing is found, and what
@@ -33,15 +39,18 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
 
     Args:
       data_dir: a directory that datasets were exported to.
+      namespace: letters, digits, - and _, to stand before the names and a colon; they are not known without it then.
 
     Returns:
-      The names registered, sorted.
+      The names registered, sorted, without the namespace.
 
     Raises:
+      ValueError: the namespace has other characters, or is one of TFDS's own (`tfds.core.community`).
       MissingFileError: the directory does not exist, or it is too high or too deep: the message says which folder is meant.
       UnreadableFileError: this user may not list it.
     """
     root = find_root(data_dir).absolute()
+    catalog = catalog_of(NAMESPACE if namespace is None else namespace)
     entries, notes = survey(root)
     names = sorted({entry.name for entry in entries})
     for name in names:
@@ -50,7 +59,7 @@ def register(data_dir: str | os.PathLike[str]) -> list[str]:
         before = [f"{name} from {builder.DATA_DIR}" for name, builder in catalog.builders.items()]
         stays = f"; what was registered before stays: {enumerate_some(before, 'and')}" if before else ""
         notes.append(f"nothing is published under {root}, so nothing was registered{stays}")
-    if entry := _find_shadowed(root, entries):
+    if namespace is None and (entry := _find_shadowed(root, entries)):
         notes.append(
             f"TFDS looks for datasets in {root} by itself, and has its own reader read TFRecord if a version is named, as by "
             f"tfds.load({entry.tfds_name!r}): the same values, slower and in another order. Have torch2tfds read it by "

@@ -24,7 +24,7 @@ from tensorflow_datasets.core import naming
 
 from tfds_builder.aliases import Example, FeatureValue, Package, SplitArgument
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
-from tfds_builder.catalog.provider import catalog
+from tfds_builder.catalog.provider import find_builder_cls
 from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import FILENAME, Column
@@ -59,7 +59,7 @@ def as_torch(
     read in threads and in forked and spawned workers.
 
     Args:
-      name_or_path: a registered name, `"digits"` or `"digits:1.0.0"`, or a version directory.
+      name_or_path: a registered name, `"digits"`, `"digits:1.0.0"` or `"vision:digits"`, or a version directory.
       split: as for `tfds.load`: `"train"`, `"train[:80%]"`, ...
       as_supervised: True for (input, target) tuples, False for dicts, nested as the features are; None for tuples if
         the dataset's supervised keys are all it has, as they are if the DataLoader gave pairs.
@@ -97,8 +97,9 @@ def _find_builder(name_or_path: str | os.PathLike[str]) -> ExportedBuilder:
         name, options = naming.parse_builder_name_kwargs(text)
     except ValueError:  # it is no name
         name, options = None, {}
-    if name and catalog.has_dataset(name.name) and not Directory.at(text).has(FILENAME):
-        builder: ExportedBuilder = catalog.get_builder_cls(name.name)(**options)
+    registered = None if name is None else find_builder_cls(name)
+    if registered is not None and not Directory.at(text).has(FILENAME):
+        builder: ExportedBuilder = registered(**options)
         return builder
     if not Directory.at(text).exists():
         raise MissingFileError(

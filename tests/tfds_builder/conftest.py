@@ -11,9 +11,10 @@ import pytest
 @pytest.fixture(autouse=True)
 def own_catalog(monkeypatch):
     """What a test registers is forgotten after it."""
-    from tfds_builder.catalog.provider import catalog
+    from tfds_builder.catalog import provider
 
-    monkeypatch.setattr(catalog, "_builders", dict(catalog._builders))
+    for catalog in provider._catalogs.values():
+        monkeypatch.setattr(catalog, "_builders", dict(catalog._builders))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builder
+from tfds_builder.errors import MissingFileError
 
 
 def first_row(name, **options):
@@ -56,3 +57,52 @@ def test_namespace_of_an_unknown_name(data_dir):
     for use in (tfds.builder_cls, tfds.load):
         with pytest.raises(tfds.core.DatasetNotFoundError, match=r"torch2tfds:gamma not found; .* registered .*alpha, beta"):
             use("torch2tfds:gamma")
+
+
+def test_a_namespace_of_ones_own(data_dir, tmp_path, no_community):
+    """A dataset of one name in two directories is told apart by a namespace, and is not known without it; every reader and
+    TFDS's list take the name."""
+    other = tmp_path / "other"
+    kit.write_table(other, "alpha", {"train": kit.numbers(4, 70)})
+    tfds_builder.register(data_dir)
+    assert tfds_builder.register(other, namespace="vision") == ["alpha"]
+    assert tfds_builder.register(data_dir, namespace="more-1") == ["alpha", "beta"]
+    assert [first_row(name) for name in ("alpha", "vision:alpha", "vision:alpha:1.0.0", "more-1:beta:1.2.*")] == [0, 70, 70, 20]
+    assert int(tfds.data_source("vision:alpha", split="train")[0]["row"]) == 70
+    assert int(tfds_builder.as_torch("vision:alpha", split="train")[0]["row"]) == 70
+    assert tfds_builder.statistics("vision:alpha", split="train")["row"].mean == 71.5
+    with pytest.raises(MissingFileError, match="neither a registered dataset"):
+        tfds_builder.as_torch("kubric:alpha", split="train")
+    assert {"alpha", "vision:alpha", "more-1:beta"} <= set(tfds.list_builders())
+    assert "vision:beta" not in tfds.list_builders()
+    with pytest.raises(
+        tfds.core.DatasetNotFoundError, match=r"vision:alfa not found.*registered vision:alpha. Did you mean vision:alpha?"
+    ):
+        tfds.load("vision:alfa")
+    tfds_builder.register(data_dir, namespace="vision")
+    assert first_row("vision:alpha") == 0
+
+
+def test_only_in_a_namespace(data_dir):
+    """What is registered in a namespace only is no plain name."""
+    kit.write_table(data_dir, "gamma", {"train": kit.numbers(4)})
+    tfds_builder.register(data_dir, namespace="only")
+    assert first_row("only:gamma") == 0
+    with pytest.raises(tfds.core.DatasetNotFoundError):
+        tfds.load("gamma")
+
+
+@pytest.mark.parametrize(("namespace", "word"), [
+    ("", "letters"), ("a:b", "letters"), ("a b", "letters"), ("\u00fc", "letters"), ("huggingface", "TFDS's own"),
+    ("kubric", "TFDS's own"),
+])  # fmt: skip
+def test_a_namespace_that_cannot_be(namespace, word, data_dir):
+    """A namespace that TFDS would not take, or has itself, is refused."""
+    with pytest.raises(ValueError, match=word):
+        tfds_builder.register(data_dir, namespace=namespace)
+
+
+def test_the_namespace_of_register(data_dir):
+    """`namespace="torch2tfds"` is what `register` does without one."""
+    assert tfds_builder.register(data_dir, namespace="torch2tfds") == ["alpha", "beta"]
+    assert (first_row("alpha"), first_row("torch2tfds:beta")) == (0, 30)
