@@ -69,10 +69,7 @@ def test_a_namespace_of_ones_own(data_dir, tmp_path, no_community):
     assert tfds_builder.register(data_dir, namespace="more-1") == ["alpha", "beta"]
     assert [first_row(name) for name in ("alpha", "vision:alpha", "vision:alpha:1.0.0", "more-1:beta:1.2.*")] == [0, 70, 70, 20]
     assert int(tfds.data_source("vision:alpha", split="train")[0]["row"]) == 70
-    assert int(tfds_builder.as_torch("vision:alpha", split="train")[0]["row"]) == 70
     assert tfds_builder.statistics("vision:alpha", split="train")["row"].mean == 71.5
-    with pytest.raises(MissingFileError, match="neither a registered dataset"):
-        tfds_builder.as_torch("kubric:alpha", split="train")
     assert {"alpha", "vision:alpha", "more-1:beta"} <= set(tfds.list_builders())
     assert "vision:beta" not in tfds.list_builders()
     with pytest.raises(
@@ -81,6 +78,19 @@ def test_a_namespace_of_ones_own(data_dir, tmp_path, no_community):
         tfds.load("vision:alfa")
     tfds_builder.register(data_dir, namespace="vision")
     assert first_row("vision:alpha") == 0
+
+
+@pytest.mark.needs_torch
+def test_as_torch_of_a_namespace(data_dir, tmp_path):
+    """`as_torch` reads the dataset of the namespace that is named, and takes no other's for it."""
+    kit.write_table(tmp_path / "other", "alpha", {"train": kit.numbers(4, 70)})
+    tfds_builder.register(data_dir)
+    tfds_builder.register(tmp_path / "other", namespace="vision")
+    names = ("alpha", "torch2tfds:alpha", "vision:alpha", "vision:alpha:1.0.0")
+    assert [int(tfds_builder.as_torch(name, split="train")[0]["row"]) for name in names] == [0, 0, 70, 70]
+    for unknown in ("kubric:alpha", "vision:beta", "nobody:alpha"):
+        with pytest.raises(MissingFileError, match="neither a registered dataset"):
+            tfds_builder.as_torch(unknown, split="train")
 
 
 def test_only_in_a_namespace(data_dir):
