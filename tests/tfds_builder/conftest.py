@@ -9,12 +9,14 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_catalog(monkeypatch):
-    """What a test registers is forgotten after it."""
+def own_catalog():
+    """What a test registers is forgotten after it, in every namespace."""
     from tfds_builder.catalog import provider
 
-    for catalog in provider._catalogs.values():
-        monkeypatch.setattr(catalog, "_builders", dict(catalog._builders))
+    before = {namespace: dict(catalog.builders) for namespace, catalog in provider._catalogs.items()}
+    yield
+    for namespace, catalog in provider._catalogs.items():
+        catalog._builders = before.get(namespace, {})
 
 
 @pytest.fixture(scope="session")
