@@ -23,7 +23,6 @@ from tfds_builder.contract.ragged import Ragged
 
 F = tfds.features
 ROWS = 11
-ONE = np.int64(1)
 
 
 def as_bytes(value):

@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import os
 import pathlib
 import shutil
+import signal
 import struct
 from textwrap import dedent
 
@@ -15,8 +17,10 @@ import numpy as np
 import pytest
 
 from tfds_builder import formats
+from tfds_builder.catalog import read as read_lib
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import RAW, Column, File, Geometry, Manifest, Shard, Split
+from tfds_builder.errors import ManifestError
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = TESTS / "golden"
@@ -103,6 +107,27 @@ def seal_text(text, start=b""):
     """The same for JSON as text or bytes, right or wrong, that begins with a brace."""
     body = (start + (text.encode() if isinstance(text, str) else text))[1:]
     return b'{"manifest_sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'",' + body
+
+
+def golden_json(name):
+    """The manifest of a golden dataset, as JSON without its seal, to be changed."""
+    content = json.loads((GOLDEN / name / "1.0.0" / "manifest.json").read_bytes())
+    del content["manifest_sha256"]
+    return content
+
+
+def parse(content):
+    """What reads a manifest, of JSON that is sealed here."""
+    return read_lib.parse_manifest(seal(content))
+
+
+def refusal_of(change, name="pairs_tfrecord"):
+    """What a reader says of a golden manifest after `change(content)`."""
+    content = golden_json(name)
+    change(content)
+    with pytest.raises(ManifestError) as caught:
+        parse(content)
+    return str(caught.value)
 
 
 def edit_manifest(directory, change):
@@ -254,3 +279,27 @@ def change_record(directory, number, change):
     path.write_bytes(data)
     reseal(directory, path.name)
     assert problems_of(directory, deep=False) == []
+
+
+def in_fork(work):
+    """Calls `work` in a forked child, which has ten seconds; whether it returned true there."""
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(10)
+        os._exit(0 if work() else 1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def first_row(name, **options):
+    """The number in the first row of a split that `tfds.load` gives."""
+    import tensorflow_datasets as tfds
+
+    return int(next(iter(tfds.load(name, split="train", **options).as_numpy_iterator()))["row"])
+
+
+def write_catalog(root):
+    """Two datasets, one of them in three versions, whose rows begin at another number each."""
+    for number, (name, version) in enumerate([("alpha", "1.0.0"), ("beta", "1.0.0"), ("beta", "1.2.0"), ("beta", "1.10.0")]):
+        write_table(root, name, {"train": numbers(4, 10 * number)}, version=version)
+    return root

@@ -37,7 +37,6 @@ INPUTS = {
     "whole": {"manifest": 40_000, "shard": 15_000, "records": 60_000},
 }
 NAMES = [name for name in kit.make.names() if not name.startswith("coded")]
-MEGABYTES = 1024**2
 SECONDS = 20
 """No single input may take longer."""
 

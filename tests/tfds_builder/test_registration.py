@@ -12,24 +12,17 @@ from tfds_builder.catalog.survey import scan
 from tfds_builder.errors import DatasetError, DatasetWarning, ManifestError, MissingFileError
 
 
-def first_row(name, **options):
-    return int(next(iter(tfds.load(name, split="train", **options).as_numpy_iterator()))["row"])
-
-
 @pytest.fixture
 def data_dir(tmp_path):
     """Two datasets, one of them in three versions, whose rows begin at another number each."""
-    root = tmp_path / "catalog"
-    for number, (name, version) in enumerate([("alpha", "1.0.0"), ("beta", "1.0.0"), ("beta", "1.2.0"), ("beta", "1.10.0")]):
-        kit.write_table(root, name, {"train": kit.numbers(4, 10 * number)}, version=version)
-    return root
+    return kit.write_catalog(tmp_path / "catalog")
 
 
 def test_register(data_dir):
     """`register` returns the names, sorted, and `tfds.load` then needs no data_dir; registering again changes nothing."""
     for _ in range(3):
         assert tfds_builder.register(data_dir) == ["alpha", "beta"]
-        assert (first_row("alpha"), first_row("beta")) == (0, 30)
+        assert (kit.first_row("alpha"), kit.first_row("beta")) == (0, 30)
     assert {"alpha", "beta"} <= set(tfds_builder.catalog.provider.catalog._builders)
 
 
@@ -42,9 +35,9 @@ def test_version_in_the_name(name, row, data_dir):
     tfds_builder.register(data_dir)
     if row is None:
         with pytest.raises(ValueError):
-            first_row(name)
+            kit.first_row(name)
     else:
-        assert first_row(name) == row
+        assert kit.first_row(name) == row
 
 
 @pytest.mark.parametrize("name", ["beta:2.0.0", "beta:3.*.*"])
@@ -59,9 +52,9 @@ def test_data_dir_wins(data_dir, tmp_path):
     """`data_dir=` reads the dataset of that name there, wherever the registered one lies."""
     kit.write_table(tmp_path / "other", "beta", {"train": kit.numbers(4, 500)})
     tfds_builder.register(data_dir)
-    assert first_row("beta", data_dir=tmp_path / "other") == 500
-    assert first_row("beta", data_dir=os.fspath(tmp_path / "other")) == 500
-    assert first_row("beta") == 30
+    assert kit.first_row("beta", data_dir=tmp_path / "other") == 500
+    assert kit.first_row("beta", data_dir=os.fspath(tmp_path / "other")) == 500
+    assert kit.first_row("beta") == 30
 
 
 def test_another_directory_replaces(data_dir, tmp_path):
@@ -69,14 +62,14 @@ def test_another_directory_replaces(data_dir, tmp_path):
     kit.write_table(tmp_path / "other", "beta", {"train": kit.numbers(4, 500)})
     tfds_builder.register(data_dir)
     assert tfds_builder.register(tmp_path / "other") == ["beta"]
-    assert (first_row("alpha"), first_row("beta")) == (0, 500)
+    assert (kit.first_row("alpha"), kit.first_row("beta")) == (0, 500)
 
 
 def test_a_new_version_is_seen(data_dir):
     """A version published after `register` is the default of the next `tfds.load`."""
     tfds_builder.register(data_dir)
     kit.write_table(data_dir, "alpha", {"train": kit.numbers(4, 70)}, version="2.0.0")
-    assert first_row("alpha") == 70
+    assert kit.first_row("alpha") == 70
 
 
 def test_relative_directory(data_dir, monkeypatch):
@@ -84,14 +77,14 @@ def test_relative_directory(data_dir, monkeypatch):
     monkeypatch.chdir(data_dir.parent)
     tfds_builder.register(data_dir.name)
     monkeypatch.chdir("/")
-    assert first_row("alpha") == 0
+    assert kit.first_row("alpha") == 0
 
 
 def test_published_mnist_wins(tmp_path):
     """A published dataset wins over the one of TFDS with the same name; the others of TFDS stay known."""
     kit.write_table(tmp_path, "mnist", {"train": kit.numbers(4, 5)})
     tfds_builder.register(tmp_path)
-    assert first_row("mnist") == 5
+    assert kit.first_row("mnist") == 5
     assert tfds.builder_cls("mnist").__mro__[1] is tfds_builder.ExportedBuilder
     assert tfds.builder_cls("cifar10").__name__ == "Cifar10"
 
@@ -120,7 +113,7 @@ def test_nothing_replaces_nothing(data_dir, tmp_path):
     (tmp_path / "moved").mkdir()
     with pytest.warns(DatasetWarning, match=f"nothing was registered; what was registered before stays: .*beta from {data_dir}"):
         assert tfds_builder.register(tmp_path / "moved") == []
-    assert first_row("beta") == 30
+    assert kit.first_row("beta") == 30
 
 
 def test_unpublished_is_passed_over(data_dir):
@@ -143,12 +136,12 @@ def test_damaged_version(damage, data_dir):
     manifest = data_dir / "beta" / "1.10.0" / "manifest.json"
     manifest.write_text(damage)
     assert tfds_builder.register(data_dir) == ["alpha", "beta"]
-    assert (first_row("alpha"), first_row("beta:1.2.0")) == (0, 20)
+    assert (kit.first_row("alpha"), kit.first_row("beta:1.2.0")) == (0, 20)
     with pytest.raises(ManifestError, match=r"beta/1\.10\.0/manifest\.json"):
         tfds.load("beta")
     if damage == "deleted":  # no manifest, no version
         manifest.unlink()
-        assert first_row("beta") == 20
+        assert kit.first_row("beta") == 20
 
 
 def test_moved_directory(data_dir):

@@ -7,17 +7,7 @@ import time
 
 import numpy as np
 import torch
-
-MIXED = {
-    "image": torch.arange(5 * 3 * 4 * 6, dtype=torch.int32).reshape(5, 3, 4, 6),
-    "label": torch.arange(5) % 2,
-    "n": {"b": torch.arange(5).to(torch.bfloat16), "deep": {"z": torch.arange(5) * 1j}, "t": ["a", "", "é", "x" * 99, "e"]},
-    "none": torch.empty(5, 0, 2, dtype=torch.float64),
-    "flag": torch.arange(5) > 2,
-    "half": torch.arange(5).half(),
-    "u": np.arange(5, dtype=np.uint32),
-    "words": np.array([[b"a", b"b"]] * 5, object),
-}
+from producer_kit import MIXED
 
 
 def test_nothing_but_empty_columns(format, round_trip, assert_same):

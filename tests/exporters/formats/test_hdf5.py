@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import torch
+from producer_kit import MIXED
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 X, Y = torch.arange(40 * 3 * 8 * 8).reshape(40, 3, 8, 8).to(torch.uint8), torch.arange(40)
@@ -64,18 +65,6 @@ def only_shard(result):
     """The one data file of an export."""
     (path,) = [p for p in pathlib.Path(result.path).iterdir() if ".tfrecord-" in p.name or p.suffix == ".h5"]
     return path
-
-
-MIXED = {
-    "image": torch.arange(5 * 3 * 4 * 6, dtype=torch.int32).reshape(5, 3, 4, 6),
-    "label": torch.arange(5) % 2,
-    "n": {"b": torch.arange(5).to(torch.bfloat16), "deep": {"z": torch.arange(5) * 1j}, "t": ["a", "", "é", "x" * 99, "e"]},
-    "none": torch.empty(5, 0, 2, dtype=torch.float64),
-    "flag": torch.arange(5) > 2,
-    "half": torch.arange(5).half(),
-    "u": np.arange(5, dtype=np.uint32),
-    "words": np.array([[b"a", b"b"]] * 5, object),
-}
 
 
 @pytest.fixture

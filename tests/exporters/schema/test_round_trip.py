@@ -14,7 +14,6 @@ from exporters.features import encoders as encoding
 
 F = tfds.features
 RNG = np.random.default_rng(0)
-BOXES = [F.BBox(0.0, 0.25, 0.5, 1.0)]
 
 
 def images(*shape):

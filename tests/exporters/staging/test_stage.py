@@ -13,8 +13,9 @@ import sys
 import traceback
 
 import pytest
-import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from producer_kit import ITEMS as X
+from producer_kit import Failing, MyError, raise_my_error
+from torch.utils.data import DataLoader, IterableDataset
 
 import exporters
 import tfds_builder
@@ -22,33 +23,6 @@ from exporters import AlreadyPublishedError, DataDirError
 from exporters.staging import stage as staging
 
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:nothing is published under")]  # which is what is to be seen
-
-X = torch.arange(40).reshape(8, 5)
-
-
-class MyError(Exception):
-    """Someone else's exception, which needs more than a message."""
-
-    def __init__(self, message, code=7):
-        super().__init__(message)
-        self.code = code
-
-
-class Failing(Dataset):
-    """Six items; doing something else for the item asked last."""
-
-    def __init__(self, action):
-        self.action = action
-
-    def __len__(self):
-        return 6
-
-    def __getitem__(self, index):
-        return self.action() if index == 5 else X[0]
-
-
-def raise_my_error():
-    raise MyError("of the dataset")
 
 
 def test_errors_of_the_loader(format, refuses):

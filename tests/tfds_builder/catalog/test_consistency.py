@@ -1,31 +1,11 @@
 """A manifest that contradicts itself is refused, and says in what."""
 
 import copy
-import json
 
 import consumer_kit as kit
 import pytest
 
-from tfds_builder.catalog import read as read_lib
 from tfds_builder.errors import ManifestError
-
-
-def golden_json(name):
-    content = json.loads((kit.GOLDEN / name / "1.0.0" / "manifest.json").read_bytes())
-    del content["manifest_sha256"]
-    return content
-
-
-def parse(content):
-    return read_lib.parse_manifest(kit.seal(content))
-
-
-def damaged(change, name="pairs_tfrecord"):
-    content = golden_json(name)
-    change(content)
-    with pytest.raises(ManifestError) as caught:
-        parse(content)
-    return str(caught.value)
 
 
 def first_shard(content):
@@ -74,13 +54,13 @@ BAD = {
 def test_contradiction(case):
     """Each way a manifest can contradict itself is a ManifestError that says which."""
     change, message = BAD[case]
-    assert message in damaged(change)
+    assert message in kit.refusal_of(change)
 
 
 @pytest.mark.parametrize(("name", "message"), [("pairs_tfrecord", "cannot hold columns"), ("pairs_hdf5", "ends at byte")])
 def test_last_byte(name, message):
     """A column may end at the last byte of its file (of its record, before the CRC), and not one byte later."""
-    content = golden_json(name)
+    content = kit.golden_json(name)
     number = first_shard(content)["geometry"]
     geometry, column = content["geometries"][number], content["columns"].index(max(content["columns"], key=lambda c: c["width"]))
     shards = [shard for split in content["splits"] for shard in split["shards"] if shard["geometry"] == number]
@@ -91,10 +71,10 @@ def test_last_byte(name, message):
         last = stride - 4 - width
         geometry["offsets"][1 - column] = 12
     geometry["offsets"][column] = last
-    assert parse(content).geometries[number].offsets[column] == last
+    assert kit.parse(content).geometries[number].offsets[column] == last
     geometry["offsets"][column] = last + 1
     with pytest.raises(ManifestError, match=message):
-        parse(content)
+        kit.parse(content)
 
 
 @pytest.mark.parametrize(
@@ -108,4 +88,4 @@ def test_last_byte(name, message):
 )
 def test_strings_without_their_index(name, change):
     """Strings whose index is missing, of another size or past the end of the file are a ManifestError."""
-    damaged(change, name)
+    kit.refusal_of(change, name)

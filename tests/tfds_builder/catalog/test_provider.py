@@ -10,17 +10,10 @@ import tfds_builder
 from tfds_builder.errors import MissingFileError
 
 
-def first_row(name, **options):
-    return int(next(iter(tfds.load(name, split="train", **options).as_numpy_iterator()))["row"])
-
-
 @pytest.fixture
 def data_dir(tmp_path):
     """Two datasets, one of them in three versions, whose rows begin at another number each."""
-    root = tmp_path / "catalog"
-    for number, (name, version) in enumerate([("alpha", "1.0.0"), ("beta", "1.0.0"), ("beta", "1.2.0"), ("beta", "1.10.0")]):
-        kit.write_table(root, name, {"train": kit.numbers(4, 10 * number)}, version=version)
-    return root
+    return kit.write_catalog(tmp_path / "catalog")
 
 
 @pytest.fixture
@@ -47,7 +40,7 @@ def test_list_builders(data_dir, no_community):
 def test_namespace(name, row, data_dir):
     """`torch2tfds:` before a registered name says the same, with a version too; `tfds.builder_cls` takes it as well."""
     tfds_builder.register(data_dir)
-    assert first_row(name) == row
+    assert kit.first_row(name) == row
     assert issubclass(tfds.builder_cls(":".join(name.split(":")[:2])), tfds_builder.ExportedBuilder)
 
 
@@ -67,7 +60,12 @@ def test_a_namespace_of_ones_own(data_dir, tmp_path, no_community):
     tfds_builder.register(data_dir)
     assert tfds_builder.register(other, namespace="vision") == ["alpha"]
     assert tfds_builder.register(data_dir, namespace="more-1") == ["alpha", "beta"]
-    assert [first_row(name) for name in ("alpha", "vision:alpha", "vision:alpha:1.0.0", "more-1:beta:1.2.*")] == [0, 70, 70, 20]
+    assert [kit.first_row(name) for name in ("alpha", "vision:alpha", "vision:alpha:1.0.0", "more-1:beta:1.2.*")] == [
+        0,
+        70,
+        70,
+        20,
+    ]
     assert int(tfds.data_source("vision:alpha", split="train")[0]["row"]) == 70
     assert tfds_builder.statistics("vision:alpha", split="train")["row"].mean == 71.5
     assert {"alpha", "vision:alpha", "more-1:beta"} <= set(tfds.list_builders())
@@ -77,7 +75,7 @@ def test_a_namespace_of_ones_own(data_dir, tmp_path, no_community):
     ):
         tfds.load("vision:alfa")
     tfds_builder.register(data_dir, namespace="vision")
-    assert first_row("vision:alpha") == 0
+    assert kit.first_row("vision:alpha") == 0
 
 
 @pytest.mark.needs_torch
@@ -97,7 +95,7 @@ def test_only_in_a_namespace(data_dir):
     """What is registered in a namespace only is no plain name."""
     kit.write_table(data_dir, "gamma", {"train": kit.numbers(4)})
     tfds_builder.register(data_dir, namespace="only")
-    assert first_row("only:gamma") == 0
+    assert kit.first_row("only:gamma") == 0
     with pytest.raises(tfds.core.DatasetNotFoundError):
         tfds.load("gamma")
 
@@ -115,4 +113,4 @@ def test_a_namespace_that_cannot_be(namespace, word, data_dir):
 def test_the_namespace_of_register(data_dir):
     """`namespace="torch2tfds"` is what `register` does without one."""
     assert tfds_builder.register(data_dir, namespace="torch2tfds") == ["alpha", "beta"]
-    assert (first_row("alpha"), first_row("torch2tfds:beta")) == (0, 30)
+    assert (kit.first_row("alpha"), kit.first_row("torch2tfds:beta")) == (0, 30)

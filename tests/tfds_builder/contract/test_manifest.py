@@ -15,24 +15,6 @@ from tfds_builder.contract.manifest import STRINGS
 from tfds_builder.errors import DatasetError, ManifestError, UnsupportedVersionError
 
 
-def golden_json(name):
-    content = json.loads((kit.GOLDEN / name / "1.0.0" / "manifest.json").read_bytes())
-    del content["manifest_sha256"]
-    return content
-
-
-def parse(content):
-    return read_lib.parse_manifest(kit.seal(content))
-
-
-def damaged(change, name="pairs_tfrecord"):
-    content = golden_json(name)
-    change(content)
-    with pytest.raises(ManifestError) as caught:
-        parse(content)
-    return str(caught.value)
-
-
 @kit.every_golden
 def test_round_trip(name):
     """A manifest read and written again has the same bytes, and read again is equal."""
@@ -47,7 +29,7 @@ def test_canonical_json():
     text = (kit.GOLDEN / "text_hdf5" / "1.0.0" / "manifest.json").read_bytes()
     content = json.loads(text)
     shuffled = {key: content[key] for key in sorted(content, reverse=True)}
-    assert parse(shuffled).to_json() == text
+    assert kit.parse(shuffled).to_json() == text
     assert text.endswith(b"}\n")
 
 
@@ -76,7 +58,7 @@ def test_newer_format_version():
     with pytest.raises(
         UnsupportedVersionError, match=rf"not supported: .*format_version {newer}.*reads up to {newer - 1}.*upgrade"
     ):
-        parse({"format_version": newer, "surprise": []})
+        kit.parse({"format_version": newer, "surprise": []})
 
 
 def test_damaged_format_version():
@@ -88,10 +70,10 @@ def test_damaged_format_version():
         assert not isinstance(raised.value, UnsupportedVersionError)
 
 
-@pytest.mark.parametrize("key", sorted(set(golden_json("pairs_tfrecord")) - {"producer"}))
+@pytest.mark.parametrize("key", sorted(set(kit.golden_json("pairs_tfrecord")) - {"producer"}))
 def test_missing_field(key):
     """A manifest without one of its fields is a ManifestError that names the field."""
-    assert repr(key) in damaged(lambda content: content.pop(key))
+    assert repr(key) in kit.refusal_of(lambda content: content.pop(key))
 
 
 def first_shard(content):
@@ -107,7 +89,7 @@ def test_file_name_leads_nowhere(file, place):
         shard = first_shard(content)
         {"shard": shard, "index": shard["index"], "metadata": content["metadata"][0]}[place]["file"] = file
 
-    damaged(change, "text_tfrecord")
+    kit.refusal_of(change, "text_tfrecord")
 
 
 # --- everything else that can be wrong -------------------------------------------------------------
@@ -146,7 +128,7 @@ def test_mutated_json(data, name):
     """A manifest with any of its values replaced, doubled or dropped is read as a safe one or is a ManifestError."""
     from tfds_builder.features.feature_json import features_of
 
-    content = golden_json(name)
+    content = kit.golden_json(name)
     for _ in range(data.draw(st.integers(1, 3))):
         found = list(places(content))
         if not found:
@@ -160,7 +142,7 @@ def test_mutated_json(data, name):
         elif isinstance(container, list):
             container.append(copy.deepcopy(container[key]))
     try:
-        manifest = parse(content)
+        manifest = kit.parse(content)
         features_of(manifest)
     except ManifestError:
         return

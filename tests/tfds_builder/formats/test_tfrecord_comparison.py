@@ -1,13 +1,8 @@
 """The deep check of TFRecord: an index that says a record or a string is elsewhere than a parser finds it."""
 
-import dataclasses
-
 import consumer_kit as kit
 import numpy as np
 import pytest
-
-from tfds_builder.contract.manifest import RAW, Column, Geometry
-from tfds_builder.formats import hdf5_structure as hdf5
 
 
 @pytest.mark.parametrize("row", [0, 2])
@@ -35,23 +30,3 @@ def test_index(change, tmp_path):
     kit.reseal(directory, path.name)
     assert kit.problems_of(directory, deep=False) == []
     assert [text for text in kit.problems_of(directory) if shard.data.file in text]
-
-
-@pytest.fixture
-def shard(tmp_path):
-    """`shard(fill)`: an HDF5 1.8 file with one column `a`, int32 of shape (6, 2), after `fill(file)`; checks it, as a manifest
-    that describes `a` where it lies."""
-    h5py = pytest.importorskip("h5py")
-    column = Column(name="a", dtype="int32", shape=(2,), encoding=RAW, width=8)
-
-    def check(fill=lambda file: None, offset=None, **changes):
-        with h5py.File(tmp_path / "x.h5", "w", libver=("v108", "v108")) as file:
-            fill(file)
-            if "a" not in file:
-                file.create_dataset("a", data=np.arange(12, dtype="<i4").reshape(6, 2))
-            place = file["a"].id.get_offset() if isinstance(file.get("a"), h5py.Dataset) else 0
-        geometry = Geometry(offsets=((place or 0) if offset is None else offset,), strides=(8,), row_splits=(0,))
-        with open(tmp_path / "x.h5", "rb") as stream:
-            hdf5.check_structure(stream, [dataclasses.replace(column, **changes)], geometry, 6)
-
-    return check

@@ -4,7 +4,6 @@ import errno
 import mmap
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import threading
@@ -106,16 +105,6 @@ def test_files_read_at_random_stay_mapped(limited, tmp_path, monkeypatch):
     assert made == [*range(9), *range(8 - kept, -1, -1)]  # made again for those that had been let go, and no others
 
 
-def in_fork(work):
-    """Calls `work` in a forked child, which has ten seconds; whether it returned true there."""
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(10)
-        os._exit(0 if work() else 1)
-    return os.waitpid(child, 0)[1] == 0
-
-
 def test_forked_while_another_thread_reads(file, tmp_path):
     """A child forked while another thread of the parent is opening a file reads on: it does not wait for that thread."""
     files, held, done = Files(tmp_path), threading.Event(), threading.Event()
@@ -129,7 +118,7 @@ def test_forked_while_another_thread_reads(file, tmp_path):
     thread.start()
     held.wait()
     try:
-        assert in_fork(lambda: files.view(file, 1, 9).tobytes() == (tmp_path / "shard").read_bytes()[1:9])
+        assert kit.in_fork(lambda: files.view(file, 1, 9).tobytes() == (tmp_path / "shard").read_bytes()[1:9])
     finally:
         done.set()
         thread.join()

@@ -1,11 +1,10 @@
 """Memory that is lent, given back and used again: aligned, bounded, and never lent twice."""
 
 import gc
-import os
-import signal
 import sys
 import threading
 
+import consumer_kit as kit
 import numpy as np
 import pytest
 
@@ -66,16 +65,6 @@ def test_buffers_of_no_use_are_let_go(monkeypatch):
     assert not buffers._free  # nothing kept was of use, and with it all would have been too much
 
 
-def in_fork(work):
-    """Calls `work` in a forked child, which has ten seconds; whether it returned true there."""
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(10)
-        os._exit(0 if work() else 1)
-    return os.waitpid(child, 0)[1] == 0
-
-
 def test_what_a_forked_child_writes_stays_there():
     """A forked child that writes into an array it inherited, or into memory to be used again, changes nothing of its parent."""
     buffers = Buffers()
@@ -90,7 +79,7 @@ def test_what_a_forked_child_writes_stays_there():
 
     again = buffers._free[0]
     again[:] = 1
-    assert in_fork(overwrite)
+    assert kit.in_fork(overwrite)
     assert np.all(mine == 1)
     assert np.all(again == 1)
 
