@@ -31,6 +31,7 @@ from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.untrusted import parse_json
 from tfds_builder.errors import DatasetError, SiteError
 from tfds_builder.pages.statistics import statistics_of
+from tfds_builder.pages.texts import cap
 from tfds_builder.site import page as page_lib
 from tfds_builder.site import render
 from tfds_builder.site.charts import charts_of
@@ -195,7 +196,7 @@ class _Builder:
             digest = _head_of(Directory.at(entry.path))
             report = run_verify(entry.path)
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            problems = [str(render.cap(str(problem), 400)) for problem in report.problems[:_PROBLEMS]]
+            problems = [str(cap(str(problem), 400)) for problem in report.problems[:_PROBLEMS]]
             self._records[_name_of(entry)] = {
                 "digest": digest, "whole": not report.problems, "when": now, "by": by, "deep": report.deep,
                 "files": report.files, "bytes": report.bytes, "examples": report.examples, "problems": problems,
@@ -302,7 +303,7 @@ class _Builder:
             found["shown"] = examples_of(Directory.at(entry.path).of_version(manifest.head), manifest, images=self._images)
             found["charts"] = charts_of(statistics_of(entry.path))
         except DatasetError as error:
-            return found | {"unread": str(render.cap(str(error), 400))}  # and not kept: it may be readable later
+            return found | {"unread": str(cap(str(error), 400))}  # and not kept: it may be readable later
         place.make()
         place.replace(name, _to_json(found | {"key": render.fingerprint()}, indent=None))
         return found

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder.pages.statistics import FeatureStatistics, Statistics
-from tfds_builder.site.render import cap
+from tfds_builder.pages.texts import cap
 
 CLASSES, SPLITS, FEATURES, LABELS = 40, 4, 150, 3
 """Classes, splits, features and labels that are drawn at most."""

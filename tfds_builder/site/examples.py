@@ -20,8 +20,8 @@ from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import STRINGS, Manifest
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.site.page import is_drawn, layouts_of
-from tfds_builder.site.render import cap
+from tfds_builder.pages.tasks import is_drawn, layouts_of
+from tfds_builder.pages.texts import cap
 from tfds_builder.site.tiles import Sheet, Tile, cover_of, draw, mean_of
 from tfds_builder.table.table import Segment, Table
 

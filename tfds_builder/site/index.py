@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfds_builder.catalog.survey import Entry
+from tfds_builder.pages.texts import cap
 from tfds_builder.site import render
 
 SIZES = (
@@ -47,7 +48,7 @@ def index_of(
     rows.sort(key=lambda row: (row["title"], row["version"]))
     shown = [page["summary"] for page in newest.values()]
     index = {
-        "title": render.cap(title, 200),
+        "title": cap(title, 200),
         "rows": rows,
         "versions": len(pages),
         "examples": sum(summary["total"] for summary in shown),
@@ -62,7 +63,7 @@ def index_of(
     }
     recent = sorted((page["summary"] for page in pages), key=lambda summary: summary["date"], reverse=True)[:FEED_ENTRIES]
     feed = {
-        "title": render.cap(title, 200),
+        "title": cap(title, 200),
         "updated": recent[0]["date"] if recent else "1970-01-01T00:00:00+00:00",
         "entries": [
             {key: summary[key] for key in ("tfds_name", "digest", "date", "page")} | {"summary": _in_a_line(summary)}
@@ -81,13 +82,13 @@ def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
         "version": summary["version"],
         "page": summary["page"],
         "problem": "",
-        "description": str(render.cap(summary["description"].strip().split("\n")[0], 160)),
+        "description": str(cap(summary["description"].strip().split("\n")[0], 160)),
         "search": page["search"],
         "format": summary["format"],
         "tasks": summary["tasks"],
         "kinds": summary["kinds"],
         "led_by": next((kind for kind in summary["kinds"] if kind not in ("label", "number")), ""),
-        "licence": str(render.cap(summary["license"].strip(), 40)),
+        "licence": str(cap(summary["license"].strip(), 40)),
         "classes": summary["classes"],
         "size_class": next(value for limit, value, _ in SIZES if summary["bytes"] < limit),
         "bytes": summary["bytes"],
@@ -108,7 +109,7 @@ def _problem_row(entry: Entry, problem: str) -> dict[str, Any]:
     title = "/".join(filter(None, (entry.name, entry.config)))
     return {
         **empty, **texts, "name": entry.tfds_name, "title": title, "version": entry.version, "search": title.lower(),
-        "problem": str(render.cap(problem, 300)), "verified": None, "cover_width": _COVER_WIDTH,
+        "problem": str(cap(problem, 300)), "verified": None, "cover_width": _COVER_WIDTH,
     }  # fmt: skip
 
 
