@@ -168,10 +168,17 @@ def verify(
 
 @app.command(name="list")
 def list_datasets(
-    data_dir: Annotated[pathlib.Path, typer.Argument(metavar="DATA_DIR", help="Where datasets are published.", parser=to_path)],
+    data_dir: Annotated[
+        pathlib.Path | None,
+        typer.Argument(
+            metavar="DATA_DIR",
+            help="Where datasets are published; left out, what TORCH2TFDS_PATH and ~/.config/torch2tfds/catalogs.toml name.",
+            parser=to_path,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List every dataset, config and version published under DATA_DIR."""
+    """List every dataset, config and version published under DATA_DIR, or under every directory of your search path."""
     from exporters.command import show
 
     show.list_datasets(data_dir, as_json)

@@ -57,6 +57,15 @@ def fsync_that_does_not_wait(request):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_search_path(tmp_path_factory):
+    """No test finds the datasets of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TORCH2TFDS_PATH", raising=False)
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 RELIABILITY = pathlib.Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- endurance: begin -->", "<!-- endurance: end -->"
 FAULTS = (

@@ -33,7 +33,8 @@ ASK_FOR_AN_INDEX = {"tfds_builder.contract.shards"}
 OPEN_FILES = {
     "tfds_builder.contract.directory": "it is what all others ask",
     "tfds_builder.catalog.builder_module": "the template of the generated module, which lies in this package",
-    "tfds_builder.catalog.provider": "TFDS wants a path for a namespace, and looks at nothing there",
+    "tfds_builder.finding.search_path": "the user's own file of directories, which is no part of a directory of datasets",
+    "tfds_builder.finding.provider": "TFDS wants a path for a namespace, and looks at nothing there",
     "tfds_builder.errors": "whose a file is that may not be read",
     "tfds_builder.command": "where this package itself is installed",
     "tfds_builder.site.render": "the templates of pages, which lie in this package",

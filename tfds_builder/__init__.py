@@ -21,11 +21,13 @@ from tfds_builder.errors import (
     MissingFileError,
     MissingPackageError,
     OverwrittenError,
+    SearchPathError,
     SiteError,
     UnreadableFileError,
     UnsupportedReadError,
     UnsupportedVersionError,
 )
+from tfds_builder.finding.import_hook import offer_what_is_configured
 from tfds_builder.install import check_tfds
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ __all__ = [
     "Problem",
     "ReadConfig",
     "Report",
+    "SearchPathError",
     "SiteError",
     "Table",
     "UnreadableFileError",
@@ -84,3 +87,6 @@ if not TYPE_CHECKING:  # or no misspelt name would be found by a type checker
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         check_tfds()
         return getattr(importlib.import_module(f"{__name__}.{_NEED_TFDS[name]}"), name)
+
+
+offer_what_is_configured()

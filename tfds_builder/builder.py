@@ -15,12 +15,12 @@ from tfds_builder.catalog import location, metadata_files
 from tfds_builder.catalog import read as read_lib
 from tfds_builder.catalog.configs import ExportedConfig, FromDirectory
 from tfds_builder.catalog.listing import list_configs, list_versions
-from tfds_builder.catalog.provider import catalog
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
 from tfds_builder.features.feature_json import features_of
 from tfds_builder.features.info import dataset_info
+from tfds_builder.finding.provider import catalog, make_builders_by
 from tfds_builder.table.segments import segments_of
 from tfds_builder.table.table import Table
 
@@ -301,6 +301,9 @@ def make_builder_class(name: str, data_dir: str | os.PathLike[str]) -> type[Expo
         name, (ExportedBuilder,), {"skip_registration": True}, lambda namespace: namespace.update(body)
     )
     return builder
+
+
+make_builders_by(make_builder_class)
 
 
 def builder_from_directory(version_dir: str | os.PathLike[str], verify: bool = False) -> ExportedBuilder:

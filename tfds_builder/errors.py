@@ -85,3 +85,7 @@ class MissingPackageError(DatasetError, ImportError):
 
 class SiteError(DatasetError, ValueError):
     """A site cannot be where it is asked for: something else is there, or somebody else is at it; the message says which."""
+
+
+class SearchPathError(DatasetError, ValueError):
+    """`TORCH2TFDS_PATH` or the user's `catalogs.toml` names no directory of datasets; the message says what it should be."""

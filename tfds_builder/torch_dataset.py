@@ -24,7 +24,6 @@ from tensorflow_datasets.core import naming
 
 from tfds_builder.aliases import Example, FeatureValue, Package, SplitArgument
 from tfds_builder.builder import ExportedBuilder, builder_from_directory
-from tfds_builder.catalog.provider import find_builder_cls
 from tfds_builder.contract.decode import to_numpy_dtype
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import FILENAME, Column
@@ -32,6 +31,7 @@ from tfds_builder.contract.ragged import Ragged
 from tfds_builder.errors import MissingFileError
 from tfds_builder.features.names import nest
 from tfds_builder.features.specs import flatten_features
+from tfds_builder.finding.provider import explain_unknown, find_builder_cls
 from tfds_builder.install import how_to_install
 from tfds_builder.readers.data_source import Value
 from tfds_builder.readers.source_values import Place, check_sources, plain, with_files
@@ -104,7 +104,7 @@ def _find_builder(name_or_path: str | os.PathLike[str]) -> ExportedBuilder:
     if not Directory.at(text).exists():
         raise MissingFileError(
             f"{text!r} is neither a registered dataset nor a directory; tfds_builder.register(data_dir) makes those of a "
-            "data_dir known"
+            f"data_dir known. {explain_unknown(name.name, name.namespace or '') if name else ''}".strip()
         )
     return builder_from_directory(text)
 

@@ -21,22 +21,26 @@ from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import printable
-from tfds_builder.errors import DatasetError, DatasetWarning, UnreadableFileError, UnsupportedVersionError
+from tfds_builder.errors import DatasetError, DatasetWarning, SearchPathError, UnreadableFileError, UnsupportedVersionError
+from tfds_builder.finding.search_path import VARIABLE, config_file, search_path
 
 _STATES = {UnreadableFileError: "not readable", UnsupportedVersionError: "not supported"}
 _NAMES_SHOWN = 5
 _TEXT_SHOWN = 80
 
 
-def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
-    """Prints every version published under a directory, and on stderr which folders there are not datasets."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DatasetWarning)
-        entries = scan(data_dir)
-    for warning in caught:
-        print(printable(f"torch2tfds: warning: {warning.message}"), file=sys.stderr)
-    newest = {(entry.name, entry.config): entry.version for entry in reversed(entries)}
-    rows = [_describe(entry) | {"newest": entry.version == newest[entry.name, entry.config]} for entry in entries]
+def list_datasets(data_dir: pathlib.Path | None, as_json: bool) -> None:
+    """Prints every version published under a directory, and on stderr which folders there are not datasets.
+
+    Without a directory, those of the search path; the names are those that `tfds.load` takes, and JSON has `namespace` too.
+
+    Raises:
+      SearchPathError: no directory is given, and none is searched.
+    """
+    if data_dir is None:
+        _list_searched(as_json)
+        return
+    rows = _list_rows(data_dir)
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -44,6 +48,44 @@ def list_datasets(data_dir: pathlib.Path, as_json: bool) -> None:
         print(printable(_in_a_line(row)))
     if not rows:
         print(f"nothing is published under {data_dir}")
+
+
+def _list_searched(as_json: bool) -> None:
+    """Prints what the directories of the search path have; one that cannot be listed is a warning."""
+    places = search_path()
+    if not places:
+        raise SearchPathError(
+            f"say which DATA_DIR to list, or name directories in {VARIABLE} or in {config_file()}; neither names any"
+        )
+    found: list[JsonObject] = []
+    for place in places:
+        try:
+            rows = _list_rows(place.data_dir.path)
+        except DatasetError as error:
+            _warn(f"{place} cannot be listed: {error}")
+            continue
+        found += [row | {"namespace": place.namespace} for row in rows]
+        if not as_json:
+            print(printable(str(place)))
+            for row in rows:
+                print(printable(f"  {place.namespace}{':' if place.namespace else ''}{_in_a_line(row)}"))
+    if as_json:
+        print(json.dumps(found, indent=2))
+
+
+def _list_rows(data_dir: pathlib.Path) -> list[JsonObject]:
+    """Every version published under a directory as `list --json` has it; warnings go to stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DatasetWarning)
+        entries = scan(data_dir)
+    for warning in caught:
+        _warn(str(warning.message))
+    newest = {(entry.name, entry.config): entry.version for entry in reversed(entries)}
+    return [_describe(entry) | {"newest": entry.version == newest[entry.name, entry.config]} for entry in entries]
+
+
+def _warn(text: str) -> None:
+    print(printable(f"torch2tfds: warning: {text}"), file=sys.stderr)
 
 
 def _describe(entry: Entry) -> JsonObject:

@@ -132,7 +132,7 @@ def end_orphans():
 
 LOOKER = """
     import json, os, sys, tensorflow_datasets as tfds, tfds_builder
-    from tfds_builder.catalog.provider import catalog
+    from tfds_builder.finding.provider import catalog
     for line in sys.stdin:
         data_dir = line.strip()
         catalog._builders.clear()

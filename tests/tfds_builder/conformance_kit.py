@@ -89,7 +89,7 @@ class Side:
     def registered(self) -> Any:
         """While it lasts, `tfds.load(name, **where)` finds the datasets: stock by their data_dir, ours by their name."""
         import tfds_builder
-        from tfds_builder.catalog.provider import catalog
+        from tfds_builder.finding.provider import catalog
 
         before = dict(catalog._builders)
         catalog._builders.clear()

@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def own_catalog():
     """What a test registers is forgotten after it, in every namespace."""
-    from tfds_builder.catalog import provider
+    from tfds_builder.finding import provider
 
     before = {namespace: dict(catalog.builders) for namespace, catalog in provider._catalogs.items()}
     yield

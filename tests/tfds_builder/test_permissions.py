@@ -77,7 +77,7 @@ def test_the_others_work(close, run, tmp_path):
             kit.write_table(tmp_path / what, name, {"train": kit.numbers(2)})
         close(tmp_path / what / path)
     code = """
-        from tfds_builder.catalog.provider import catalog
+        from tfds_builder.finding.provider import catalog
 
         found = []
         for data_dir in sys.argv[1:]:

@@ -23,7 +23,7 @@ def test_register(data_dir):
     for _ in range(3):
         assert tfds_builder.register(data_dir) == ["alpha", "beta"]
         assert (kit.first_row("alpha"), kit.first_row("beta")) == (0, 30)
-    assert {"alpha", "beta"} <= set(tfds_builder.catalog.provider.catalog._builders)
+    assert {"alpha", "beta"} <= set(tfds_builder.finding.provider.catalog._builders)
 
 
 @pytest.mark.parametrize(("name", "row"), [

@@ -165,13 +165,13 @@ def _describe(root: Directory, version_dir: Directory, place: Sequence[str]) -> 
     return "is a data_dir" if above == len(place) else "lies above the data_dir"
 
 
-def enumerate_some(texts: Sequence[str], word: str) -> str:
+def enumerate_some(texts: Sequence[str], word: str, at_most: int = _SHOWN) -> str:
     """The first of some texts, and how many more there are.
 
     >>> enumerate_some(["a", "b", "c", "d", "e"], "and")
     'a, b, c and 2 more'
     """
-    shown = list(texts[:_SHOWN])
-    if len(texts) > _SHOWN:
-        shown.append(f"{len(texts) - _SHOWN} more")
+    shown = list(texts[:at_most])
+    if len(texts) > at_most:
+        shown.append(f"{len(texts) - at_most} more")
     return f" {word} ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))

@@ -89,6 +89,18 @@ def survey(root: Directory) -> tuple[list[Entry], list[str]]:
     return entries, notes
 
 
+def has_dataset(root: Directory, name: str) -> bool:
+    """Whether `survey` would list a dataset of that name, also one that is damaged or not readable.
+
+    Raises:
+      MissingFileError, DamagedFileError, UnreadableFileError: the directory cannot be listed.
+    """
+    if not NAME.fullmatch(name) or name not in root.directories():
+        return False
+    found = list(_scan_dataset(root, name))
+    return bool(found) and _belongs(found)
+
+
 def _list_names(root: Directory) -> tuple[list[str], list[str]]:
     """Names under a data_dir that a dataset can have: of directories, and of links to directories."""
     try:

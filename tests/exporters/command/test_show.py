@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from exporters.command import show
-from tfds_builder.errors import MissingFileError
+from tfds_builder.errors import MissingFileError, SearchPathError
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 NAMES = ("coded_hdf5", "pairs_tfrecord", "rows_hdf5", "variants_hdf5")
@@ -46,6 +46,31 @@ def test_list_as_json(data_dir, capsys):
     assert [row["newest"] for row in rows] == [True, True, True, True, False, True]
     assert {row["published"] for row in rows} == {"2026-05-17T12:00:00+00:00"}
     assert [bool(row["config_description"]) for row in rows] == [False, False, False, True, True, False]
+
+
+def test_list_of_the_search_path(data_dir, capsys, monkeypatch, tmp_path):
+    """Without a DATA_DIR, every directory of the search path by the names that `tfds.load` takes."""
+    file = tmp_path / "torch2tfds" / "catalogs.toml"
+    file.parent.mkdir()
+    file.write_text(f'[[catalog]]\ndata_dir = "{data_dir}"\nnamespace = "team"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH2TFDS_PATH", str(tmp_path / "nowhere"))
+    show.list_datasets(None, as_json=False)
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[0] == f"{data_dir} as team: ({file})"
+    assert [line.split("  ")[1] for line in lines[1:3]] == ["team:coded_hdf5:1.0.0", "team:pairs_tfrecord:1.0.0"]
+    assert "nowhere (TORCH2TFDS_PATH) cannot be listed: " in printed.err
+    show.list_datasets(None, as_json=True)
+    rows = json.loads(capsys.readouterr().out)
+    assert {(row["namespace"], row["path"].startswith(str(data_dir))) for row in rows} == {("team", True)}
+    assert len(rows) == 6
+
+
+def test_list_of_nothing():
+    """Without a DATA_DIR and without a search path, the error names both."""
+    with pytest.raises(SearchPathError, match=r"say which DATA_DIR .* in TORCH2TFDS_PATH or in .*catalogs\.toml"):
+        show.list_datasets(None, as_json=False)
 
 
 @pytest.mark.parametrize(("text", "state"), [("{", "damaged"), ('{"format_version": 99}', "not supported")])
