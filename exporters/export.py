@@ -89,7 +89,8 @@ def export(
       card: description, homepage, citation, license.
       release_notes: what changed, by version (`{"1.1.0": "cleaner labels"}`). Those of the newest version that is published
         and older are kept, unless the same version is told of here; so is the description of its config, if none is given.
-      shard_bytes: target size of a shard, bytes. A shard is a run of whole batches.
+      shard_bytes: target size of a shard, bytes. A shard is a run of whole batches. Where rows differ in size, or a batch is an
+        item of the dataset, as many batches as a few of them, looked at before, say make that size.
       overwrite: replace the version if it is published already, in one step; what was stopped is
         begun anew, never gone on with.
       on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or

@@ -36,14 +36,14 @@ def place_shards(
     """A split's shards as the manifest has them; adds the geometries not seen before.
 
     Args:
-      results: its shards.
+      results: its shards; those without rows are left out.
       geometries: those seen before.
       place: is given a staged file and its published name, and says under which name it lies there.
       split: its name.
       plan: what they are named after.
     """
     places = {geometry: number for number, geometry in enumerate(geometries)}
-    shards = []
+    shards, results = [], [result for result in results if result.rows]
     for number, result in enumerate(results):
         if result.geometry not in places:
             places[result.geometry] = len(geometries)

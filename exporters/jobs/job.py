@@ -168,35 +168,43 @@ class Job:
             format=self._format,
             stage=self._stage.path,
             aside=self._stage.notes.directory,
-            expected_rows=self._expected_rows(loader, settled),
             drain=lambda start: self._opening.take(split, loader, start),
             observe=observer.start_shard,
             state=functools.partial(saved_state.state_of, loader) if self._ledger.sources[split].kind == "state" else None,
             on_batch=self._bar.add_batch,
         )
-        for result in in_order(local.run(work, self._tasks(split, done)), done):
+        for result in in_order(local.run(work, self._tasks(split, done, loader, settled)), done):
             digests = observer.merge(result.seen)
             if result.task.before is None:
                 self._ledger.finish_shard(split, result.task.number, result.shard, result.state, digests)
             self._bar.add_shard()
         return observer
 
-    def _tasks(self, split: str, done: Mapping[int, ShardResult]) -> Iterator[Task]:
-        """The shards of a split that are to be written, or compared; how many there are shows as the data ends.
+    def _tasks(self, split: str, done: Mapping[int, ShardResult], loader: Loader, settled: Settled) -> Iterator[Task]:
+        """The shards of a split that are to be written, or compared.
+
+        Where batches can be drawn by number the plan says where each begins and ends. Of a stream, how many there are shows as
+        the data ends.
 
         Args:
           split: the split.
           done: shards that are passed over, by number.
+          loader: what is drained.
+          settled: what its first batch has settled.
         """
-        finished = dict(enumerate(self._ledger.finished(split)))
-        for number in itertools.count():
-            if number not in done:
-                start = done[number - 1].stop if number - 1 in done else None if number else 0
-                stop = done[number + 1].start if number + 1 in done else None
-                yield Task(split, number, start, stop, finished.get(number))
+        finished, planned = dict(enumerate(self._ledger.finished(split))), self._ledger.planned(split)
+        if planned is not None:
+            for number, shard in enumerate(planned):
+                if number not in done:
+                    yield Task(split, number, *shard, finished.get(number))
+            return
+        expected = dict(enumerate(self._expected_rows(loader, settled)))
+        for number in itertools.count(len(done)):
+            start = done[number - 1].stop if number - 1 in done else None if number else 0
+            yield Task(split, number, start, None, expected.get(number), finished.get(number))
 
     def _expected_rows(self, loader: Loader, settled: Settled) -> list[int]:
-        """Rows of each shard, if the loader can tell; strings differ in size, and so do then the shards."""
+        """Rows of each shard of a stream, if the loader can tell; strings differ in size, and so do then the shards."""
         batches, row_bytes = facts.expected_batches(loader), settled.row_bytes
         if batches is None or row_bytes is None:
             return []

@@ -13,6 +13,7 @@ from exporters.batches.flatten import Batch, to_batch
 from exporters.batches.row_lists import Lists
 from exporters.engines import workers
 from exporters.formats import Format
+from exporters.jobs.probing import settle_cut
 from exporters.jobs.settled import Settled
 from exporters.loaders import items, lookahead
 from exporters.loaders.first_batch import First, first_batch
@@ -25,6 +26,9 @@ from exporters.schema import schema as schema_lib
 from exporters.schema.schema import Schema
 from exporters.tensors.arrays import Columns
 from tfds_builder.features.feature_json import features_to_json, labels_of
+
+Firsts = dict[str, tuple[int, Columns]]
+"""By split, the number of its first batch that has rows, and its stored columns."""
 
 
 class Opening:
@@ -73,16 +77,16 @@ class Opening:
         if self.settled is None:
             schema, lists, decisions = self._infer(first, split)
             batch = to_batch(first.raw, split, first.number, lists)
-            before = self._ledger.plan
+            before, firsts = self._ledger.plan, {split: (batch.number, schema.encode(batch, split))}
             if before is None:
-                firsts = [schema.encode(batch, split), *self._look_ahead(schema, lists, split)]
-                schema = no_label.make_room(schema, firsts, self._loaders, ())
+                firsts |= self._look_ahead(schema, lists, split)
+                schema = no_label.make_room(schema, [columns for _, columns in firsts.values()], self._loaders, ())
             else:
-                schema = no_label.make_room(schema, [schema.encode(batch, split)], self._loaders, before.columns)
+                schema = no_label.make_room(schema, [firsts[split][1]], self._loaders, before.columns)
             for sentence in (*decisions, *schema.check_round_trip(batch, split)):
                 self._say(sentence)
             self.settled = Settled(schema, lists, self._format.columns(schema.columns))
-            self._note(self.settled, decisions)
+            self._note(self.settled, decisions, before.cuts if before is not None else self._cuts(self.settled, firsts))
             self._on_settled()
         return self.settled
 
@@ -95,8 +99,18 @@ class Opening:
         schema, lists = schema_lib.settle(first.raw, split, first.lists, classes, options, first.number)
         return schema, lists, before.decisions if before is not None else (*items.decisions(self._loaders), *schema.decisions)
 
-    def _note(self, settled: Settled, decisions: tuple[str, ...]) -> Plan:
+    def _cuts(self, settled: Settled, firsts: Firsts) -> dict[str, dict[str, int]]:
+        """By split whose batches can be drawn by number, the rule by which it is cut."""
+        cuts = {}
+        for split, loader in self._loaders.items():
+            order = self._ledger.order(split)
+            if order is not None:
+                cuts[split] = settle_cut(loader, split, order, *firsts[split], settled, self._ledger.shard_bytes)
+        return cuts
+
+    def _note(self, settled: Settled, decisions: tuple[str, ...], cuts: dict[str, dict[str, int]]) -> Plan:
         return self._ledger.settle(
+            cuts=cuts,
             features=features_to_json(settled.schema.features),
             columns=tuple(column.to_json() for column in settled.columns),
             labels=labels_of(settled.schema.features),
@@ -138,8 +152,8 @@ class Opening:
         """The loader, or one whose workers encode what is dear to encode."""
         return workers.encoding_loader(loader, class_names.of_splits(self._loaders), self._options)
 
-    def _look_ahead(self, schema: Schema, lists: Lists, split: str) -> list[Columns]:
-        """The stored columns of the first batch of every other split that is pending, before a byte is written.
+    def _look_ahead(self, schema: Schema, lists: Lists, split: str) -> Firsts:
+        """The first batch of every other split that is pending, before a byte is written.
 
         Args:
           schema, lists: settled.
@@ -148,11 +162,11 @@ class Opening:
         Raises:
           ExportError: a split has no example, or its first batch cannot be stored.
         """
-        found = list[Columns]()
+        found: Firsts = {}
         self._has_looked = True
 
         def encode(batch: Batch, split: str) -> None:
-            found.append(schema.encode(batch, split))
+            found[split] = batch.number, schema.encode(batch, split)
 
         for other, loader in self._loaders.items():
             order, others = self._ledger.order(other), [self._loaders[name] for name in self._loaders if name != other]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from exporters import wording
 from exporters.aliases import NumberedBatches
@@ -38,7 +39,6 @@ class SplitWork:
       plan, settled, format: of the export.
       stage: where shards are written.
       aside: in which directory one is written that is only compared.
-      expected_rows: of each shard, as far as the loader can tell.
       drain: gives the raw batches from a number on.
       observe: looks at the next shard.
       state: of the loader, now; None if it has none.
@@ -50,7 +50,6 @@ class SplitWork:
     format: Format
     stage: pathlib.Path
     aside: pathlib.Path
-    expected_rows: Sequence[int]
     drain: Callable[[int], Numbered]
     observe: Callable[[], ShardObserver]
     state: Callable[[], bytes | None] | None
@@ -79,7 +78,8 @@ class SplitSession:
     """
 
     def __init__(self, work: SplitWork, split: str, raws: Numbered, start: int) -> None:
-        self._work, self._split, self.position = work, split, start
+        self._work, self._split, self._raws, self.position = work, split, raws, start
+        self._unequal = UnequalImages(work.settled.schema.fields)
         self._runs = cut_into_shards(self._encode(raws), self._size, work.plan.shard_bytes)
 
     def goes_on_with(self, task: Task) -> bool:
@@ -92,12 +92,11 @@ class SplitSession:
     def _encode(self, raws: NumberedBatches) -> Batches:
         """Numbered raw batches to (number, stored columns); batches without rows are passed over."""
         settled = self._work.settled
-        unequal = UnequalImages(settled.schema.fields)
         for number, raw in raws:
             batch = settled.to_batch(raw, self._split, number)
             columns = settled.encode(batch, self._split)
             if batch.rows:
-                unequal.look_at(batch, self._split)
+                self._unequal.look_at(batch, self._split)
                 yield number, columns
                 self._work.on_batch(batch.rows, settled.size(columns))
             del raw, batch, columns  # no batch is held while the next one is drained
@@ -109,11 +108,13 @@ class SplitSession:
           ResumeError: the loader gives other data than before the export was stopped.
           ExportError: a batch contradicts the schema, or has a hazard that is an error.
         """
-        run = next(self._runs, None)
-        if run is None:
+        run = self._next_run(task)
+        if run is None and task.stop is None:
             return None
         states = list[bytes | None]()
         observer = self._work.observe()
+        if run is None:
+            return Done(task, self._pass_over(task), observer.take(), None)
         batches = observer.watching(run)
         if task.before is not None:
             shard = self._compare(task, task.before, batches)
@@ -122,20 +123,25 @@ class SplitSession:
                 batches = _with_state(batches, self._work.state, states)
             shard = self._write(task, self._work.stage, batches)
         self.position = shard.stop
-        if task.stop is not None and self._next_number() != task.stop:
-            raise _other_data(task, "does not end where the one behind it begins")
         return Done(task, shard, observer.take(), states[-1] if states else None)
 
-    def _next_number(self) -> int | None:
-        """Number of the batch that follows, which nothing else is done with; None if there is none."""
-        run = next(self._runs, None)
-        return None if run is None else next(number for number, _ in run)
+    def _next_run(self, task: Task) -> Batches | None:
+        """The batches of a task, of those that have rows; None if there are none."""
+        if task.stop is None:
+            return next(self._runs, None)
+        batches = self._encode(itertools.islice(self._raws, task.stop - self.position))
+        return next(cut_into_shards(batches, lambda _: 0, 1), None)  # all of them, or no run
+
+    def _pass_over(self, task: Task) -> ShardResult:
+        """The shard of a task whose batches have no rows."""
+        assert task.stop is not None, "a shard ends where the plan says, or has rows"
+        start, self.position = self.position, task.stop
+        return ShardResult.empty(start, task.stop)
 
     def _write(self, task: Task, directory: pathlib.Path, batches: Batches) -> ShardResult:
-        expected = self._work.expected_rows
-        rows = expected[task.number] if task.number < len(expected) else None
-        context = self._work.settled.context(self._work.plan, task.split, task.number, rows)
-        return write_shard(self._work.format, context, directory, f"{task.split}-{task.number:05d}", batches)
+        context = self._work.settled.context(self._work.plan, task.split, task.number, task.rows)
+        shard = write_shard(self._work.format, context, directory, f"{task.split}-{task.number:05d}", batches)
+        return shard if task.stop is None else dataclasses.replace(shard, start=self.position, stop=task.stop)
 
     def _compare(self, task: Task, before: ShardResult, batches: Batches) -> ShardResult:
         """Writes a shard once more, to be thrown away."""

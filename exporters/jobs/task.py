@@ -18,7 +18,8 @@ class Task:
       split, number: which.
       start: number of the first batch that may be in it; None where it is the one behind the task before, which must then be
         done in the same session.
-      stop: number of the batch with which the shard behind it begins, where that is finished; else None.
+      stop: number of the batch with which the shard behind it begins; None where that shows while it is drained.
+      rows: how many it will have, if the loader keeps its word; None if it gave none.
       before: what was written of it before the export was stopped, if it is only to be compared: in a stream nothing can be
       skipped, so what is finished is drained again.
     """
@@ -27,6 +28,7 @@ class Task:
     number: int
     start: int | None
     stop: int | None = None
+    rows: int | None = None
     before: ShardResult | None = None
 
 

@@ -6,6 +6,7 @@ drawn from any point on, shuffled or not, and what is done is not even loaded.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import dataclasses
 import itertools
@@ -120,8 +121,26 @@ class Order(Sequence[Any]):
         """How many indices each of those batches has; None where an index is a batch, of however many examples."""
         if self._batch is None:
             return None
-        bounds = [min(int(self._ends[number - 1]), len(self._indices)) if number else 0 for number in range(start, stop + 1)]
+        bounds = map(self._end, range(start, stop + 1))
         return [end - begin for begin, end in itertools.pairwise(bounds)]
+
+    def indices(self, start: int, stop: int) -> int | None:
+        """How many indices those batches have in all; None where an index is a batch."""
+        return None if self._batch is None else self._end(stop) - self._end(start)
+
+    def stop_within(self, start: int, count: int) -> int:
+        """Number of the batch behind the longest run from `start` on that has at most so many indices; behind the first batch
+        that has any, if that one has more."""
+        before, last = self._end(start), len(self._indices)
+
+        def behind(end: int) -> int:
+            return bisect.bisect_right(self._ends, end, start, len(self), key=lambda found: min(int(found), last))
+
+        return min(len(self), max(behind(before + count), behind(before) + 1))
+
+    def _end(self, number: int) -> int:
+        """How many indices there are before a batch."""
+        return min(int(self._ends[number - 1]), len(self._indices)) if number else 0
 
     def runs(self) -> Iterator[Array]:
         """All indices in order, in arrays of a bounded size."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from exporters.errors import ResumeError
 from exporters.loaders import facts as loader_lib
 from exporters.loaders import saved_state as states
 from exporters.loaders.order import Order, Source
+from exporters.plans.cut import ROWS, bounds_of
 from exporters.plans.differences import differences
 from exporters.plans.plan import Plan
 from exporters.plans.shard import ShardResult
@@ -76,8 +78,8 @@ class Ledger:
         files = [
             file
             for split in plan.splits
-            for shards in [self._noted(split)]
-            for number, shard in shards.items()
+            for shards in [[shard for _, shard in sorted(self._noted(split).items()) if shard.rows]]
+            for number, shard in enumerate(shards)
             for file in shard.files(plan.format, plan.name, split, number, len(shards))
         ]
         if not self._stage.files.names():
@@ -160,6 +162,12 @@ class Ledger:
         return plan
 
     @property
+    def shard_bytes(self) -> int:
+        """Target size of a shard, bytes."""
+        size: int = self._known["shard_bytes"]
+        return size
+
+    @property
     def settled_plan(self) -> Plan:
         """The plan, once the first batch of all has settled it."""
         if self.plan is None:
@@ -203,6 +211,16 @@ class Ledger:
         if source.kind == "range":
             return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
         return None
+
+    def planned(self, split: str) -> list[tuple[int, int, int | None]] | None:
+        """The shards of a split as the plan has them: number of the first batch of each, of the one behind its last, and how many
+        rows it will have, if that is known. None where all that shows while it is drained."""
+        order = self.order(split)
+        if order is None:
+            return None
+        rule = self.settled_plan.cuts[split]
+        runs = itertools.pairwise(bounds_of(rule, order))
+        return [(start, stop, order.indices(start, stop) if ROWS in rule else None) for start, stop in runs]
 
     def pass_over(self, split: str, loader: Loader) -> dict[int, ShardResult]:
         """The finished shards that need not be drained again, by number. A loader that has a state is put into the state that it

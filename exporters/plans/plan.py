@@ -1,6 +1,6 @@
 """What will be written, before it is written: pure data, JSON.
 
-How shards are cut is in it too: `shard_bytes` (`plans.cut`).
+How shards are cut is in it too (`plans.cut`): their size, and where batches can be drawn by number the rule of each split.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Plan:
       labels: class names by flat feature name.
       supervised_keys, card, decisions: as in the manifest.
       sources: what each split's loader draws from.
+      cuts: by split whose batches can be drawn by number, how they are cut into shards (`cut.bounds_of`).
       producer: version of this package.
       config_name, config_description, release_notes: as in the manifest.
       row_lists, sequences: what the lists of a batch are (`row_lists.Lists`).
@@ -42,6 +43,7 @@ class Plan:
     decisions: tuple[str, ...]
     sources: dict[str, JsonObject]
     producer: str
+    cuts: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     config_name: str = ""
     config_description: str = ""
     release_notes: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -21,7 +21,7 @@ class ShardResult:
 
     Attributes:
       data, index: its files, still under their staged names.
-      rows: its examples.
+      rows: its examples. If there are none, because none of its batches had rows, it has no files and is not published.
       start, stop: number of its first batch in the split, and of the one behind its last.
       geometry: where its columns lie.
     """
@@ -34,10 +34,17 @@ class ShardResult:
     geometry: Geometry
 
     def files(self, format: str, name: str, split: str, number: int, count: int) -> list[tuple[File, str]]:
-        """Its files, data before index, each with its published name as shard `number` of `count`."""
+        """Its files, data before index, each with its published name as shard `number` of `count`; none if it has no rows."""
+        if not self.rows:
+            return []
         stored = formats.find(format)
         names = [(self.data, stored.file_name(name, split, number, count))]
         return names if self.index is None else [*names, (self.index, stored.index_name(name, split, number, count))]
+
+    @classmethod
+    def empty(cls, start: int, stop: int) -> ShardResult:
+        """A shard whose batches had no rows."""
+        return cls(File(file="", bytes=0, sha256=""), None, 0, start, stop, Geometry(offsets=(), strides=(), row_splits=()))
 
     def to_json(self) -> JsonObject:
         return dataclasses.asdict(self)

@@ -16,7 +16,7 @@ from exporters.staging.contents import SHARD_NOTE, STAGE_NOTE
 from exporters.staging.disk import naming, open_no_link, remove_file, sync_directory
 from tfds_builder.aliases import JsonObject
 
-_VERSION = 2
+_VERSION = 3
 """Of the notes. Another one is not gone on with."""
 
 

@@ -35,7 +35,7 @@ CARD = {
 DATASETS: dict[str, dict[str, Any]] = {
     "pairs": {"rows": {"train": 53, "test": 12, "few": 1}, "batch": 7, "shard_bytes": 1450},
     "kinds": {"rows": {"train": 7, "test": 2}, "batch": 2, "shard_bytes": 1000},
-    "text": {"rows": {"train": 17, "test": 3}, "batch": 3, "shard_bytes": 600},
+    "text": {"rows": {"train": 17, "test": 3}, "batch": 3, "shard_bytes": 350},
     "coded": {"rows": {"train": 9, "test": 2}, "batch": 3, "shard_bytes": 300},
 }
 """Rows by split, rows a batch, and the shard size that cuts each train split into several shards of different length."""
@@ -208,7 +208,7 @@ def publish_rows(data_dir: pathlib.Path, name: str) -> None:
     with mock.patch("exporters.jobs.job.PRODUCER", "torch2tfds golden"):
         exporters.export(
             DataLoader(rows(), 2, collate_fn=batch), data_dir, name=name, format=name.partition("_")[2],
-            features={"words": tfds.features.Tensor(shape=(None,), dtype=np.str_)}, shard_bytes=300, overwrite=True,
+            features={"words": tfds.features.Tensor(shape=(None,), dtype=np.str_)}, shard_bytes=100, overwrite=True,
             progress=False,
         )  # fmt: skip
 
