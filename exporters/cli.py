@@ -207,7 +207,7 @@ def catalog(
         pathlib.Path | None,
         typer.Option(help="Directory of the site; DATA_DIR/_catalog by default.", parser=to_path, metavar="SITE"),
     ] = None,
-    images: Annotated[bool, typer.Option("--images/--no-images", help="Whether pages show images of the data.")] = True,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Whether pages show images and play sounds.")] = True,
     data_dir_shown: Annotated[
         str | None, typer.Option(metavar="PATH", help="What pages call DATA_DIR, where readers know it by another path.")
     ] = None,

@@ -109,18 +109,18 @@ class Source:
 
 
 def _pieces(value: object, path: Sequence[str]) -> Iterator[Array | None]:
-    """The arrays in a decoded value: of lists, those of the items; of dicts, what is under the next key."""
+    """The arrays in a decoded value: of lists and data sources, those of the items; of dicts, what is under the next key."""
     if value is None:
         yield None
     elif isinstance(value, dict) and path:
         yield from _pieces(value[path[0]], path[1:])
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _pieces(item, path)
     elif isinstance(value, bytes | str):
         array = np.empty(1, object)
         array[0] = value if isinstance(value, bytes) else value.encode()
         yield array
+    elif isinstance(value, Sequence):  # a list, or the data source that TFDS makes of a Dataset
+        for item in value:
+            yield from _pieces(item, path)
     else:
         yield np.asarray(value)
 

@@ -14,6 +14,7 @@ from tfds_builder.contract.manifest import Manifest
 
 _COLOURS = (1, 3, 4)
 """Sizes of the last axis of an image."""
+_PIXELS = ("uint8", "float32", "float16", "bfloat16", "float64")
 
 
 def is_drawn(feature: Loaded, layout: str) -> bool:
@@ -29,7 +30,17 @@ def is_drawn(feature: Loaded, layout: str) -> bool:
         return len(feature.shape) == 3
     axes = len(feature.shape) == 3 and feature.shape[2] in _COLOURS
     known = "H" in layout and "W" in layout
-    return axes and known and feature.dtype in ("uint8", "float32", "float16", "bfloat16", "float64")
+    return axes and known and feature.dtype in _PIXELS
+
+
+def is_film(feature: Loaded, layout: str) -> bool:
+    """Whether values of a feature are images in a row: a `Video`, images of the steps of an episode, or an array that the loader
+    gave as frames. Args as for `is_drawn`."""
+    if len(feature.shape) != 4 or feature.shape[3] not in _COLOURS:
+        return False
+    if "Video" in feature.note or "Image" in feature.note:
+        return True
+    return "H" in layout and "W" in layout and feature.dtype in _PIXELS
 
 
 def kind_of(feature: Loaded, layout: str) -> str:
@@ -46,6 +57,8 @@ def kind_of(feature: Loaded, layout: str) -> str:
             return word
     if is_drawn(feature, layout):
         return "image"
+    if is_film(feature, layout):
+        return "video"
     if feature.dtype == "string":
         return "text"
     if None in feature.shape:

@@ -20,8 +20,9 @@ from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import STRINGS, Manifest
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.pages.tasks import is_drawn, layouts_of
+from tfds_builder.pages.tasks import is_drawn, is_film, layouts_of
 from tfds_builder.pages.texts import cap
+from tfds_builder.site.media import frames_of, rates_of, sound_of
 from tfds_builder.site.tiles import Sheet, Tile, cover_of, draw, mean_of
 from tfds_builder.table.table import Segment, Table
 
@@ -31,6 +32,8 @@ CLASSES, OF_CLASS, SMALL_SIZE = 12, 10, 64
 """Classes that have a row of images each, and how many."""
 FOR_MEAN, EXACT_SIZE = 40, 32
 """Images that a mean is of, and the size up to which images are shown pixel by pixel."""
+FILMS, SOUNDS = 8, 5
+"""Examples of which frames are shown, and those that can be listened to."""
 _BYTES, _CHUNK = 24_000_000, 8_000_000
 _LABELS = 2_000_000
 _BOXES, _VALUES, _TEXT, _NAME = 12, 12, 300, 60
@@ -42,11 +45,12 @@ def examples_of(directory: Directory, manifest: Manifest, *, images: bool = True
     Args:
       directory: of the version.
       manifest: of it.
-      images: whether images are drawn.
+      images: whether images are drawn, frames of films among them, and sounds are there to be played.
 
     Returns:
       `split`; `sheet`, the picture that all tiles are in, or None; `classes`, rows of tiles by class; `rows`, examples in order
-      with a tile, boxes and values; `failed`, how many images could not be drawn; `cover`, an address for the index; `note`.
+      with a tile, boxes and values; `films`, examples with the tiles of some of their frames; `sounds`, examples with an address;
+      `failed`, how many images could not be drawn; `cover`, an address for the index; `note`.
 
     Raises:
       DatasetError: the shards cannot be read.
@@ -56,7 +60,7 @@ def examples_of(directory: Directory, manifest: Manifest, *, images: bool = True
     )
     nothing: dict[str, Any] = {
         "split": split and str(cap(split, _NAME)), "sheet": None, "classes": [], "rows": [], "failed": 0, "cover": "", "note": "",
-        "of_classes": 0,
+        "of_classes": 0, "films": [], "sounds": [],
     }  # fmt: skip
     if split is None:
         return nothing
@@ -80,6 +84,12 @@ class _Examples:
         self._image = next(iter([*plain, *masks]), None) if images else None
         self._mask = masks[0] if masks and plain and images else None
         self._label = self._find_label()
+        films = [one for one in self._features if is_film(one, layouts.get(one.name, "")) and one.name in self._columns]
+        self._film = films[0] if films and self._image is None and images else None
+        rates = rates_of(manifest.features)
+        sounds = [one for one in self._features if one.name in rates and one.name in self._columns]
+        self._sound = sounds[0] if sounds and images else None
+        self._rate = rates[self._sound.name] if self._sound is not None else 0
         self._drawings: dict[int, Any] = {}
         self._failed = 0
 
@@ -106,7 +116,15 @@ class _Examples:
         rows = len(self._table)
         row_bytes = max(1, sum(segment.shard.data.bytes for segment in self._table.segments) // rows)
         affordable = _BYTES // row_bytes
-        if self._image is not None and affordable < 2:
+        if self._sound is not None and affordable:
+            return self._show_pictures(affordable) | {"sounds": self._sounds(self._sound, min(SOUNDS, affordable))}
+        return self._show_pictures(affordable)
+
+    def _show_pictures(self, affordable: int) -> dict[str, Any]:
+        """What is drawn or told of as many examples as can be read."""
+        if self._film is not None and affordable:
+            return self._films(self._film, min(FILMS, affordable))
+        if (self._image or self._film) is not None and affordable < 2:
             return {"note": "Examples are so large that none is drawn."} | {"rows": self._texts(EXAMPLES)}
         if self._image is None:
             return {"rows": self._texts(min(EXAMPLES, max(1, affordable)))}
@@ -168,6 +186,33 @@ class _Examples:
         cover = cover_of([self._drawings[row] for row in rows.tolist()])
         return {"sheet": sheet.to_json(), "rows": found, "failed": self._failed, "cover": cover}
 
+    def _films(self, feature: Loaded, count: int) -> dict[str, Any]:
+        """Frames of each of some examples, and what else they have."""
+        rows = _spread(np.arange(len(self._table)), count)
+        columns = self._table.read(rows, self._told())
+        sheet, found, cover = Sheet(SMALL_SIZE), [], []
+        for place, row in enumerate(rows.tolist()):
+            frames, total = frames_of(self._table.read(np.array([row]), [feature.name])[feature.name][0])
+            images = [draw(frame, None, 2 * SMALL_SIZE) for frame in frames]
+            self._failed += images.count(None)
+            cover.append(images[0] if images else None)
+            tiles = [dataclasses.asdict(sheet.add(image)) for image in images]
+            found.append({"row": row, "frames": total, "tiles": tiles, "values": self._values(columns, place)})
+        return {"sheet": sheet.to_json(), "films": found, "failed": self._failed, "cover": cover_of(cover)}
+
+    def _sounds(self, feature: Loaded, count: int) -> list[dict[str, Any]]:
+        """The beginnings of some sounds."""
+        rows = _spread(np.arange(len(self._table)), count)
+        labels = [self._label.name] if self._label is not None else []
+        columns = self._table.read(rows, [feature.name, *labels])
+        found = []
+        for place, row in enumerate(rows.tolist()):
+            sound = sound_of(np.asarray(columns[feature.name][place]), self._rate)
+            if sound is not None:
+                label = self._class_name(self._label, int(columns[labels[0]][place])) if labels else ""
+                found.append({"row": row, "label": label} | sound)
+        return found
+
     def _sheet(self, size: int) -> Sheet:
         """A sheet for tiles of that size, or of the size of the images, if that is small."""
         shape = self._image.shape[:2] if self._image is not None else ()
@@ -186,6 +231,7 @@ class _Examples:
     def _told(self) -> list[str]:
         """Columns that are shown as text, and those of boxes."""
         drawn = {name for feature in (self._image, self._mask) if feature is not None for name in self._stored(feature)}
+        drawn |= {feature.name for feature in (self._film, self._sound) if feature is not None}
         known = {feature.name for feature in self._features if "Image" not in feature.note and "Video" not in feature.note}
         names = [name for name in self._columns if name in known and name not in drawn]
         return names[:_VALUES]

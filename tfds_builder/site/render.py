@@ -108,7 +108,7 @@ def _environment() -> Any:
         "policy": "; ".join(
             (
                 "default-src 'none'", f"style-src 'sha256-{hashes[0]}'", f"script-src 'sha256-{hashes[1]}'", "img-src data:",
-                "base-uri 'none'", "form-action 'none'",
+                "media-src data:", "base-uri 'none'", "form-action 'none'",
             )
         ),
     }  # fmt: skip
