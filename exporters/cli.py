@@ -161,7 +161,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every file, size, SHA-256 and record CRC of a published version. Exits 1 if it is damaged."""
-    from exporters.command import show
+    from exporters.reports import show
 
     raise typer.Exit(show.verify(path, deep, as_json, progress))
 
@@ -179,7 +179,7 @@ def list_datasets(
     as_json: Json = False,
 ) -> None:
     """List every dataset, config and version published under DATA_DIR, or under every directory of your search path."""
-    from exporters.command import show
+    from exporters.reports import show
 
     show.list_datasets(data_dir, as_json)
 
@@ -187,7 +187,7 @@ def list_datasets(
 @app.command()
 def info(path: VersionDir, as_json: Json = False) -> None:
     """Show what a published version holds: features, layouts, splits, shards."""
-    from exporters.command import show
+    from exporters.reports import show
 
     show.info(path, as_json)
 
@@ -214,6 +214,10 @@ def catalog(
     check: Annotated[
         bool, typer.Option("--verify", help="Verify every version first; pages say when, and what was found.")
     ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the site to this machine alone, and keep it up to date, until Ctrl-C.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve it; 0 for a port that is free.")] = 8000,
     progress: ShowProgress = None,
     as_json: Json = False,
 ) -> None:
@@ -221,9 +225,10 @@ def catalog(
 
     Exits 1 if --verify finds damage.
     """
-    from exporters.command import show
+    from exporters.reports import site
 
-    raise typer.Exit(show.catalog(data_dir, out, images, data_dir_shown, check, as_json, progress))
+    options = site.Options(data_dir, out, images, data_dir_shown, check)
+    raise typer.Exit(site.catalog(options, as_json, progress, port if serve else None))
 
 
 @app.command()

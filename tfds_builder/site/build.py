@@ -143,6 +143,11 @@ def _read_json(directory: Directory, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def build_key(site: Directory) -> str:
+    """What a site is made of, as a digest: another one after each build that changed it; "" of none."""
+    return str(_read_json(site, API).get("build", ""))
+
+
 def _to_json(content: Any, indent: int | None = 1) -> bytes:
     return (json.dumps(content, indent=indent, sort_keys=True) + "\n").encode()
 

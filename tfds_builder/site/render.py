@@ -133,6 +133,14 @@ def render(template: str, **content: Any) -> bytes:
     return text.lstrip().encode()
 
 
+def with_live_reload(page: bytes) -> bytes:
+    """A page of this package with the script that loads it again when a server says so, which its policy then allows."""
+    script = _read("live.js")
+    named = f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+    page = page.replace(b"; script-src ", f"; connect-src 'self'; script-src {named} ".encode(), 1)
+    return page.replace(b"</head>", f"<script>{script}</script>\n</head>".encode(), 1)
+
+
 @functools.cache
 def fingerprint() -> str:
     """SHA-256 of the code and the templates that make pages: they are made again when it has changed."""

@@ -1,4 +1,4 @@
-"""`exporters.command.show`: what `torch2tfds list`, `info` and `verify` print of the golden datasets."""
+"""`exporters.reports.show`: what `torch2tfds list`, `info` and `verify` print of the golden datasets."""
 
 import datetime
 import json
@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from exporters.command import show
+from exporters.reports import show
 from tfds_builder.errors import MissingFileError, SearchPathError
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
