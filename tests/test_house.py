@@ -347,7 +347,8 @@ AS_A_WHOLE = {
     "tfds_builder.pages.sources": "one page: test_statistics",
     "tfds_builder.site.page": "one site: test_build",
     "tfds_builder.site.render": "one site: test_build",
-    "tfds_builder.site.snippets": "one site: test_build",
+    "tfds_builder.cards.snippets": "one site: test_build",
+    "tfds_builder.site.sweep": "one site: test_build",
     "tfds_builder.table.ragged_columns": "a way of reading tables: test_table, test_checked_rows",
 }
 """Modules without a file of tests of their own, and where they are tried."""

@@ -89,6 +89,7 @@ class StoredFormat(abc.ABC):
       tfds_name: what stock TFDS calls it, and reads it as (`fileFormat`); None if stock TFDS does not read it. TFDS takes any
         directory with a `features.json` for one that it can read, so one lies beside the shards where it can, and only there.
       has_records: whether it has records that can be read as they are, and TFDS deserializes.
+      media_type: what other catalogs call its data files: a media type, or an address that says what they are.
     """
 
     name: ClassVar[str]
@@ -96,6 +97,7 @@ class StoredFormat(abc.ABC):
     index_template: ClassVar[str | None] = None
     tfds_name: ClassVar[str | None] = None
     has_records: ClassVar[bool] = False
+    media_type: ClassVar[str] = "application/octet-stream"
 
     def file_name(self, name: str, split: str, number: int, count: int) -> str:
         """The published name of the data file of shard `number` of `count`."""

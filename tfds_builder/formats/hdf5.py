@@ -29,6 +29,7 @@ class HDF5(StoredFormat):
 
     name = "hdf5"
     template = "{DATASET}-{SPLIT}-{SHARD_X_OF_Y}.h5"
+    media_type = "application/x-hdf5"
 
     def measure(self, columns: Sequence[Column], geometry: Geometry, rows: int, where: str) -> tuple[int, str]:
         extents = list(_extents(columns, geometry, rows, where))

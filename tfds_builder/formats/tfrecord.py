@@ -26,6 +26,7 @@ class TFRecord(StoredFormat):
     name = tfds_name = "tfrecord"
     template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
     index_template = "{DATASET}-{SPLIT}.index-{SHARD_X_OF_Y}"
+    media_type = "https://www.tensorflow.org/tutorials/load_data/tfrecord"
     has_records = True
 
     def needs_index(self, columns: Sequence[Column]) -> bool:

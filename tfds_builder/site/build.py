@@ -20,6 +20,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tfds_builder.cards.croissant import annotations_of
+from tfds_builder.cards.downloads import downloads_of, told_of
+from tfds_builder.cards.preview import Preview, preview_of
 from tfds_builder.catalog.listing import is_published
 from tfds_builder.catalog.location import explain_misplaced
 from tfds_builder.catalog.read import read_manifest
@@ -27,7 +30,6 @@ from tfds_builder.catalog.survey import Entry, find_root, survey
 from tfds_builder.checks.published import verify as run_verify
 from tfds_builder.contract.directory import MANIFEST, AnyDirectory, Directory
 from tfds_builder.contract.manifest import HEAD, Manifest
-from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.untrusted import parse_json
 from tfds_builder.errors import DatasetError, SiteError
 from tfds_builder.pages.statistics import statistics_of
@@ -37,6 +39,7 @@ from tfds_builder.site import render
 from tfds_builder.site.charts import charts_of
 from tfds_builder.site.examples import examples_of
 from tfds_builder.site.index import index_of, index_page
+from tfds_builder.site.sweep import files_of, sweep
 
 INDEX, API, FEED, VERIFIED = "index.html", "catalog.json", "feed.xml", "verified.json"
 DEFAULT = "_catalog"
@@ -46,6 +49,8 @@ GENERATOR = "torch2tfds catalog"
 _CONTENTS, _LOCK = ".contents", ".lock"
 _STATE_BYTES = 64 * 1024 * 1024
 _PROBLEMS = 20
+_INSIDE: Mapping[str, Any] = {"shown": None, "charts": None, "preview": None, "annotations": {}, "unread": ""}
+"""What pages and the files beside them show of shards; of those that cannot be read."""
 _RECORD: Mapping[str, type] = {"digest": str, "whole": bool, "when": str, "by": str, "deep": bool, "problems": list}
 """What is kept of each version that was verified, and what the pages say of it."""
 
@@ -240,8 +245,7 @@ class _Builder:
             key = _digest(render.fingerprint(), found.digest, found.date, beside, record, self._images, self._data_dir)
             place = self._site.below(entry.name, entry.config)
             known = _read_json(place, f"{entry.version}.json")
-            files = [f"{entry.version}.{ending}" for ending in ("html", "json", "sha256")]
-            if not (found.digest and known.get("key") == key and all(place.has(file) for file in files)):
+            if not (found.digest and known.get("key") == key and _are_there(place, entry.version, known)):
                 try:
                     known = self._write_page(found, place, key, record, self._read_all(versions, manifests))
                 except DatasetError as error:
@@ -249,7 +253,7 @@ class _Builder:
                     continue
                 self.written += 1
             self.pages.append(known)
-            self._keep |= {"/".join(filter(None, (entry.name, entry.config, file))) for file in files}
+            self._keep |= {"/".join(filter(None, (entry.name, entry.config, file))) for file in files_of(entry.version, known)}
             self._keep.add(f"{_CONTENTS}/{self._contents_name(found.digest)}")
 
     def _read_all(self, versions: Sequence[_Found], manifests: dict[str, Manifest]) -> dict[str, Manifest]:
@@ -280,10 +284,16 @@ class _Builder:
             raise SiteError(explain_misplaced(Directory.at(entry.path), manifest.place))
         content = page_lib.page_of(manifest, found.date, self._data_dir, list(manifests.values()), record)
         inside = self._contents(manifest, entry)
-        page = render.render("version.html.j2", **content, **inside)
-        if len(page) > PAGE_BYTES:
-            page = render.render("version.html.j2", **content, **inside | {"shown": None})
-        summary = page_lib.summary_of(manifest, found.date)
+        preview = None if inside["preview"] is None else Preview.from_json(inside["preview"])
+        downloads = downloads_of(manifest, self._data_dir, preview, inside["annotations"])
+        content = content | inside | {"downloads": told_of(downloads)}
+        for less in ({}, {"shown": None}, {"shown": None, "json_ld": None}):
+            page = render.render("version.html.j2", **content | less)
+            if len(page) <= PAGE_BYTES:
+                break
+        summary = page_lib.summary_of(manifest, found.date) | {
+            "metadata": {name: "/".join([*manifest.place, name]) for name in downloads},
+        }
         known = {
             "key": key,
             "summary": summary | {"page": "/".join([*manifest.place[:-1], f"{manifest.version}.html"]), "verified": record},
@@ -291,7 +301,10 @@ class _Builder:
             "cover": inside["shown"]["cover"] if inside["shown"] else "",
             "balance": inside["charts"]["spark"] if inside["charts"] else [],
         }
-        place.make()
+        beside = place.below(entry.version)
+        beside.make()
+        for name, data in downloads.items():
+            beside.replace(name, data)
         place.replace(f"{entry.version}.sha256", page_lib.checksums_of(manifest))
         place.replace(f"{entry.version}.html", page)
         place.replace(f"{entry.version}.json", _to_json(known))
@@ -302,11 +315,15 @@ class _Builder:
         place, name = self._site.below(_CONTENTS), self._contents_name(manifest.digest)
         kept = _read_json(place, name)
         if kept.get("key") == render.fingerprint():
-            return {key: kept[key] for key in ("shown", "charts", "unread")}
-        found: dict[str, Any] = {"shown": None, "charts": None, "unread": ""}
+            return {key: kept[key] for key in _INSIDE}
+        found: dict[str, Any] = dict(_INSIDE)
         try:
-            found["shown"] = examples_of(Directory.at(entry.path).of_version(manifest.head), manifest, images=self._images)
-            found["charts"] = charts_of(statistics_of(entry.path))
+            directory = Directory.at(entry.path).of_version(manifest.head)
+            found["shown"] = examples_of(directory, manifest, images=self._images)
+            preview = preview_of(directory, manifest)
+            found["preview"] = None if preview is None else preview.to_json()
+            statistics = statistics_of(entry.path)
+            found |= {"charts": charts_of(statistics), "annotations": annotations_of(statistics)}
         except DatasetError as error:
             return found | {"unread": str(cap(str(error), 400))}  # and not kept: it may be readable later
         place.make()
@@ -328,39 +345,12 @@ class _Builder:
             self._site.replace(INDEX, index_page(index, PAGE_BYTES))
             self._site.replace(FEED, render.render("feed.xml.j2", identity=_digest(self._data_dir), **feed))
             self._site.replace(API, _to_json(api))
-        self._sweep()
-
-    def _sweep(self) -> None:
-        """Removes pages of versions that are gone, and what a build that was stopped has left; nothing else."""
-        _remove(self._site, lambda name: None)
-        with contextlib.suppress(DatasetError):
-            contents = self._site.below(_CONTENTS)
-            _remove(contents, lambda name: f"{_CONTENTS}/{name}" if name.endswith(".json") else None, self._keep)
-        for dataset in filter(NAME.fullmatch, self._site.directories()):
-            place = self._site.below(dataset)
-            for config in filter(CONFIG.fullmatch, place.directories()):
-                _remove(place.below(config), _page_file(f"{dataset}/{config}"), self._keep)
-                place.below(config).remove_if_empty()
-            _remove(place, _page_file(dataset), self._keep)
-            place.remove_if_empty()
+        sweep(self._site, _CONTENTS, self._keep)
 
 
-def _page_file(above: str) -> Callable[[str], str | None]:
-    """Tells which files in a directory are of a page, as their paths in the site."""
-
-    def path_of(name: str) -> str | None:
-        version, _, ending = name.rpartition(".")
-        return f"{above}/{name}" if VERSION.fullmatch(version) and ending in ("html", "json", "sha256") else None
-
-    return path_of
-
-
-def _remove(directory: Directory, path_of: Callable[[str], str | None], keep: set[str] | frozenset[str] = frozenset()) -> None:
-    """Removes the files of a directory that were to be renamed and were not, and those with a path that is not to be kept."""
-    for name in directory.names():
-        path = path_of(name)
-        if re.fullmatch(r"\..+\.[0-9a-f]{16}\.incomplete", name) or (path is not None and path not in keep):
-            directory.remove(name)
+def _are_there(place: Directory, version: str, known: Mapping[str, Any]) -> bool:
+    """Whether all files of a version are there."""
+    return all(place.below(*above).has(name) for *above, name in (file.split("/") for file in files_of(version, known)))
 
 
 def _head_of(directory: Directory) -> str:

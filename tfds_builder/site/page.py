@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfds_builder.cards.schema_org import page_json_ld
+from tfds_builder.cards.snippets import snippets
 from tfds_builder.catalog.describe import Loaded, describe
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.pages.tasks import kinds_of, layouts_of, tasks_of
 from tfds_builder.pages.texts import Text, cap, link
-from tfds_builder.site.snippets import snippets
 
 DESCRIPTION, CITATION, NOTES = 8000, 4000, 600
 """Characters that are shown of each."""
@@ -129,6 +130,7 @@ def page_of(
         "files_total": len(manifest.files),
         "digest": manifest.digest,
         "producer": str(cap(manifest.producer, 80)),
+        "json_ld": page_json_ld(manifest, data_dir),
     }
 
 

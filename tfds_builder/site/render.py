@@ -11,7 +11,9 @@ import base64
 import functools
 import hashlib
 import importlib
+import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,23 +102,34 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {"size": size, "thousands": lambda number: f"{number:,}", "bars": bars, "columns": columns}
-    style, script = (_read(name) for name in ("style.css", "script.js"))
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    environment.globals |= {
-        "style": markup(style),
-        "script": markup(script),
-        "policy": "; ".join(
-            (
-                "default-src 'none'", f"style-src 'sha256-{hashes[0]}'", f"script-src 'sha256-{hashes[1]}'", "img-src data:",
-                "media-src data:", "base-uri 'none'", "form-action 'none'",
-            )
-        ),
-    }  # fmt: skip
+    environment.globals |= {"style": markup(_read("style.css")), "script": markup(_read("script.js"))}
     return environment
 
 
+@functools.cache
 def _read(name: str) -> str:
     return (TEMPLATES / name).read_text("utf-8").strip()
+
+
+def _policy(*data: str) -> str:
+    """The policy of a page: the one style, the one script and the data that is in it, by their hashes, and nothing else."""
+    scripts = " ".join(map(_hash, (_read("script.js"), *data)))
+    rules = (
+        "default-src 'none'", f"style-src {_hash(_read('style.css'))}", f"script-src {scripts}", "img-src data:",
+        "media-src data:", "base-uri 'none'", "form-action 'none'",
+    )  # fmt: skip
+    return "; ".join(rules)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _data_block(content: Mapping[str, Any]) -> str:
+    """JSON for a script element that is data. Nothing in it ends the element or begins a comment in it: it has no angle bracket
+    and no ampersand (https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements)."""
+    text = json.dumps(content, allow_nan=False)
+    return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def render(template: str, **content: Any) -> bytes:
@@ -124,27 +137,32 @@ def render(template: str, **content: Any) -> bytes:
 
     Args:
       template: its name, `"version.html.j2"`.
-      content: what it shows; all of it is escaped.
+      content: what it shows; all of it is escaped. `json_ld`, if there is any, becomes a block of data.
 
     Raises:
       MissingPackageError: Jinja or Pillow is not installed.
     """
-    text: str = _environment().get_template(template).render(**content)
+    environment, blocks = _environment(), []
+    if content.get("json_ld"):
+        import markupsafe
+
+        blocks.append(_data_block(content["json_ld"]))
+        content["json_ld"] = markupsafe.Markup(blocks[0])
+    text: str = environment.get_template(template).render(policy=_policy(*blocks), **content)
     return text.lstrip().encode()
 
 
 def with_live_reload(page: bytes) -> bytes:
     """A page of this package with the script that loads it again when a server says so, which its policy then allows."""
     script = _read("live.js")
-    named = f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-    page = page.replace(b"; script-src ", f"; connect-src 'self'; script-src {named} ".encode(), 1)
+    page = page.replace(b"; script-src ", f"; connect-src 'self'; script-src {_hash(script)} ".encode(), 1)
     return page.replace(b"</head>", f"<script>{script}</script>\n</head>".encode(), 1)
 
 
 @functools.cache
 def fingerprint() -> str:
     """SHA-256 of the code and the templates that make pages: they are made again when it has changed."""
-    digest = hashlib.sha256()
-    for path in sorted([*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py")]):
+    digest, package = hashlib.sha256(), TEMPLATES.parent.parent
+    for path in sorted([*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py"), *(package / "cards").glob("*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -15,13 +15,14 @@ import consumer_kit as kit
 import numpy as np
 import pytest
 
+from tfds_builder.cards.snippets import snippets
 from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import MissingFileError, MissingPackageError, SiteError
+from tfds_builder.pages.texts import clean
 from tfds_builder.site import build as build_lib
 from tfds_builder.site import page as page_lib
 from tfds_builder.site import render
 from tfds_builder.site.build import build
-from tfds_builder.site.snippets import snippets
 
 ATTACKS = (
     "<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "</style><script>alert(1)</script>",
@@ -74,7 +75,9 @@ def check_page(path):
     hashes = set(re.findall(r"sha256-([\w+/=]+)", policy))
     assert {kind[0] for kind, _ in page.raw} == {"script", "style"} == {kind[0] for kind, _ in page.raw}
     assert {base64.b64encode(hashlib.sha256(data.encode()).digest()).decode() for _, data in page.raw} == hashes
-    assert len(page.of("script")) == len(page.of("style")) == 1
+    data = [attributes for attributes in page.of("script") if attributes]
+    assert data in ([], [{"type": "application/ld+json"}])
+    assert len(page.of("script")) - len(data) == len(page.of("style")) == 1
     for tag, attributes in page.elements:
         assert tag not in ("iframe", "object", "embed", "base", "foreignobject", "animate", "set")
         for name, value in attributes.items():
@@ -161,6 +164,38 @@ def test_feed(goldens):
         assert (out / entry.find("a:link", names).get("href")).is_file()
 
 
+def test_downloads(goldens):
+    """Beside every page lie the files for other catalogs; the page links to them, and `catalog.json` says where they are."""
+    _, out, _ = goldens
+    names = {"croissant.json", "preview.jsonl", "README.md", "CITATION.cff"}
+    datasets = json.loads((out / "catalog.json").read_bytes())["datasets"]
+    for dataset in datasets:
+        assert set(dataset["metadata"]) == names
+        page = out / dataset["page"]
+        links = {a["href"] for a in check_page(page).of("a")}
+        for name, path in dataset["metadata"].items():
+            assert (out / path).read_bytes()
+            assert f"{dataset['version']}/{name}" in links
+            assert (page.parent / dataset["version"] / name).samefile(out / path)
+
+
+def test_data_for_search_engines(goldens):
+    """A page says as schema.org/Dataset what its manifest says, with no date, and nothing else of the site is in it."""
+    data_dir, out, _ = goldens
+    page = check_page(out / "pairs_hdf5" / "1.0.0.html")
+    (text,) = (data for kind, data in page.raw if kind == ["script"] and data.startswith("{"))
+    content = json.loads(text)
+    assert (content["@context"], content["@type"], content["version"]) == ("https://schema.org/", "Dataset", "1.0.0")
+    assert content["description"] == kit.make.CARD["description"]
+    assert content["license"] == "https://spdx.org/licenses/CC0-1.0.html"
+    assert content["url"] == kit.make.CARD["homepage"]
+    assert not re.search(r"date|\b20\d\d-", text, re.IGNORECASE)
+    first = content["distribution"][0]
+    path = pathlib.Path(first["contentUrl"].removeprefix("file://"))
+    assert path.parent == data_dir / "pairs_hdf5" / "1.0.0"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == first["sha256"]
+
+
 def test_checksums(goldens):
     """The list beside a page is what `sha256sum -c` takes, and finds right."""
     data_dir, out, _ = goldens
@@ -191,7 +226,10 @@ def test_unchanged(tmp_path):
     assert tree(out) == before
 
 
-@pytest.mark.parametrize("change", ["version", "config", "removed", "shown", "lost page", "damaged state", "overwritten"])
+CHANGES = ["version", "config", "removed", "shown", "lost page", "lost download", "damaged state", "overwritten"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_changed(tmp_path, change):
     """What changed is made again, what is gone is removed, and nothing of the user's is."""
     data, out = tmp_path / "data", tmp_path / "site"
@@ -200,6 +238,7 @@ def test_changed(tmp_path, change):
     build(data, out)
     (out / "noise" / "notes.txt").write_text("mine")
     (out / "theirs.html").write_text("mine")
+    (out / "other" / "1.0.0" / "notes.txt").write_text("mine")
     expected, options = 1, {}
     if change == "version":
         write(data, version="1.0.1")
@@ -213,6 +252,8 @@ def test_changed(tmp_path, change):
         expected, options = 2, {"data_dir_shown": "/elsewhere"}
     elif change == "lost page":
         (out / "noise" / "1.0.0.html").unlink()
+    elif change == "lost download":
+        (out / "noise" / "1.0.0" / "README.md").unlink()
     elif change == "damaged state":
         (out / "noise" / "1.0.0.json").write_text("{")
     else:
@@ -221,7 +262,10 @@ def test_changed(tmp_path, change):
     assert build(data, out, **options).written == 0
     assert (out / "noise" / "notes.txt").exists()
     assert (out / "theirs.html").exists()
+    assert (out / "other" / "1.0.0" / "notes.txt").exists()
     assert (out / "noise" / "1.0.0.html").exists() == (change != "removed")
+    assert (out / "noise" / "1.0.0").is_dir() == (change != "removed")
+    assert (out / "other" / "1.0.0" / "README.md").is_file()
     index = (out / "index.html").read_text()
     assert ("noise/1.0.0.html" in index) == (change not in ("version", "removed"))
     assert ("noise/small/1.0.0.html" in index) == (change == "config")
@@ -251,6 +295,8 @@ def test_hostile_text(tmp_path):
         assert "49" not in re.sub(r"\d{3,}", "", page.text) or "7 * 7" in page.text
         assert not re.search("[\x00-\x08\x0b\x1b\u202e]", path.read_text("utf-8"))
     page = check_page(out / "noise" / "evil" / "1.0.0.html")
+    (text,) = (data for kind, data in page.raw if kind == ["script"] and data.startswith("{"))
+    assert json.loads(text)["citation"] == clean(f"{ATTACK} citation")
     for said in (*ATTACKS[:4], "\\u202eevil\\x1b[2J\\x00", *card):
         assert said in page.text
     xml.etree.ElementTree.parse(out / "feed.xml")
@@ -283,7 +329,7 @@ def test_many_classes(tmp_path):
     manifest = page_lib_manifest(directory)
     names = [f"class {number} <b>" for number in range(100_000)]
     shown = page_lib.page_of(dataclasses.replace(manifest, labels={"label": names}), "", "/data", [manifest], None)
-    page = render.render("version.html.j2", **shown, shown=None, charts=None, unread="")
+    page = render.render("version.html.j2", **shown, shown=None, charts=None, unread="", downloads=())
     assert len(page) < build_lib.PAGE_BYTES
     assert b"99,700 more are not shown" in page
 
