@@ -34,6 +34,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--peers", action="store_true", help="run TFDS's own tests of its features too; tox -e peers has what they need"
     )
+    parser.addoption("--browser", action="store_true", help="run the tests in a browser too; tox -e browser has what they need")
     parser.addoption("--write-compatibility", action="store_true", help="write docs/tfds_compatibility.md, don't compare it")
 
 

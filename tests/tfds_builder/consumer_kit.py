@@ -27,6 +27,12 @@ GOLDEN = TESTS / "golden"
 _spec = importlib.util.spec_from_file_location("golden_make", GOLDEN / "make.py")
 make = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make)
+ATTACKS = (
+    "<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "</style><script>alert(1)</script>",
+    "]]><svg onload=alert(1)>", "{{ 7 * 7 }}{% raise %}", "\u202eevil\x1b[2J\x00\x0b", "javascript:alert(1)",
+)  # fmt: skip
+ATTACK = " ".join(ATTACKS)
+"""Texts that a page must show as texts."""
 FORMATS = make.FORMATS
 __all__ = ["FORMATS", "GOLDEN", "TESTS", "dedent", "make"]
 both_formats = pytest.mark.parametrize("format", FORMATS)

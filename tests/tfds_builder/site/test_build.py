@@ -24,12 +24,6 @@ from tfds_builder.site import page as page_lib
 from tfds_builder.site import render
 from tfds_builder.site.build import build
 
-ATTACKS = (
-    "<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "</style><script>alert(1)</script>",
-    "]]><svg onload=alert(1)>", "{{ 7 * 7 }}{% raise %}", "\u202eevil\x1b[2J\x00\x0b", "javascript:alert(1)",
-)  # fmt: skip
-ATTACK = " ".join(ATTACKS)
-
 
 class Page(html.parser.HTMLParser):
     """A page as a browser sees it: its elements with their attributes, and what is in scripts and styles."""
@@ -278,15 +272,16 @@ def test_changed(tmp_path, change):
 def test_hostile_text(tmp_path):
     """Text in every field that a manifest has is shown as text: nothing of it becomes an element, an attribute or an address."""
     data, out = tmp_path / "data", tmp_path / "site"
-    card = {key: f"{ATTACK} {key}" for key in ("description", "homepage", "citation", "license")}
+    card = {key: f"{kit.ATTACK} {key}" for key in ("description", "homepage", "citation", "license")}
     name = 'x"><script>alert(1)</script>'
     columns = {name: np.arange(4), "{{ 7 * 7 }}": np.arange(4)}
     kit.write_table(
-        data, "noise", {"train": columns}, card=card, config_name="evil", config_description=ATTACK,
-        release_notes={"1.0.0": ATTACK, "2.0.0": ATTACK}, decisions=(ATTACK, *ATTACKS), producer=ATTACK, labels={},
+        data, "noise", {"train": columns}, card=card, config_name="evil", config_description=kit.ATTACK,
+        release_notes={"1.0.0": kit.ATTACK, "2.0.0": kit.ATTACK},
+        decisions=(kit.ATTACK, *kit.ATTACKS), producer=kit.ATTACK, labels={},
     )  # fmt: skip
     kit.write_table(data, "link", {"train": columns}, card={**card, "homepage": "javascript:alert(1)"})
-    built = build(data, out, data_dir_shown=ATTACK)
+    built = build(data, out, data_dir_shown=kit.ATTACK)
     assert not built.problems
     for path in pages_of(out):
         page = check_page(path)
@@ -296,8 +291,8 @@ def test_hostile_text(tmp_path):
         assert not re.search("[\x00-\x08\x0b\x1b\u202e]", path.read_text("utf-8"))
     page = check_page(out / "noise" / "evil" / "1.0.0.html")
     (text,) = (data for kind, data in page.raw if kind == ["script"] and data.startswith("{"))
-    assert json.loads(text)["citation"] == clean(f"{ATTACK} citation")
-    for said in (*ATTACKS[:4], "\\u202eevil\\x1b[2J\\x00", *card):
+    assert json.loads(text)["citation"] == clean(f"{kit.ATTACK} citation")
+    for said in (*kit.ATTACKS[:4], "\\u202eevil\\x1b[2J\\x00", *card):
         assert said in page.text
     xml.etree.ElementTree.parse(out / "feed.xml")
     for path in [out / "catalog.json", out / "noise" / "evil" / "1.0.0.json"]:
