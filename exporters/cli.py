@@ -21,6 +21,8 @@ from exporters.command import blame, diff, head, preview, remove, stats
 from exporters.command.arguments import (
     AppDir,
     ClassNames,
+    Engine,
+    EngineOptions,
     Factory,
     FeaturesFile,
     Json,
@@ -102,6 +104,8 @@ def export(
             help="error, warn or ignore what loses, repeats or freezes data; or one hazard; repeatable.",
         ),
     ] = None,
+    engine: Engine = "local",
+    engine_option: EngineOptions = None,
     progress: ShowProgress = None,
     as_json: Json = False,
     config: Annotated[str | None, _about(help='One of several configurations, tfds.load("NAME/CONFIG").')] = None,
@@ -144,6 +148,8 @@ def export(
                 Any, options.pairs([t if "=" in t or not t else f"default={t}" for t in on_hazard or ()], "--on-hazard")
             ),
             card=Card(description=description, homepage=homepage, citation=citation, license=license),
+            engine=cast(Any, engine),
+            engine_options=options.engine_options(engine_option),
             progress=progress,
         )
     if as_json:

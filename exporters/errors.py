@@ -49,6 +49,10 @@ class HazardError(ExportError, ValueError):
     """The loader does something to the data that `on_hazard` says to refuse; docs/hazards.md has them all."""
 
 
+class EngineError(ExportError, RuntimeError):
+    """A process of an engine died, and with it the shards that it was writing; those that are finished are kept."""
+
+
 class ExportWarning(UserWarning):
     """Something about an export that its caller should know: little room on the disk, something left behind."""
 

@@ -22,7 +22,7 @@ from exporters.aliases import Loader
 from exporters.errors import ArgumentError, BrokenInstallError, ExportWarning
 from exporters.options.card import Card
 from exporters.options.config import Config, config_facts
-from exporters.outcome import Action, Export, Format, HazardName
+from exporters.outcome import Action, EngineName, Export, Format, HazardName
 from tfds_builder.aliases import Feature, JsonObject
 from tfds_builder.install import check_tfds
 
@@ -50,6 +50,8 @@ def export(
     shard_bytes: int = _SHARD_BYTES,
     overwrite: bool = False,
     on_hazard: Action | Mapping[HazardName | Literal["default"], Action] = "warn",
+    engine: EngineName = "local",
+    engine_options: Mapping[str, object] | None = None,
     progress: bool | None = None,
 ) -> Export:
     """Drains PyTorch DataLoaders once and publishes a dataset that `tfds.load` reads.
@@ -96,6 +98,9 @@ def export(
       on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or
         "ignore", or a mapping of hazard to one of these (`{"drop_last": "ignore"}`; the others are
         warned of, or treated as the key "default" says). docs/hazards.md has every hazard.
+      engine: who writes the shards: "local", this process, or "processes", several of this machine, each of which runs the
+        dataset, `collate_fn` and all that follows for shards of its own. The bytes are the same. docs/engines.md says more.
+      engine_options: of the engine: `{"workers": 4, "start_method": "spawn"}` of "processes".
       progress: True shows a bar; None shows one in a terminal or a notebook, and elsewhere, as in a log file, a line every
         half minute or tenth of the whole, whichever is later; False says nothing.
 
@@ -109,9 +114,11 @@ def export(
     """
     check_tfds(BrokenInstallError)
     from exporters import formats, wording
+    from exporters.engines import registry
     from exporters.hazards.watch import Watch
+    from exporters.jobs.crew import Crew
     from exporters.jobs.job import Job
-    from exporters.loaders import facts, items
+    from exporters.loaders import facts
     from exporters.options import checks
     from exporters.options.features import Options
     from exporters.progress import Progress
@@ -126,7 +133,8 @@ def export(
     checks.check_data_dir(data_dir)
     if card is not None and not isinstance(card, Card):
         raise ArgumentError(f"{wording.called('card')} must be an exporters.Card (got {card!r:.80})")
-    splits = {split: items.settle(item, split) for split, item in splits.items()}
+    crew = Crew(engine, registry.find(engine, engine_options), splits)
+    splits = crew.loaders
     encoder = formats.find(format)
     options = Options(names, features, layouts, supervised_keys, unpad)
     watch = Watch(on_hazard)
@@ -145,7 +153,7 @@ def export(
             watch.inspect(split, loader, splits.values(), reads=reads)
         with (
             Progress(progress, facts.expected_total(splits.values()), name) as bar,
-            contextlib.closing(Job(stage, splits, options, encoder, bar, watch, plan)) as job,
+            contextlib.closing(Job(stage, crew, options, encoder, bar, watch, plan)) as job,
         ):
             for split in splits:
                 job.write_split(split)

@@ -29,6 +29,7 @@ _MEBIBYTE = 1024 * 1024
 
 _OPTIONS: Mapping[str, str] = {
     "data_dir": "DATA_DIR",
+    "engine_options": "--engine-option",
     "layouts": "--layout",
     "loaders": "MODULE:FACTORY",
     "names": "--rename",

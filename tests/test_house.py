@@ -18,7 +18,7 @@ ALONE = {
     "h5py": ["exporters.formats.hdf5"],
     "PIL": ["exporters.command.picture", "exporters.features.encoders", "tfds_builder.site.tiles"],
     "jinja2": ["tfds_builder.site.render"],
-    "pickle": [],
+    "pickle": ["exporters.draws.pickling"],
 }
 """Modules that may import a package, wherever in them; tried without these packages by tests of their own."""
 NAME_FORMATS = {
@@ -331,7 +331,10 @@ AS_A_WHOLE = {
     "tfds_builder.aliases": "names of types, for type checkers",
     "exporters.demo": "a process: test_cli",
     "exporters.version": "one line: test_cli",
+    "exporters.draws.apart": "what processes of an engine draw: test_processes",
     "exporters.engines.base": "what an engine is, for type checkers",
+    "exporters.engines.failures": "what they raise: test_processes",
+    "exporters.jobs.crew": "who writes a split: test_processes",
     "exporters.hazards.base": "what a hazard is; each one: test_hazards",
     "exporters.hazards.before": "each has loaders that have it and near-misses: test_hazards",
     "exporters.hazards.counts": "as those of before",

@@ -48,6 +48,14 @@ Factory = Annotated[
 ]
 AppDir = Annotated[pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.", parser=to_path, metavar="PATH")]
 
+Engine = Annotated[
+    str, typer.Option(help="Who writes the shards: local, or processes of this machine.", rich_help_panel="How it is done")
+]
+EngineOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OPTION=VALUE", help="Of the engine, such as workers=4; repeatable.", rich_help_panel="How it is done"),
+]
+
 _of_features = functools.partial(typer.Option, rich_help_panel="What a batch holds")
 Layouts = Annotated[
     list[str] | None,
@@ -194,6 +202,16 @@ def _read_features(path: pathlib.Path) -> Mapping[str, Feature]:
         return dict(parse_features(content, labels, os.fspath(path)).items())
     except DatasetError as error:
         raise ArgumentError(f"{where}: {' '.join(str(error).split())}; give a features.json as TFDS writes it") from error
+
+
+def engine_options(texts: Iterable[str] | None) -> dict[str, str | int]:
+    """`OPTION=VALUE`, any number of times: a value of digits is a number.
+
+    >>> engine_options(["workers=4", "start_method=spawn"])
+    {'workers': 4, 'start_method': 'spawn'}
+    """
+    given = pairs(texts, "--engine-option") or {}
+    return {name: int(value) if value.isascii() and value.isdecimal() else value for name, value in given.items()}
 
 
 def keys(text: str | None) -> tuple[str, ...] | None:

@@ -6,7 +6,6 @@ import errno
 import os
 import sysconfig
 import traceback
-import types
 
 _OURS = frozenset(("exporters", "tfds_builder", "typer", "click", "numpy", "h5py", "tqdm"))
 _STANDARD = os.path.join(sysconfig.get_path("stdlib"), "")
@@ -30,14 +29,17 @@ def is_ours(error: OSError) -> bool:
     Args:
       error: as it was caught by the command.
     """
-    return error.errno is not None and all(_is_ours(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
+    frames = [
+        (frame.f_code.co_filename, frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    frames += getattr(error.__cause__, "frames", ())  # of an error that came from a process of an engine
+    return error.errno is not None and all(_is_ours(*frame) for frame in frames)
 
 
-def _is_ours(frame: types.FrameType) -> bool:
+def _is_ours(file: str, module: str) -> bool:
     """Whether code is of this product, of Python, or of a package that never calls what the user wrote."""
-    file = frame.f_code.co_filename
     is_standard = file.startswith(_STANDARD) and not file.startswith(_INSTALLED)
-    return is_standard or file.startswith("<frozen ") or frame.f_globals.get("__name__", "").partition(".")[0] in _OURS
+    return is_standard or file.startswith("<frozen ") or module.partition(".")[0] in _OURS
 
 
 def explain(error: OSError) -> str:

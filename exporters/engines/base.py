@@ -1,13 +1,15 @@
 """What an engine is: it runs the tasks of an export, in whatever processes, and hands back what was done.
 
 An engine knows nothing of formats, directories or plans. It gets a `Work`, which opens a session on the data of a task, and the
-tasks. To add one: a module here, with a `run` of this form, and the line of `jobs.job` that runs the tasks. Results may come in
-any order: that line puts them into the order of the shards before it notes and merges them.
+tasks. To add one: a module here, and its line in `engines.registry`. Results may come in any order: who called puts them into
+the order of the shards before they are merged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+import enum
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -15,6 +17,14 @@ Task = TypeVar("Task", contravariant=True)
 """One shard to be written: a plain value."""
 Done = TypeVar("Done", covariant=True)
 """What came of a task: a plain value, which can be merged with others in the order of the tasks."""
+
+
+class Place(enum.Enum):
+    """Where an engine does its tasks."""
+
+    HERE = "in this process"
+    FORKED = "in processes that are forked from this one, and have its memory"
+    SENT = "in processes that get everything pickled"
 
 
 class Session(Protocol[Task, Done]):
@@ -30,6 +40,9 @@ class Session(Protocol[Task, Done]):
 class Work(Protocol[Task, Done]):
     """Everything that is needed to do any task of a split."""
 
+    def prepare(self, worker: int, workers: int) -> None:
+        """Prepares a process other than that of `export`, once, before its first task: which it is of how many."""
+
     def open(self, task: Task) -> AbstractContextManager[Session[Task, Done]]:
         """A session that begins where the task does.
 
@@ -39,14 +52,28 @@ class Work(Protocol[Task, Done]):
 
 
 class Engine(Protocol):
-    """Runs tasks."""
+    """Runs tasks.
 
-    def run(self, work: Work[Task, Done], tasks: Iterable[Task]) -> Iterator[Done]:
+    Attributes:
+      place: where it does them. Elsewhere than in this process, tasks are done in any order, each in a session of its own, and
+        all say where they begin.
+    """
+
+    @property
+    def place(self) -> Place: ...
+
+    def run(self, work: Work[Task, Done], tasks: Iterable[Task]) -> Generator[Done, None, None]:
         """Does the tasks and yields what was done, in any order; stops at the first for which there is no data left.
 
-        A task counts as finished once it, and all before it, have been yielded: others are done again after a stop.
+        Whoever does not take all of it closes it: then nothing of it runs any more.
 
         Args:
           work: what is needed for it.
           tasks: in the order of their data. There may be no end to them: how many shards a stream makes shows as it ends.
         """
+
+
+def do(work: Work[Task, Done], task: Task) -> Done | None:
+    """Does one task in a session of its own."""
+    with contextlib.ExitStack() as stack:
+        return stack.enter_context(work.open(task)).write(task)

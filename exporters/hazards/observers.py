@@ -147,6 +147,11 @@ class SplitObserver:
         """Looks at the next shard in this process, once those before it are merged: what it shows is reported at its batch."""
         return ShardObserver(self.scope, self.axes, self._totals, self._report)
 
+    def note(self, shard: Observations) -> Array | None:
+        """The digests of a shard's examples, for its notes: uint64, shape (rows,); None if examples are not compared."""
+        noted = (hazard.note(self._totals.kept[keeps], shard.seen[keeps]) for keeps, hazard in self._keepers.items())
+        return next((digests for digests in noted if digests is not None), None)
+
     def merge(self, shard: Observations) -> Array | None:
         """Takes in the shard that follows.
 
@@ -161,15 +166,13 @@ class SplitObserver:
         if not self._totals.rows:
             self._report(shard.first)
         self._totals.rows += shard.rows
-        kept, notes = self._totals.kept, list[Array]()
+        kept = self._totals.kept
         for keeps, hazard in self._keepers.items():
             hazard.merge(kept[keeps], shard.seen[keeps])
-            if (note := hazard.note(kept[keeps], shard.seen[keeps])) is not None:
-                notes.append(note)
         for hazard in self._hazards:
             if hazard.keeps and hazard.found is DRAINING:
                 self._report(hazard.now(kept[hazard.keeps], hazard.start(kept[hazard.keeps])))
-        return notes[0] if notes else None
+        return self.note(shard)
 
     def finish(self, written: int) -> str:
         """Reports what only the whole split shows; returns its summary in one line.

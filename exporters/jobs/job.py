@@ -11,16 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from exporters import wording
 from exporters.aliases import Loader, RawBatch
 from exporters.batches.flatten import to_batch
-from exporters.engines import local
+from exporters.draws.apart import Draws, Part, base_seed_of
 from exporters.formats import Format
-from exporters.hazards.observers import SplitObserver
+from exporters.hazards.digests import AxisOrders
+from exporters.hazards.observers import ShardObserver, SplitObserver
 from exporters.hazards.watch import Watch
 from exporters.jobs import assembly
 from exporters.jobs.comparison import Comparison, pick
+from exporters.jobs.crew import Crew
 from exporters.jobs.opening import Opening
 from exporters.jobs.session import SplitWork
 from exporters.jobs.settled import Settled
-from exporters.jobs.task import Task, in_order
+from exporters.jobs.task import Done, Task, in_order
 from exporters.loaders import facts, lookahead, saved_state
 from exporters.loaders.first_batch import First, without_examples
 from exporters.loaders.random_state import random_state_kept
@@ -34,7 +36,7 @@ from exporters.staging.disk import naming
 from exporters.staging.stage import Stage
 from exporters.tensors.arrays import Columns
 from exporters.version import PRODUCER
-from tfds_builder.aliases import JsonMapping
+from tfds_builder.aliases import Array, JsonMapping
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import Column, Geometry, Manifest
 from tfds_builder.features.info import write_metadata
@@ -46,7 +48,7 @@ class Job:
 
     Args:
       stage: the entered stage; what an export before has finished in it is taken up.
-      loaders: by split.
+      crew: the loaders, and who writes their shards.
       options: what the caller says about the features.
       format: how shards are written.
       bar: what the user sees.
@@ -60,22 +62,24 @@ class Job:
     def __init__(
         self,
         stage: Stage,
-        loaders: Mapping[str, Loader],
+        crew: Crew,
         options: Options,
         format: Format,
         bar: Progress,
         watch: Watch,
         plan: JsonMapping,
     ) -> None:
-        self._stage, self._loaders, self._format, self._bar, self._watch = stage, loaders, format, bar, watch
+        self._stage, self._crew, self._format, self._bar, self._watch = stage, crew, format, bar, watch
+        self._loaders = loaders = crew.loaders
         self._splits: dict[str, list[ShardResult]] = {}
         if stage.was_moved:
             bar.say(f"{stage.path} is not where it was written: every byte that is finished is read and compared")
-        self._ledger = Ledger(stage, loaders, {**plan, "producer": PRODUCER})
+        self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER})
         self._opening = Opening(loaders, options, format, self._ledger, bar.say, self._warn_of_space)
         self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
         if self._ledger.plan is not None:
             finished = sum(len(self._ledger.done(split)) for split in loaders)
+            stage.files.remove_attempts(self._ledger.files())
             bar.say(f"going on after {wording.plural(finished, 'finished shard')}")
             try:
                 self._run_past = {split for split in loaders if not self._can_pass_over(split)}
@@ -158,11 +162,36 @@ class Job:
             self._bar.say(
                 f"split {split!r}: in_order=False is drained as in_order=True, so that it can go on where it is stopped"
             )
-        settled = self._opening.open(split, loader, start)
+        engine, part = self._crew.engine_of(split, by_number=order is not None, run_past=split in self._run_past)
+        with random_state_kept(loader) if part is not None else contextlib.nullcontext():
+            settled = self._opening.open(split, loader, start)
         rows = sum(shard.rows for shard in done.values())
         self._bar.pass_over(rows, len(done))
         observer = SplitObserver(self._watch, split, loader, settled.schema, rows, self._ledger.digests(split, done))
-        work = SplitWork(
+        work = self._work(split, loader, settled, observer) if part is None else self._work_apart(split, loader, part, observer)
+        with contextlib.closing(engine.run(work, self._tasks(split, done, loader, settled))) as results:
+            for result in in_order(results if part is None else self._noted(split, results, observer), done):
+                digests = observer.merge(result.seen)
+                if part is None:
+                    self._finish_shard(split, result, digests)
+        return observer
+
+    def _noted(self, split: str, results: Iterator[Done], observer: SplitObserver) -> Iterator[Done]:
+        """Shards that come in any order: each is noted as it comes, so that it counts after a stop, whatever lacks before it."""
+        for result in results:
+            self._finish_shard(split, result, observer.note(result.seen))
+            self._bar.add_batch(result.shard.rows, result.shard.data.bytes)
+            yield result
+
+    def _finish_shard(self, split: str, result: Done, digests: Array | None) -> None:
+        if result.task.before is None:
+            self._ledger.finish_shard(split, result.task.number, result.shard, result.state, digests)
+        self._bar.add_shard()
+
+    def _work(self, split: str, loader: Loader, settled: Settled, observer: SplitObserver) -> SplitWork:
+        """What this process needs to write the shards of a split."""
+        has_state = self._ledger.sources[split].kind == "state"
+        return SplitWork(
             plan=self._ledger.settled_plan,
             settled=settled,
             format=self._format,
@@ -170,15 +199,30 @@ class Job:
             aside=self._stage.notes.directory,
             drain=lambda start: self._opening.take(split, loader, start),
             observe=observer.start_shard,
-            state=functools.partial(saved_state.state_of, loader) if self._ledger.sources[split].kind == "state" else None,
+            state=functools.partial(saved_state.state_of, loader) if has_state else None,
             on_batch=self._bar.add_batch,
         )
-        for result in in_order(local.run(work, self._tasks(split, done, loader, settled)), done):
-            digests = observer.merge(result.seen)
-            if result.task.before is None:
-                self._ledger.finish_shard(split, result.task.number, result.shard, result.state, digests)
-            self._bar.add_shard()
-        return observer
+
+    def _work_apart(self, split: str, loader: Loader, part: Part, observer: SplitObserver) -> SplitWork:
+        """What other processes need for it: plain values, and what of the loader can get to them."""
+        load_order, settled = self._ledger.order_of(split), self._opening.settled
+        assert load_order is not None, "its batches are drawn by number"
+        assert settled is not None, "it is opened"
+        axes = observer.axes or AxisOrders.of(self._opening.first_columns(split))
+        self._opening.drop(split)
+        draws = Draws(part, load_order, base_seed_of(loader, load_order()))
+        return SplitWork(
+            plan=self._ledger.settled_plan,
+            settled=settled,
+            format=self._format,
+            stage=self._stage.path,
+            aside=self._stage.notes.directory,
+            drain=draws.drain,
+            observe=functools.partial(ShardObserver, observer.scope, axes),
+            state=None,
+            on_batch=_pass_by,
+            begin=draws.prepare,
+        )
 
     def _tasks(self, split: str, done: Mapping[int, ShardResult], loader: Loader, settled: Settled) -> Iterator[Task]:
         """The shards of a split that are to be written, or compared.
@@ -242,3 +286,7 @@ class Job:
         self._stage.files.write(manifest_lib.FILENAME, manifest.to_json())
         self._stage.publish()
         return manifest
+
+
+def _pass_by(rows: int, size: int) -> None:
+    """Another process counts no batches: its shards are counted as they come."""

@@ -144,6 +144,18 @@ class Opening:
         self._heads[split] = Head(first, raws)
         return settled
 
+    def first_columns(self, split: str) -> Columns:
+        """The stored columns of the batch that `open` has drawn."""
+        assert self.settled is not None, "it is settled by `open`"
+        first = self._heads[split].first
+        return self.settled.encode(self.settled.to_batch(first.raw, split, first.number), split)
+
+    def drop(self, split: str) -> None:
+        """Lets go of what `open` has drawn: others draw it again."""
+        head = self._heads.pop(split)
+        if head.rest is not None:
+            head.rest.close()
+
     def take(self, split: str, loader: Loader, start: int) -> Numbered:
         """The raw batches of a split from a batch on, with their numbers: those that `open` has drawn, or else drawn now."""
         return lookahead.drain(self._encoding(loader), self._ledger.order(split), start, self._heads.pop(split, None))

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -43,6 +44,7 @@ class SplitWork:
       observe: looks at the next shard.
       state: of the loader, now; None if it has none.
       on_batch: is told of the rows and bytes of each batch.
+      begin: prepares another process than that of `export`; None where the work is done in that one.
     """
 
     plan: Plan
@@ -54,6 +56,16 @@ class SplitWork:
     observe: Callable[[], ShardObserver]
     state: Callable[[], bytes | None] | None
     on_batch: Callable[[int, int], None]
+    begin: Callable[[int, int], None] | None = None
+
+    def prepare(self, worker: int, workers: int) -> None:
+        """As `engines.base.Work.prepare`."""
+        if self.begin is not None:
+            self.begin(worker, workers)
+
+    def stem(self, task: Task) -> str:
+        """Staged file name of a shard, without suffix. Where several processes may write it, each attempt has one of its own."""
+        return f"{task.split}-{task.number:05d}" + (f".{secrets.token_hex(4)}" if self.begin is not None else "")
 
     @contextlib.contextmanager
     def open(self, task: Task) -> Iterator[SplitSession]:
@@ -140,7 +152,7 @@ class SplitSession:
 
     def _write(self, task: Task, directory: pathlib.Path, batches: Batches) -> ShardResult:
         context = self._work.settled.context(self._work.plan, task.split, task.number, task.rows)
-        shard = write_shard(self._work.format, context, directory, f"{task.split}-{task.number:05d}", batches)
+        shard = write_shard(self._work.format, context, directory, self._work.stem(task), batches)
         return shard if task.stop is None else dataclasses.replace(shard, start=self.position, stop=task.stop)
 
     def _compare(self, task: Task, before: ShardResult, batches: Batches) -> ShardResult:

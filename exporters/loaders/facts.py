@@ -132,7 +132,7 @@ def record_order(loader: Loader, path: pathlib.Path) -> bool:
     """
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     with random_state_kept(loader) as put_back:
-        batches, state = iter(sampler), _generator_of(loader).get_state()
+        batches, state = iter(sampler), generator_of(loader).get_state()
         draw_seed(loader)
         shuffle = Shuffle.of(sampler)
         if shuffle is not None:  # whose iterator has drawn nothing yet
@@ -193,7 +193,7 @@ def drain(loader: Loader, order: Order | None = None, start: int = 0) -> Generat
     # workers that persist hold the sampler they began with, so others are begun
     changes |= {place: _Drawn(order, start), "_iterator": None}
     if order.is_drawn:  # then the seed of the workers was drawn as well, before it: from a generator that was in this state
-        changes["generator"] = _generator_like(_generator_of(loader), order.state)
+        changes["generator"] = generator_like(generator_of(loader), order.state)
     take = slices.batches_of(loader) if _iterates_as_torch(loader) else None
     if take is None:
         yield from twin_of(loader, **changes)
@@ -203,12 +203,12 @@ def drain(loader: Loader, order: Order | None = None, start: int = 0) -> Generat
     yield from map(take, _Drawn(order, start))
 
 
-def _generator_of(loader: Loader) -> RandomGenerator:
+def generator_of(loader: Loader) -> RandomGenerator:
     """The generator that a loader draws the seed of its workers from."""
     return loader.generator if loader.generator is not None else torch_module().default_generator
 
 
-def _generator_like(generator: RandomGenerator, state: bytes) -> RandomGenerator:
+def generator_like(generator: RandomGenerator, state: bytes) -> RandomGenerator:
     """Another generator of the same kind, in a state."""
     torch = torch_module()
     other = torch.Generator(generator.device)

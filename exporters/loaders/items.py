@@ -65,7 +65,12 @@ def settle(loader: Loader, split: str) -> Loader:
 
 def is_loader(value: object) -> bool:
     """Whether `value` is a `torch.utils.data.DataLoader`, or a pipeline of webdataset's."""
-    return isinstance(value, torch_module().utils.data.DataLoader) or is_pipeline(value)
+    return is_data_loader(value) or is_pipeline(value)
+
+
+def is_data_loader(value: object) -> bool:
+    """Whether `value` is a `torch.utils.data.DataLoader`."""
+    return isinstance(value, torch_module().utils.data.DataLoader)
 
 
 def is_pipeline(value: object) -> bool:

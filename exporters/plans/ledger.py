@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -205,12 +206,22 @@ class Ledger:
 
     def order(self, split: str) -> Order | None:
         """The batches of a split, if they can be drawn by number."""
+        load = self.order_of(split)
+        return None if load is None else load()
+
+    def order_of(self, split: str) -> Callable[[], Order] | None:
+        """What gives them, in this process or in another one that has the same files."""
         source: Source = self.sources[split]
         if source.kind == "indices":
-            return Order.load(self._stage.notes.directory / _order_note(split))
+            return functools.partial(Order.load, self._stage.notes.directory / _order_note(split))
         if source.kind == "range":
-            return Order.of_range(source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
+            return functools.partial(Order.of_range, source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
         return None
+
+    def files(self) -> list[str]:
+        """Names of the files of all finished shards."""
+        shards = [shard for split in self.sources for shard in self._noted(split).values() if shard.rows]
+        return [file.file for shard in shards for file in (shard.data, shard.index) if file is not None]
 
     def planned(self, split: str) -> list[tuple[int, int, int | None]] | None:
         """The shards of a split as the plan has them: number of the first batch of each, of the one behind its last, and how many

@@ -26,7 +26,8 @@ ASIDE = "again-"
 """Directories among the notes in which a shard is written once more, to be compared, begin with this."""
 
 _NUMBER = r"\d{5,}"
-_STAGED = re.compile(rf".+-{_NUMBER}\.(data|index)", re.DOTALL)
+_ATTEMPT = re.compile(rf".+-{_NUMBER}\.[0-9a-f]{{8}}\.(data|index)", re.DOTALL)
+_STAGED = re.compile(rf".+-{_NUMBER}(\.[0-9a-f]{{8}})?\.(data|index)", re.DOTALL)
 _OF_SHARD = re.compile(rf"(?P<split>.+)-(?P<number>{_NUMBER})(\.data|{re.escape(SHARD_NOTE)})", re.DOTALL)
 _METADATA = re.compile(r"manifest\.json|dataset_info\.json|features\.json|LICENSE|.+\.labels\.txt", re.DOTALL)
 _NOTE = re.compile(
@@ -68,6 +69,15 @@ def shard_of(name: str) -> tuple[str, int] | None:
     """
     found = _OF_SHARD.fullmatch(name)
     return (found["split"], int(found["number"])) if found else None
+
+
+def is_attempt(name: str) -> bool:
+    """Tells names of files that a process of an engine wrote: each attempt at a shard has a name of its own.
+
+    >>> is_attempt("train-00003.0f3c91aa.data"), is_attempt("train-00003.data")
+    (True, False)
+    """
+    return _ATTEMPT.fullmatch(name) is not None
 
 
 def is_note(name: str) -> bool:

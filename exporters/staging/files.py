@@ -79,6 +79,11 @@ class StagedFiles:
             contents.refuse_foreign(self.directory, stage, self._place.is_ours)
             contents.remove_ours(stage, self._place.is_ours, keep=names)
 
+    def remove_attempts(self, keep: Iterable[str]) -> None:
+        """Removes what processes of an engine wrote that ended before their shards were noted, and keeps the files named."""
+        with self._place.opened(self.directory) as stage:
+            contents.remove_ours(stage, contents.is_attempt, keep=keep)
+
     def describe(self, name: str) -> File:
         """Fsyncs a small file written by someone else and returns its name, size and SHA-256."""
         with naming(self.directory / name), open(self.directory / name, "rb+", opener=open_no_link) as stream:

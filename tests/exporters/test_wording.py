@@ -247,7 +247,7 @@ def test_what_is_kept_after_an_error_that_a_change_mends(tmp_path, told):
     options = ("--shard-mib", "0.00005", "--on-hazard", "ignore")
     text = told(lambda: loader(*rows), *options)
     kept = re.search(r"(\d) finished shards? (?:is|are) kept in .*: run the same command again .*, or add (--\w+) if", text)
-    assert (int(kept[1]), kept[2]) == (1, "--overwrite")
+    assert (int(kept[1]), kept[2]) == (2, "--overwrite")
     as_floats = [row.float() for row in rows]
     refused = told(lambda: loader(*as_floats), *options)
     assert "add --overwrite to begin anew" in refused

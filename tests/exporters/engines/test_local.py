@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from exporters.engines import local
+from exporters.engines.local import Local
 
 
 class Numbers:
@@ -39,7 +39,7 @@ class Session:
 def test_tasks_that_follow_each_other_share_a_session():
     """A session is opened where a task does not go on with the one before, and the one before it is closed first."""
     work = Numbers(10)
-    assert list(local.run(work, [0, 1, 4, 5])) == ["done 0", "done 1", "done 4", "done 5"]
+    assert list(Local().run(work, [0, 1, 4, 5])) == ["done 0", "done 1", "done 4", "done 5"]
     assert work.log == ["open 0", "close", "open 4", "close"]
 
 
@@ -47,7 +47,7 @@ def test_the_data_ends():
     """Without data left for a task, none behind it is begun, however many there are."""
     work = Numbers(3)
     tasks = iter(range(10))
-    assert list(local.run(work, tasks)) == ["done 0", "done 1", "done 2"]
+    assert list(Local().run(work, tasks)) == ["done 0", "done 1", "done 2"]
     assert (next(tasks), work.log) == (4, ["open 0", "close"])
 
 
@@ -55,5 +55,5 @@ def test_an_error_closes_the_session():
     """What a task raises passes through, and its session is closed."""
     work = Numbers(3)
     with pytest.raises(RuntimeError, match="broken"):
-        list(local.run(work, ["broken"]))
+        list(Local().run(work, ["broken"]))
     assert work.log == ["open broken", "close"]
