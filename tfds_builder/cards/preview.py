@@ -34,7 +34,7 @@ VALUES, TEXT = 64, 500
 """Values of a feature in an example, and characters of a text, at most; what has more values is left out."""
 BYTES = 300_000
 _STORED_BYTES = 64 * 1024
-_MEDIA = ("image", "mask", "video", "audio")
+_MEDIA = {"image": "an image", "mask": "a mask", "video": "a video", "audio": "sound"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _values(source: Source, layout: str, table: Table, rows: Sequence[int]) -> l
     """
     kind = kind_of(source.loaded, layout)
     if kind in _MEDIA:
-        raise _LeftOutError(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}")
+        raise _LeftOutError(_MEDIA[kind])
     if _least(source.loaded) > VALUES:
         raise _LeftOutError(f"more than {VALUES} values")
     is_stored = source.column is not None and source.column.name == source.loaded.name

@@ -6,6 +6,7 @@ import math
 import consumer_kit as kit
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from tfds_builder.cards.preview import BYTES, ROWS, TEXT, VALUES, Preview, encode, preview_of
 from tfds_builder.catalog.read import read_manifest
@@ -95,3 +96,42 @@ def test_which_split(tmp_path):
     columns = {"few": {"x": np.arange(2)}, "train": {"x": np.arange(3)}}
     assert preview(kit.write_table(tmp_path / "a", "noise", columns)).split == "train"
     assert preview(kit.write_table(tmp_path / "b", "noise", {"few": columns["few"]})).split == "few"
+
+
+F = tfds.features
+BOX = {"bbox": np.array([0, 0, 0.5, 1], np.float32), "label": 1}
+LONG = np.zeros(VALUES + 1, np.float32)
+KINDS = (
+    (F.Scalar(np.int64, optional=True), [None, 2**53 + 1], "x", [None, 2**53 + 1]),
+    (F.Sequence(F.Sequence(np.int64)), [[[1, 2], [3]], []], "x", [[[1, 2], [3]], []]),
+    (F.Sequence({"bbox": F.Tensor(shape=(4,), dtype=np.float32), "label": F.ClassLabel(num_classes=2)}), [[BOX], []],
+     "x/bbox", [[[0, 0, 0.5, 1]], []]),
+    (F.Dataset({"a": F.Scalar(np.int64)}), [[{"a": 1}, {"a": 2}], [{"a": 3}]], "x/a", [[1, 2], [3]]),
+    (F.Translation(["de", "en"]), [{"de": "Größe", "en": "size"}] * 2, "x/de", ["Größe", "Größe"]),
+    (F.Sequence(F.Text()), [["a", ""], []], "x", [["a", ""], []]),
+    (F.Sequence(F.Image(shape=(2, 2, 3))), [[np.zeros((2, 2, 3), np.uint8)]] * 2, "x", "an image"),
+    (F.Audio(sample_rate=8000), [np.zeros(3, np.int64)] * 2, "x", "sound"),
+    (F.Tensor(shape=(None,), dtype=np.float32), [LONG, LONG[:0]], "x", "more than 64 values"),
+)  # fmt: skip
+
+
+@pytest.mark.needs_torch
+@kit.both_formats
+@pytest.mark.parametrize(("feature", "values", "name", "expected"), KINDS)
+def test_kinds(tmp_path, feature, values, name, expected, format):
+    """Every kind of feature: nested ones by the names of their parts, what is optional with null, media left out and said so."""
+    from torch.utils.data import DataLoader
+
+    import exporters
+
+    loader = DataLoader([{"x": value, "n": 1} for value in values], 2, collate_fn=list)
+    done = exporters.export(
+        loader, tmp_path, name="ds", features={"x": feature}, format=format, progress=False, on_hazard="ignore"
+    )
+    found = preview(done.path)
+    if isinstance(expected, str):
+        assert found.left_out == {name: expected}
+    else:
+        assert [line["example"][name] for line in lines_of(found)] == expected
+        assert not found.left_out
+    assert [line["example"]["n"] for line in lines_of(found)] == [1, 1]
