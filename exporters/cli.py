@@ -104,6 +104,9 @@ def export(
             help="error, warn or ignore what loses, repeats or freezes data; or one hazard; repeatable.",
         ),
     ] = None,
+    seed: Annotated[
+        int | None, _how(help="Seed the global generators before each batch, so that random data depends on no worker.")
+    ] = None,
     engine: Engine = "local",
     engine_option: EngineOptions = None,
     progress: ShowProgress = None,
@@ -148,6 +151,7 @@ def export(
                 Any, options.pairs([t if "=" in t or not t else f"default={t}" for t in on_hazard or ()], "--on-hazard")
             ),
             card=Card(description=description, homepage=homepage, citation=citation, license=license),
+            seed=seed,
             engine=cast(Any, engine),
             engine_options=options.engine_options(engine_option),
             progress=progress,

@@ -50,6 +50,7 @@ def export(
     shard_bytes: int = _SHARD_BYTES,
     overwrite: bool = False,
     on_hazard: Action | Mapping[HazardName | Literal["default"], Action] = "warn",
+    seed: int | None = None,
     engine: EngineName = "local",
     engine_options: Mapping[str, object] | None = None,
     progress: bool | None = None,
@@ -98,6 +99,9 @@ def export(
       on_hazard: what to do where a loader loses, repeats or freezes data: "error", "warn" or
         "ignore", or a mapping of hazard to one of these (`{"drop_last": "ignore"}`; the others are
         warned of, or treated as the key "default" says). docs/hazards.md has every hazard.
+      seed: seeds `random`, NumPy's and torch's generators before each batch, from this number, the split and the number of the
+        batch: what a dataset or `collate_fn` draws from these is the same then, whatever the engine and however many workers.
+        Map-style datasets only.
       engine: who writes the shards: "local", this process, or "processes", several of this machine, each of which runs the
         dataset, `collate_fn` and all that follows for shards of its own. The bytes are the same. docs/engines.md says more.
       engine_options: of the engine: `{"workers": 4, "start_method": "spawn"}` of "processes".
@@ -133,16 +137,18 @@ def export(
     checks.check_data_dir(data_dir)
     if card is not None and not isinstance(card, Card):
         raise ArgumentError(f"{wording.called('card')} must be an exporters.Card (got {card!r:.80})")
+    checks.check_seed(seed)
     crew = Crew(engine, registry.find(engine, engine_options), splits)
     splits = crew.loaders
     encoder = formats.find(format)
     options = Options(names, features, layouts, supervised_keys, unpad)
-    watch = Watch(on_hazard)
+    watch = Watch(on_hazard, seeded=seed is not None)
     plan: JsonObject = {
         "name": name,
         "version": version,
         "format": format,
         "shard_bytes": shard_bytes,
+        "seed": seed,
         "card": dict(vars(card or Card())),
         **_carry_over(config_facts(config, release_notes), Directory.given(data_dir).below(name), version),
     }

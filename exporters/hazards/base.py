@@ -173,13 +173,14 @@ class HazardKind(Generic[Seen, Total]):
         self.scope = scope
 
     @classmethod
-    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool, seeded: bool) -> Iterator[Finding]:
         """What a loader itself shows.
 
         Args:
           loader: the DataLoader of one split.
           loaders: those of all splits.
           reads: whether the dataset may be read.
+          seeded: whether generators are seeded before each batch.
         """
         yield from ()
 

@@ -45,7 +45,7 @@ class DropLast(HazardKind[None, None]):
     remedy = "DataLoader(..., drop_last=False)"
 
     @classmethod
-    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool, seeded: bool) -> Iterator[Finding]:
         yield from _find_dropped(loader)
 
 
@@ -57,7 +57,7 @@ class SamplerRepeats(HazardKind[None, None]):
     remedy = "DataLoader(..., shuffle=True)"
 
     @classmethod
-    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool, seeded: bool) -> Iterator[Finding]:
         sampler = _sampler_of(loader)
         if getattr(sampler, "replacement", False) is True:
             drawn, total = loader_lib.length_of(sampler), loader_lib.length_of(loader.dataset)
@@ -73,7 +73,7 @@ class SamplerShorter(HazardKind[None, None]):
     remedy = "DataLoader(dataset, sampler=None)"
 
     @classmethod
-    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool, seeded: bool) -> Iterator[Finding]:
         sampler, total = _sampler_of(loader), loader_lib.length_of(loader.dataset)
         if sampler is None or total is None:
             return
@@ -92,7 +92,7 @@ class RandomTransform(HazardKind[None, None]):
     remedy = "dataset.transform = None  # and no such collate_fn: export what is fixed, augment where you train"
 
     @classmethod
-    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool) -> Iterator[Finding]:
+    def before(cls, loader: Loader, loaders: Iterable[Loader], *, reads: bool, seeded: bool) -> Iterator[Finding]:
         names = list(dict.fromkeys(type(item).__name__ for item in _transforms_of(loader) if _is_random(item)))
         if names:
             text = f"{', '.join(names)} draws at random, and the export freezes one draw"
@@ -103,6 +103,8 @@ class RandomTransform(HazardKind[None, None]):
             text = f"collate_fn ({name}) gives different batches of the same examples, and the export freezes one"
         else:
             return
+        if not seeded:
+            text += f"; which one depends on the engine and its workers ({wording.passing('seed', 0)} and it does not)"
         yield Finding("random_transform", None, text)
 
 

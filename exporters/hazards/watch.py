@@ -26,6 +26,7 @@ class Watch:
 
     Args:
       on_hazard: see `registry.check_policy`.
+      seeded: whether generators are seeded before each batch.
 
     Attributes:
       actions: what is done about each hazard.
@@ -35,7 +36,8 @@ class Watch:
       tally: the digests of all examples so far.
     """
 
-    def __init__(self, on_hazard: Policy) -> None:
+    def __init__(self, on_hazard: Policy, *, seeded: bool = False) -> None:
+        self._seeded = seeded
         self.actions = check_policy(on_hazard)
         self.found: list[Hazard] = []
         self.counts: dict[str, Counts] = {}
@@ -55,7 +57,7 @@ class Watch:
         """
         for name, kind in HAZARDS.items():
             if kind.found is BEFORE and self.actions[name] != "ignore":
-                self.report(split, kind.before(loader, loaders, reads=reads))
+                self.report(split, kind.before(loader, loaders, reads=reads, seeded=self._seeded))
 
     def report(self, split: str, findings: Iterable[Finding]) -> None:
         """Warns of what was found, once per hazard and split.

@@ -154,7 +154,8 @@ class Comparison:
     def _draw(self, numbers: Sequence[int]) -> Iterator[tuple[RawBatch, bool]]:
         order, collate = self._order, _Tried(self._loader.collate_fn, self._loader.dataset)
         assert order is not None
-        return loader_lib.draw(self._loader, collate, [order[number] for number in numbers])
+        draws = [order[number] for number in numbers]
+        return loader_lib.draw(self._loader, collate, draws, is_seeded=bool(order.seed))
 
     def _outcome(self, raw: RawBatch, number: int) -> Columns | ExportError:
         """The stored columns of a batch, or why it cannot be stored: it could, when it was."""

@@ -12,6 +12,7 @@ from exporters import wording
 from exporters.aliases import Loader, RawBatch
 from exporters.batches.flatten import to_batch
 from exporters.draws.apart import Draws, Part, base_seed_of
+from exporters.errors import ArgumentError
 from exporters.formats import Format
 from exporters.hazards.digests import AxisOrders
 from exporters.hazards.observers import ShardObserver, SplitObserver
@@ -75,6 +76,7 @@ class Job:
         if stage.was_moved:
             bar.say(f"{stage.path} is not where it was written: every byte that is finished is read and compared")
         self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER})
+        self._check_seed(plan.get("seed"))
         self._opening = Opening(loaders, options, format, self._ledger, bar.say, self._warn_of_space)
         self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
         if self._ledger.plan is not None:
@@ -86,6 +88,16 @@ class Job:
             except BaseException:
                 self.close()  # nobody else has it
                 raise
+
+    def _check_seed(self, seed: int | None) -> None:
+        """Raises ArgumentError if batches are to be seeded that cannot be drawn by number."""
+        self._is_seeded = seed is not None
+        for split in self._loaders if self._is_seeded else ():
+            if self._ledger.order_of(split) is None:
+                raise ArgumentError(
+                    f"split {split!r}: {wording.argument('seed', seed)} is for loaders whose batches can be drawn by number, and "
+                    "those of this one cannot: it is a stream, or iterates in a way of its own; seed it where it draws"
+                )
 
     def _can_pass_over(self, split: str) -> bool:
         """Whether what is finished of a split, and would not be drained again, can be passed over.
@@ -133,6 +145,8 @@ class Job:
                 loader = self._loaders[split]
                 if self._ledger.sources[split].kind == "state" and self._ledger.finished(split):
                     loader = stack.enter_context(saved_state.state_kept(loader))
+                if self._is_seeded:  # again and again: then nobody afterwards draws from what was the last of these
+                    stack.enter_context(random_state_kept())
                 stack.enter_context(space.noting(self._stage.path, self._pending_bytes))
                 observer = self._drain(split, loader)
             self._ledger.finish_split(split)

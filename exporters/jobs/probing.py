@@ -46,7 +46,8 @@ def _sizes(loader: Loader, split: str, order: Order, start: int, settled: Settle
         return
     collate = copy_callable(loader.collate_fn, loader.dataset)
     with random_state_kept(loader), contextlib.suppress(Exception):  # whatever it is, the drain meets it too
-        batches = facts.draw(loader, collate, [order[number] for number in numbers], torch_module().Generator())
+        draws = [order[number] for number in numbers]
+        batches = facts.draw(loader, collate, draws, torch_module().Generator(), is_seeded=bool(order.seed))
         for number, raw in zip(numbers, batches, strict=True):
             batch = settled.to_batch(raw, split, number)
             yield settled.size(settled.encode(batch, split)) if batch.rows else 0

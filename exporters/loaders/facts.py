@@ -16,7 +16,7 @@ from exporters.batches.structure import Form, form_of, parts_of
 from exporters.loaders import slices
 from exporters.loaders.order import Order, Source, record, record_runs, summarize
 from exporters.loaders.permutations import Shuffle
-from exporters.loaders.random_state import random_state_kept
+from exporters.loaders.random_state import SeededDataset, random_state_kept, tell_whole_dataset
 from exporters.tensors.pytorch import torch_module
 
 
@@ -196,11 +196,17 @@ def drain(loader: Loader, order: Order | None = None, start: int = 0) -> Generat
         changes["generator"] = generator_like(generator_of(loader), order.state)
     take = slices.batches_of(loader) if _iterates_as_torch(loader) else None
     if take is None:
-        yield from twin_of(loader, **changes)
+        yield from twin_of(loader, **changes, **(_seeding(loader) if order.seed else {}))
         return
     if not order.is_drawn:
         draw_seed(loader)
-    yield from map(take, _Drawn(order, start))
+    yield from map(take, _Drawn(order.seeded(""), start))  # nothing is random in them
+
+
+def _seeding(loader: Loader) -> dict[str, object]:
+    """What is changed of a loader whose batches are drawn by an order that is seeded."""
+    begin = functools.partial(tell_whole_dataset, loader.worker_init_fn)
+    return {"dataset": SeededDataset(loader.dataset), "worker_init_fn": begin if loader.num_workers else None}
 
 
 def generator_of(loader: Loader) -> RandomGenerator:
@@ -248,7 +254,7 @@ def _fetch(loader: Loader, index: Index) -> Examples:
 def draw_first(loader: Loader, collate: Collate, order: Order) -> Iterator[RawValue]:
     """The batches of an order as `draw` makes them: the first one, and the others only if they are asked for."""
     for batches in ([order[0]], _Drawn(order, 1)):
-        yield from draw(loader, collate, batches, torch_module().Generator())
+        yield from draw(loader, collate, batches, torch_module().Generator(), is_seeded=bool(order.seed))
 
 
 def draw_seed(loader: Loader) -> None:
@@ -256,11 +262,21 @@ def draw_seed(loader: Loader) -> None:
     torch_module().empty((), dtype=torch_module().int64).random_(generator=loader.generator)
 
 
-def draw(loader: Loader, collate: Collate, batches: Iterable[Index], generator: RandomGenerator = None) -> Iterator[RawBatch]:
+def draw(
+    loader: Loader,
+    collate: Collate,
+    batches: Iterable[Index],
+    generator: RandomGenerator = None,
+    *,
+    is_seeded: bool = False,
+) -> Iterator[RawBatch]:
     """Draws batches of examples of a loader's dataset, by batches of indices, or by single indices where the loader makes no
     batches of them. If the loader has workers, this is done in a worker of its own: what the dataset opens there is not shared
     with workers that are forked later. The seed of that worker is drawn from torch's own generator, unless another one is given.
+    Batches are seeded if they come from an order that is.
     """
+    if is_seeded:
+        loader = twin_of(loader, **_seeding(loader))
     options: dict[str, Any] = {"collate_fn": collate, "generator": generator}
     options |= {"batch_size": None, "sampler": batches} if loader.batch_sampler is None else {"batch_sampler": batches}
     if loader.num_workers:

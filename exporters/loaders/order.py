@@ -50,6 +50,19 @@ _BATCHES: tuple[type[Any] | None, ...] = (None, list, tuple)
 """What indices come in: nothing, where an index is a batch."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """A batch of indices (an index, where an index is a batch), and from what generators are seeded before it is drawn.
+
+    Attributes:
+      index: as an order that is not seeded gives it.
+      seed: text; equal texts give equal states.
+    """
+
+    index: Index
+    seed: str
+
+
 class Order(Sequence[Any]):
     """Batches of indices, by number.
 
@@ -60,6 +73,7 @@ class Order(Sequence[Any]):
       is_drawn: whether a sampler gave them, and moved random generators on.
       state: that of the loader's generator before they were drawn, of which the seed of its workers is the first draw; empty
         if they were not drawn.
+      seed: what comes before the number of a batch in what it is seeded from; empty if batches are not seeded.
     """
 
     def __init__(
@@ -73,6 +87,13 @@ class Order(Sequence[Any]):
     ) -> None:
         self._indices, self._ends, self._batch, self._number = indices, ends, batch, number
         self.is_drawn, self.state = not isinstance(indices, range), state
+        self.seed = ""
+
+    def seeded(self, seed: str) -> Order:
+        """The same batches, each a `Draw`, to be drawn with generators that are seeded from a text and its number."""
+        twin = object.__new__(Order)
+        vars(twin).update(vars(self), seed=seed)
+        return twin
 
     @classmethod
     def of_range(cls, examples: int, batch_size: int, *, drop_last: bool) -> Order:
@@ -107,6 +128,10 @@ class Order(Sequence[Any]):
 
     def __getitem__(self, number: Any) -> Index:
         """The indices of a batch (an index, where an index is a batch)."""
+        index = self._index(number)
+        return Draw(index, f"{self.seed}/{number}") if self.seed else index
+
+    def _index(self, number: Any) -> Index:
         start = int(self._ends[number - 1]) if number else 0
         indices = self._indices[start : int(self._ends[number])]
         batch = list(indices) if isinstance(indices, range) else indices.tolist()

@@ -2,12 +2,15 @@
 
 Samplers, datasets and transforms keep generators of their own: of torch, NumPy and Python, in attributes, in what they wrap, in
 lists, in what a function closes over. Samplers also count their epochs, and that is put back with them.
+
+Those of `random`, NumPy and torch may be seeded before each batch, in whatever process it is drawn (`SeededDataset`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import random
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from exporters.aliases import Component
+from exporters.aliases import Component, Dataset, Examples, Index, RawValue
+from exporters.loaders.order import Draw
 from exporters.tensors.pytorch import torch_module
 
 _DEEPEST, _WIDEST, _MOST = 8, 64, 2000
@@ -125,3 +129,49 @@ def _parts(item: Component) -> Iterator[tuple[Component, bool]]:
         for name, part in vars(item).items():
             if name != "_iterator":  # of workers that persist: nothing of it is drawn from
                 yield part, "sampler" in name and hasattr(part, "__dict__")
+
+
+class SeededDataset:
+    """A map-style dataset that is asked for whole batches, by `Draw`s: each seeds the generators before its examples are read, so
+    what they draw, and what `collate_fn` draws after them, does not depend on the process. Anything else is asked of the dataset.
+
+    Attributes:
+      dataset: what the examples are read from.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Index) -> RawValue:
+        return self.dataset[_seed(index)]
+
+    def __getitems__(self, indices: Index) -> Examples:
+        """The examples of a batch, as PyTorch's fetcher would have them (torch/utils/data/_utils/fetch.py)."""
+        keys, get_many = _seed(indices), getattr(self.dataset, "__getitems__", None)
+        return get_many(keys) if get_many else [self.dataset[key] for key in keys]
+
+
+def _seed(index: Index) -> Index:
+    """Seeds the generators of `random`, NumPy and torch, if that is asked for; returns the index, or indices."""
+    if not isinstance(index, Draw):
+        return index
+    words = np.frombuffer(hashlib.blake2b(index.seed.encode(), digest_size=16).digest(), "<u4")
+    random.seed(words.tobytes())
+    np.random.seed(words)
+    torch_module().manual_seed(int(words[:2].view("<u8")[0]))
+    return index.index
+
+
+def tell_whole_dataset(begin: Callable[[int], None] | None, worker: int) -> None:
+    """A `worker_init_fn` for workers that read a SeededDataset: `get_worker_info()` has the dataset that was given. It is there
+    for the user's own `worker_init_fn` too, which is called then."""
+    module: Any = torch_module().utils.data._utils.worker
+    info = module._worker_info
+    module._worker_info = module.WorkerInfo(
+        id=info.id, num_workers=info.num_workers, seed=info.seed, dataset=info.dataset.dataset
+    )
+    if begin is not None:
+        begin(worker)

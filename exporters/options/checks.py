@@ -39,6 +39,14 @@ def check_dataset(name: str, version: str, shard_bytes: int) -> None:
         raise ArgumentError(f"{wording.called('shard_bytes')} must be a positive number of bytes (got {shard_bytes!r})")
 
 
+def check_seed(seed: object) -> None:
+    """Raises ArgumentError unless `seed` is None or an integer."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise ArgumentError(
+            f"{wording.called('seed')} must be an integer (got {seed!r:.80}); for example {wording.argument('seed', 0)}"
+        )
+
+
 def check_data_dir(data_dir: object) -> None:
     """Raises ArgumentError unless `data_dir` can be a directory of a local file system."""
     if not isinstance(data_dir, str | os.PathLike) or not isinstance(os.fspath(data_dir), str) or "\0" in os.fspath(data_dir):

@@ -38,7 +38,7 @@ def differences(before: Plan, now: Plan) -> list[str]:
 
 
 def _arguments(before: Plan, now: Plan) -> Iterator[str]:
-    for name in ("name", "version", "format", "shard_bytes", "config_description"):
+    for name in ("name", "version", "format", "shard_bytes", "seed", "config_description"):
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
             yield f"{wording.called(name)}: {_argument(name, old)}, now {_argument(name, new)}"

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -212,10 +213,13 @@ class Ledger:
     def order_of(self, split: str) -> Callable[[], Order] | None:
         """What gives them, in this process or in another one that has the same files."""
         source: Source = self.sources[split]
+        seed = self._known.get("seed")
+        mark = "" if seed is None else f"{seed}/{split}"
         if source.kind == "indices":
-            return functools.partial(Order.load, self._stage.notes.directory / _order_note(split))
+            return functools.partial(_load, self._stage.notes.directory / _order_note(split), mark)
         if source.kind == "range":
-            return functools.partial(Order.of_range, source.examples or 0, source.batch_size or 1, drop_last=source.drop_last)
+            size = source.examples or 0, source.batch_size or 1
+            return functools.partial(_of_range, *size, drop_last=source.drop_last, seed=mark)
         return None
 
     def files(self) -> list[str]:
@@ -278,6 +282,14 @@ class Ledger:
                     return False  # what is missing is written again
                 raise ValueError(f"split {split!r} has {noted} shards, and there are notes of {len(self.finished(split))}")
         return True
+
+
+def _load(path: pathlib.Path, seed: str) -> Order:
+    return Order.load(path).seeded(seed)
+
+
+def _of_range(examples: int, batch_size: int, *, drop_last: bool, seed: str) -> Order:
+    return Order.of_range(examples, batch_size, drop_last=drop_last).seeded(seed)
 
 
 def _order_note(split: str) -> str:

@@ -24,6 +24,7 @@ class Plan:
       labels: class names by flat feature name.
       supervised_keys, card, decisions: as in the manifest.
       sources: what each split's loader draws from.
+      seed: what generators are seeded from before each batch; None if they are not.
       cuts: by split whose batches can be drawn by number, how they are cut into shards (`cut.bounds_of`).
       producer: version of this package.
       config_name, config_description, release_notes: as in the manifest.
@@ -43,6 +44,7 @@ class Plan:
     decisions: tuple[str, ...]
     sources: dict[str, JsonObject]
     producer: str
+    seed: int | None = None
     cuts: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     config_name: str = ""
     config_description: str = ""
