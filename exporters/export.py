@@ -89,7 +89,8 @@ def export(
       unpad: padded features to be stored without their padding, each with the feature that says how long its rows are, in
         lengths (integers, shape (N,)) or a mask (0 and 1 of any dtype, shape (N, longest)): `{"tokens": "length"}`. A mask that
         is padded to the longest row of its batch is unpadded by itself.
-      card: description, homepage, citation, license.
+      card: description, homepage, citation, license. What it leaves out, or all of it, is as the newest version that is
+        published and older has it.
       release_notes: what changed, by version (`{"1.1.0": "cleaner labels"}`). Those of the newest version that is published
         and older are kept, unless the same version is told of here; so is the description of its config, if none is given.
       shard_bytes: target size of a shard, bytes. A shard is a run of whole batches. Where rows differ in size, or a batch is an
@@ -143,14 +144,14 @@ def export(
     encoder = formats.find(format)
     options = Options(names, features, layouts, supervised_keys, unpad)
     watch = Watch(on_hazard, seeded=seed is not None)
+    told = {"card": dict(vars(card or Card())), **config_facts(config, release_notes)}
     plan: JsonObject = {
         "name": name,
         "version": version,
         "format": format,
         "shard_bytes": shard_bytes,
         "seed": seed,
-        "card": dict(vars(card or Card())),
-        **_carry_over(config_facts(config, release_notes), Directory.given(data_dir).below(name), version),
+        **_carry_over(told, Directory.given(data_dir).below(name), version),
     }
     with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
         warn_of_hidden_versions(stage.target, "/".join(filter(None, (name, plan["config_name"]))), format)
@@ -187,10 +188,10 @@ def export(
 
 
 def _carry_over(facts: JsonObject, dataset_dir: Directory, version: str) -> JsonObject:
-    """What the caller says of a config and of releases, and, where it says nothing, what the version before has said.
+    """What the caller says of a dataset, a config and of releases, and, where it says nothing, what the version before has said.
 
     Args:
-      facts: of `config_facts`.
+      facts: of `config_facts`, and the `card`.
       dataset_dir: of all versions, or configs, of the dataset.
       version: that is exported; versions that are newer say nothing about it.
     """
@@ -208,11 +209,13 @@ def _carry_over(facts: JsonObject, dataset_dir: Directory, version: str) -> Json
             return facts
         manifest = read_manifest(directory.below(before))
     except DatasetError as error:
-        text = f"no release notes and no config description were taken from the version before {version}, which cannot be read"
+        text = f"nothing of its card, its release notes or its config's description was taken from the version before {version}, "
+        text += "which cannot be read"
         warnings.warn(f"{text}: {error}", ExportWarning, stacklevel=3)
         return facts
     return {
         **facts,
+        "card": {field: text or manifest.card.get(field, "") for field, text in facts["card"].items()},
         "config_description": facts["config_description"] or manifest.config_description,
         "release_notes": {**manifest.release_notes, **facts["release_notes"]},
     }

@@ -12,6 +12,8 @@ from exporters.errors import ArgumentError
 class Card:
     """What a person should know about a dataset; ends up in `tfds.core.DatasetInfo`.
 
+    None of it depends on the version: what is left out is as the version before has it.
+
     Attributes:
       description: what it is.
       homepage: a URL.
