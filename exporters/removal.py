@@ -22,7 +22,8 @@ from exporters.staging.place import Place
 from tfds_builder.catalog.builder_module import refresh
 from tfds_builder.catalog.listing import list_directories
 from tfds_builder.catalog.location import explain_misplaced, find_data_dir, read_given
-from tfds_builder.contract.directory import Directory
+from tfds_builder.contract.directory import MANIFEST, Directory
+from tfds_builder.contract.holds import refusing_readers
 from tfds_builder.contract.names import CONFIG, NAME, VERSION
 
 _LEFT = re.compile(r"(?P<version>.+)\.(incomplete|resume|replaced)")
@@ -134,14 +135,15 @@ def remove_version(version_dir: str | os.PathLike[str]) -> None:
     is cut off, `find_left` finds what is left.
 
     The builder module beside it is written anew for what remains, or removed with the last version. Statistics that were
-    kept of it go too. Readers hold no lock: those that have its files open keep them, others get a MissingFileError.
+    kept of it go too. Readers of this package hold a version by a lock (`tfds_builder.contract.holds`), and it then stays. Stock
+    TFDS holds none: it keeps the files that it has open, and does not find the others.
 
     Args:
       version_dir: `<data_dir>/<name>/<version>` or `<data_dir>/<name>/<config>/<version>`.
 
     Raises:
-      DataDirError: an export of this version is under way or was stopped, something in it was written by no export, it is
-        behind a link, or this user may not remove it.
+      DataDirError: somebody reads it, an export of this version is under way or was stopped, something in it was written by no
+        export, it is behind a link, or this user may not remove it.
       MissingFileError, ManifestError: there is no version there, or it is damaged, or lies under other names than its own.
     """
     directory = Directory.given(version_dir).absolute()
@@ -161,7 +163,7 @@ def remove_version(version_dir: str | os.PathLike[str]) -> None:
         with place.opened(place.target) as version:
             if not os.path.samestat(os.fstat(version), os.stat(directory.path)):
                 raise DataDirError(errno.ESTALE, f"{directory} is another directory than {place.target}, which it looked like")
-        with place.locking_target():
+        with place.locking_target(), refusing_readers(directory):
             os.rename(place.target, place.stage)  # over the empty stage that was made for its lock
         sync_directory(place.target.parent)
         place.remove_directory(place.stage)
@@ -172,6 +174,10 @@ def remove_version(version_dir: str | os.PathLike[str]) -> None:
             os.rmdir(place.stage)  # the one made for the lock
         if isinstance(error, DataDirError):
             raise
+        if isinstance(error, BlockingIOError):
+            held = directory.path_of(MANIFEST)
+            told = f"{directory} is being read by a process that has loaded it; end that one first (fuser -v {held} names it)"
+            raise DataDirError(errno.EBUSY, told) from error
         raise DataDirError(error.errno, f"{place.target} cannot be removed: {error.strerror}") from error
     finally:
         place.release()

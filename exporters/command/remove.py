@@ -18,8 +18,8 @@ from tfds_builder.contract.untrusted import printable
 
 RM_EPILOG = (
     "Only what an export wrote is removed; anything else in the directory is named, and nothing is touched. An export that is "
-    "writing or has stopped half-way at this version refuses it. Readers hold no lock, so whether somebody reads it cannot be "
-    "known: those that have its files open keep them until they close them."
+    "writing or has stopped half-way at this version refuses it, and so does a process that reads it through torch2tfds. Stock "
+    "TFDS holds no lock, and a process on another machine is seen only if the file system passes its locks on."
 )
 GC_EPILOG = (
     "A stage is what an export has written so far; one that was stopped goes on from it when it is run again, and begins anew "

@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import subprocess
+import sys
+import textwrap
 
 import pytest
 from torch.utils.data import DataLoader
@@ -9,6 +12,7 @@ from torch.utils.data import DataLoader
 from exporters.errors import DataDirError, ExportError
 from exporters.removal import find_left, remove_left, remove_version
 from exporters.staging.stage import Stage
+from tfds_builder.builder import builder_from_directory
 from tfds_builder.catalog.read import read_manifest
 from tfds_builder.errors import DatasetError
 from tfds_builder.pages.statistics import statistics_of
@@ -126,6 +130,59 @@ def test_a_version_that_is_being_replaced_stays(data_dir):
         os.close(descriptor)
     assert tree(version) == before
     assert not (data_dir / "ds" / "1.0.0.incomplete").exists()
+
+
+READS = """
+    import sys, tfds_builder
+    source = {reader}
+    source[0]
+    print("reads", flush=True)
+    sys.stdin.readline()
+    print(len(source), source[len(source) - 1])
+"""
+
+
+@pytest.mark.parametrize("reader", [
+    "tfds_builder.builder_from_directory(sys.argv[1]).as_data_source(split='train')", "tfds_builder.as_torch(sys.argv[1])",
+])  # fmt: skip
+def test_a_version_that_is_read_stays(reader, data_dir):
+    """While another process reads a version, or a child that it forked, it is not removed; when it has ended, it is."""
+    version = data_dir / "ds" / "1.0.0"
+    before = tree(version)
+    code = textwrap.dedent(READS.format(reader=reader))
+    run = subprocess.Popen([sys.executable, "-c", code, version], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "reads\n"
+    with pytest.raises(DataDirError, match=r"1\.0\.0 is being read by a process that has loaded it; .*manifest.json names it"):
+        remove_version(version)
+    assert tree(version) == before
+    assert not (data_dir / "ds" / "1.0.0.incomplete").exists()
+    out, _ = run.communicate("go on\n", timeout=60)
+    assert out.startswith("12 ")
+    remove_version(version)
+    assert not version.exists()
+
+
+def test_a_version_that_this_process_has_read(data_dir):
+    """A dataset of this process holds its version as long as somebody has it, and not longer; a child holds it on."""
+    version = data_dir / "ds" / "1.0.0"
+    source = builder_from_directory(version).as_data_source(split="train")
+    assert source[0]
+    with pytest.raises(DataDirError, match="is being read"):
+        remove_version(version)
+    ends, tells = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(tells)
+        os.read(ends, 1)  # until the other end is closed
+        os._exit(0)
+    os.close(ends)
+    del source
+    with pytest.raises(DataDirError, match="is being read"):
+        remove_version(version)
+    os.close(tells)
+    os.waitpid(child, 0)
+    remove_version(version)
+    assert not version.exists()
 
 
 def test_cut_off(data_dir, monkeypatch):

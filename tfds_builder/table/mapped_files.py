@@ -27,6 +27,7 @@ import numpy as np
 
 from tfds_builder.aliases import Array
 from tfds_builder.contract.directory import AnyDirectory, Directory
+from tfds_builder.contract.holds import Hold, hold
 from tfds_builder.contract.manifest import File
 from tfds_builder.errors import DamagedFileError, MissingFileError
 from tfds_builder.table.memory import Buffers
@@ -86,6 +87,18 @@ def _populate(pages: Array, path: str) -> None:
             raise DamagedFileError(f"{path} cannot be read ({os.strerror(code)}): it is damaged or truncated")
 
 
+def _relieve(files: Files) -> Callable[[], None]:
+    """Has files stop mapping, without keeping them: what nobody reads any more is let go at once, not by a garbage collection."""
+    found = weakref.ref(files)
+
+    def relieve() -> None:
+        files = found()
+        if files is not None:
+            files.stop_mapping()
+
+    return relieve
+
+
 _ALL_FILES: weakref.WeakSet[Files] = weakref.WeakSet()
 
 
@@ -103,15 +116,17 @@ class Files:
 
     Args:
       directory: where they are. If it must be of a version (`Directory.of_version`), it is whenever a file is opened.
+        It is held from the first of them on (`contract.holds`).
 
     Attributes:
       buffers: memory for rows that are copied.
     """
 
     def __init__(self, directory: AnyDirectory) -> None:
-        self.directory, self.buffers = Directory.at(directory), Buffers(self._stop_mapping)
+        self.directory, self.buffers = Directory.at(directory), Buffers(_relieve(self))
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
         self._bytes, self._maps = 0, True
+        self._hold: Hold | None = None
         self._lock = threading.RLock()
         _ALL_FILES.add(self)
 
@@ -124,6 +139,7 @@ class Files:
           DamagedFileError: it is shorter or longer, or a link or anything else that is no regular file.
         """
         self.directory.check_version()
+        self._hold = self._hold or hold(self.directory)
         path = self.path_of(file)
         try:
             size = self.directory.size(file.file)
@@ -221,7 +237,7 @@ class Files:
             self._mappings.clear()
             self._bytes = 0
 
-    def _stop_mapping(self) -> None:
+    def stop_mapping(self) -> None:
         """Reads, and maps nothing, from now on: mapped files have left no address space for what is read of them."""
         self._maps = False
         self.let_go()
