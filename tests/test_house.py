@@ -16,7 +16,7 @@ ALONE = {
     "torch": ["exporters.demo", "exporters.tensors.pytorch", "tfds_builder.torch_dataset"],
     "tensorflow": ["exporters.live", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
     "h5py": ["exporters.formats.hdf5"],
-    "PIL": ["exporters.command.picture", "exporters.features.encoders", "tfds_builder.site.tiles"],
+    "PIL": ["exporters.command.picture", "exporters.features.codecs", "exporters.features.encoders", "tfds_builder.site.tiles"],
     "jinja2": ["tfds_builder.site.render"],
     "pickle": ["exporters.draws.pickling"],
 }

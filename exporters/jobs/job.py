@@ -206,6 +206,7 @@ class Job:
         """What this process needs to write the shards of a split."""
         has_state = self._ledger.sources[split].kind == "state"
         return SplitWork(
+            split=split,
             plan=self._ledger.settled_plan,
             settled=settled,
             format=self._format,
@@ -226,6 +227,7 @@ class Job:
         self._opening.drop(split)
         draws = Draws(part, load_order, base_seed_of(loader, load_order()))
         return SplitWork(
+            split=split,
             plan=self._ledger.settled_plan,
             settled=settled,
             format=self._format,

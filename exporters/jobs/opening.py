@@ -12,6 +12,7 @@ from exporters.aliases import Loader
 from exporters.batches.flatten import Batch, to_batch
 from exporters.batches.row_lists import Lists
 from exporters.engines import workers
+from exporters.features.codecs import codecs_of
 from exporters.formats import Format
 from exporters.jobs.probing import settle_cut
 from exporters.jobs.settled import Settled
@@ -111,6 +112,7 @@ class Opening:
     def _note(self, settled: Settled, decisions: tuple[str, ...], cuts: dict[str, dict[str, int]]) -> Plan:
         return self._ledger.settle(
             cuts=cuts,
+            codecs=codecs_of(settled.schema.features),
             features=features_to_json(settled.schema.features),
             columns=tuple(column.to_json() for column in settled.columns),
             labels=labels_of(settled.schema.features),

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 from exporters import wording
 from exporters.aliases import NumberedBatches
-from exporters.errors import ResumeError
+from exporters.errors import EngineError, ResumeError
+from exporters.features.codecs import codecs_of
 from exporters.formats import Format
 from exporters.hazards.observers import ShardObserver
 from exporters.jobs.settled import Settled
@@ -37,6 +38,7 @@ class SplitWork:
     """Everything that is needed to write the shards of one split.
 
     Attributes:
+      split: which.
       plan, settled, format: of the export.
       stage: where shards are written.
       aside: in which directory one is written that is only compared.
@@ -47,6 +49,7 @@ class SplitWork:
       begin: prepares another process than that of `export`; None where the work is done in that one.
     """
 
+    split: str
     plan: Plan
     settled: Settled
     format: Format
@@ -59,7 +62,18 @@ class SplitWork:
     begin: Callable[[int, int], None] | None = None
 
     def prepare(self, worker: int, workers: int) -> None:
-        """As `engines.base.Work.prepare`."""
+        """As `engines.base.Work.prepare`.
+
+        Raises:
+          EngineError: this process would make other bytes of the same values.
+        """
+        here, there = codecs_of(self.settled.schema.features), self.plan.codecs
+        if here != there:
+            found = ", ".join(f"{name} {here.get(name)}, not {there.get(name)}" for name in sorted(here | there))
+            raise EngineError(
+                f"split {self.split!r}: a process of the engine would make other bytes of images or zlib than that of export: it "
+                f"has {found}; install there what is installed here"
+            )
         if self.begin is not None:
             self.begin(worker, workers)
 

@@ -50,6 +50,8 @@ def _arguments(before: Plan, now: Plan) -> Iterator[str]:
     for version in _keys(before.release_notes, now.release_notes):
         old, new = (plan.release_notes.get(version) for plan in (before, now))
         yield f"{wording.called('release_notes')} of {version}: {_short(old)}, now {_short(new)}"
+    for library in _keys(before.codecs, now.codecs):
+        yield f"version of {library}: {_short(before.codecs.get(library))}, now {_short(now.codecs.get(library))}"
     if before.producer != now.producer:
         yield f"written by: {before.producer}, now {now.producer}"
 

@@ -24,6 +24,7 @@ class Plan:
       labels: class names by flat feature name.
       supervised_keys, card, decisions: as in the manifest.
       sources: what each split's loader draws from.
+      codecs: versions of the libraries that decide the bytes of encoded values (`features.codecs`).
       seed: what generators are seeded from before each batch; None if they are not.
       cuts: by split whose batches can be drawn by number, how they are cut into shards (`cut.bounds_of`).
       producer: version of this package.
@@ -44,6 +45,7 @@ class Plan:
     decisions: tuple[str, ...]
     sources: dict[str, JsonObject]
     producer: str
+    codecs: dict[str, str] = dataclasses.field(default_factory=dict)
     seed: int | None = None
     cuts: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     config_name: str = ""
