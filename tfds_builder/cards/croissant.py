@@ -31,7 +31,7 @@ Annotations = Mapping[str, Sequence[Mapping[str, Any]]]
 FILES = 10_000
 """Files that are named at most; the list beside the page has all."""
 _DESCRIPTION = 100_000
-_ANNOTATED, _SPLITS, _CLASSES = 200, 8, 1000
+_ANNOTATED, _SPLITS, _CLASSES = 100, 4, 1000
 """Features, splits and classes whose statistics are annotations, at most."""
 _CONTEXT: Mapping[str, Any] = {
     "@language": "en", "@vocab": "https://schema.org/", "annotation": "cr:annotation", "arrayShape": "cr:arrayShape",

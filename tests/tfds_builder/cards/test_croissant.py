@@ -150,6 +150,16 @@ def test_statistics(tmp_path):
     assert {one.name: one.value for one in fields["grid"].annotations} == {key: one["value"] for key, one in sampled.items()}
 
 
+def test_statistics_are_bounded(tmp_path):
+    """Of very many features and splits the first have statistics, so that the file stays one that tools read in seconds."""
+    columns = {f"x{number:03d}": np.arange(3) for number in range(120)}
+    directory = kit.write_table(tmp_path, "noise", {f"split_{number}": columns for number in range(6)})
+    found = annotations_of(statistics_of(directory, use_cache=False))
+    assert list(found) == list(columns)[:100]
+    assert {one["name"].rpartition(" ")[2] for one in found["x000"]} == {f"split_{number}" for number in range(4)}
+    load(json.loads(json.dumps(croissant_of(read_manifest(directory), "/data", None, found))))
+
+
 @pytest.mark.parametrize("licence", ["MIT", "for our team only", HOSTILE, "https://example.org/terms", ""])
 def test_licence(site, licence):
     """A known licence is its address at SPDX, a private one its own words, and of none there is none."""
