@@ -25,6 +25,7 @@ from exporters.command.arguments import (
     EngineOptions,
     Factory,
     FeaturesFile,
+    Integers,
     Json,
     Layouts,
     Renames,
@@ -96,6 +97,7 @@ def export(
     supervised: Supervised = None,
     features: FeaturesFile = None,
     unpad: Unpad = None,
+    integers: Integers = None,
     shard_mib: Annotated[float, _how(help="Target size of a shard, MiB.")] = 256.0,
     on_hazard: Annotated[
         list[str] | None,
@@ -145,6 +147,7 @@ def export(
             names=options.pairs(rename, "--rename") or None,
             supervised_keys=options.keys(supervised),
             unpad=options.pairs(unpad, "--unpad"),
+            integers=options.integers(integers),
             shard_bytes=options.shard_bytes(shard_mib),
             overwrite=overwrite,
             on_hazard=cast(

@@ -45,6 +45,7 @@ def export(
     layouts: Mapping[str, str] | None = None,
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
+    integers: Sequence[str] | Mapping[str, object] | None = None,
     card: Card | None = None,
     release_notes: Mapping[str, str] | None = None,
     shard_bytes: int = _SHARD_BYTES,
@@ -89,6 +90,10 @@ def export(
       unpad: padded features to be stored without their padding, each with the feature that says how long its rows are, in
         lengths (integers, shape (N,)) or a mask (0 and 1 of any dtype, shape (N, longest)): `{"tokens": "length"}`. A mask that
         is padded to the longest row of its batch is unpadded by itself.
+      integers: float images that are stored as the integers they came from, by name (`["image"]`): a quarter of the size, and
+        every float comes back bit for bit. Which integers they were is found in the first batch or in the dataset's transforms;
+        otherwise say mean and std, as `Normalize` takes them (`{"image": (0.5, 0.5)}`), or give the floats of 0 to 255 as an
+        array, shape (256,) or (channels, 256). docs/integers.md.
       card: description, homepage, citation, license. What it leaves out, or all of it, is as the newest version that is
         published and older has it.
       release_notes: what changed, by version (`{"1.1.0": "cleaner labels"}`). Those of the newest version that is published
@@ -142,7 +147,7 @@ def export(
     crew = Crew(engine, registry.find(engine, engine_options), splits)
     splits = crew.loaders
     encoder = formats.find(format)
-    options = Options(names, features, layouts, supervised_keys, unpad)
+    options = Options(names, features, layouts, supervised_keys, unpad, integers)
     watch = Watch(on_hazard, seeded=seed is not None)
     told = {"card": dict(vars(card or Card())), **config_facts(config, release_notes)}
     plan: JsonObject = {

@@ -34,6 +34,7 @@ def in_memory(
     layouts: Mapping[str, str] | None = None,
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
+    integers: Sequence[str] | Mapping[str, object] | None = None,
     as_supervised: bool = False,
 ) -> tf.data.Dataset[Any]:
     """Drains a DataLoader once into NumPy arrays and slices them: `from_tensor_slices`.
@@ -46,7 +47,7 @@ def in_memory(
 
     Args:
       loader: a `torch.utils.data.DataLoader`.
-      names, features, layouts, supervised_keys, unpad: as for `exporters.export`.
+      names, features, layouts, supervised_keys, unpad, integers: as for `exporters.export`.
       as_supervised: yield (input, target) pairs instead of dicts.
 
     Returns:
@@ -60,7 +61,7 @@ def in_memory(
     from exporters.options.features import Options
 
     tf = _tensorflow()
-    options = Options(names, features, layouts, supervised_keys, unpad)
+    options = Options(names, features, layouts, supervised_keys, unpad, integers)
     loader = items.settle(loader, "train")
     raws = enumerate(iter(loader))
     first = first_batch(raws, loader, "train")
@@ -80,6 +81,7 @@ def stream(
     layouts: Mapping[str, str] | None = None,
     supervised_keys: Sequence[str] | None = None,
     unpad: Mapping[str, str] | None = None,
+    integers: Sequence[str] | Mapping[str, object] | None = None,
     as_supervised: bool = False,
 ) -> tf.data.Dataset[Any]:
     """Iterates a DataLoader anew at every epoch: `from_generator` with a derived output_signature.
@@ -99,7 +101,7 @@ def stream(
     from exporters.options.features import Options
 
     tf = _tensorflow()
-    options = Options(names, features, layouts, supervised_keys, unpad)
+    options = Options(names, features, layouts, supervised_keys, unpad, integers)
     loader = items.settle(loader, "train")
     with random_state_kept(loader) as put_back:
         batches, is_opened = loader_lib.sample(loader)
@@ -125,11 +127,13 @@ class _Source:
     def __init__(self, loader: Loader, first: First, options: Options, as_supervised: bool) -> None:
         from exporters.batches.flatten import to_batch
         from exporters.errors import ArgumentError
+        from exporters.integers.transforms import with_scales
         from exporters.schema import class_names as classes
         from exporters.schema import schema as schema_lib
         from tfds_builder.readers.decode_graph import FeatureDecoder
 
         names = classes.of_splits({"train": loader})
+        options = with_scales(options, [loader])
         settled = schema_lib.settle(first.raw, "train", first.lists, names, options, first.number)
         self.schema: Schema = settled[0]
         self._lists = settled[1]

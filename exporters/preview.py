@@ -22,6 +22,7 @@ from exporters.batches.rows import Rows
 from exporters.errors import ExportError, HazardWarning
 from exporters.hazards.observers import SplitObserver
 from exporters.hazards.watch import Watch
+from exporters.integers.transforms import with_scales
 from exporters.loaders import facts, items
 from exporters.loaders.first_batch import First, first_batch
 from exporters.loaders.random_state import random_state_kept
@@ -116,7 +117,7 @@ def preview(loaders: Loader, options: Options, examples: int = 3) -> Preview:
         warnings.simplefilter("ignore", HazardWarning)  # `watch.found` has them
         for split, loader in splits.items():
             watch.inspect(split, loader, splits.values(), reads=True)
-        classes = class_names.of_splits(splits)
+        classes, options = class_names.of_splits(splits), with_scales(options, splits.values())
         schema, lists, features, found = None, Lists(), tuple[FeaturePreview, ...](), dict[str, SplitPreview]()
         for split, loader in splits.items():
             expected = facts.expected_examples(loader)

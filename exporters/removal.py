@@ -24,7 +24,7 @@ from tfds_builder.catalog.listing import list_directories
 from tfds_builder.catalog.location import explain_misplaced, find_data_dir, read_given
 from tfds_builder.contract.directory import MANIFEST, Directory
 from tfds_builder.contract.holds import refusing_readers
-from tfds_builder.contract.names import CONFIG, NAME, VERSION
+from tfds_builder.contract.untrusted import CONFIG, NAME, VERSION
 
 _LEFT = re.compile(r"(?P<version>.+)\.(incomplete|resume|replaced)")
 _CACHE = ".catalog"

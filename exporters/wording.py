@@ -38,7 +38,7 @@ _OPTIONS: Mapping[str, str] = {
 }
 """Where an option is not called as its keyword is."""
 
-_MAPPING = re.compile(r"\b(layouts|names|on_hazard|unpad)=(\{[^{}]*\})")
+_MAPPING = re.compile(r"\b(integers|layouts|names|on_hazard|unpad)=(\{[^{}]*\})")
 _CLASS_LABEL = re.compile(r"(?:tfds\.features\.)?ClassLabel\((?:num_classes=(?:(\d+)|\.\.\.)|names=.*)\)", re.DOTALL)
 _MODULES: Mapping[str, str] = {
     "np": "numpy as np",
@@ -67,7 +67,8 @@ def argument(name: str, value: object = _NO_VALUE) -> str:
 
     Args:
       name: the keyword.
-      value: a bool, str, number, `Code`, or a mapping of feature (or hazard) to one of these.
+      value: a bool, str, number, `Code`, a list of names, or a mapping of feature (or hazard) to one of these; of
+        `integers`, to a pair of tuples of numbers.
     """
     if _SPEAKS_OPTIONS.get():
         return _option(name, value)
@@ -143,6 +144,8 @@ def _mebibytes(count: int) -> str:
 
 
 def _literal(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f'"{key}": {_literal(item)}' for key, item in value.items()) + "}"
     return f'"{value}"' if isinstance(value, str) else str(value)
@@ -159,8 +162,17 @@ def _option(name: str, value: object) -> str:
     if name == "features" and isinstance(value, Mapping):
         return _features_option(value)
     if isinstance(value, Mapping):
-        return " ".join(f"{option} {shlex.quote(f'{key}={item}')}" for key, item in value.items())
+        return " ".join(f"{option} {shlex.quote(f'{key}={_typed(item)}')}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(f"{option} {shlex.quote(str(item))}" for item in value)
     return f"{option} {shlex.quote(amount(name, value))}"
+
+
+def _typed(value: object) -> str:
+    """A value of a mapping as it is typed: that of `integers`, a mean and a std of each channel, as `0.5,0.4/0.2,0.3`."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return "/".join(",".join(map(str, part)) for part in value)
 
 
 def _features_option(features: Mapping[str, Feature]) -> str:

@@ -14,7 +14,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = {package.__name__: pathlib.Path(package.__file__).parent for package in (exporters, tfds_builder)}
 ALONE = {
     "torch": ["exporters.demo", "exporters.tensors.pytorch", "tfds_builder.torch_dataset"],
-    "tensorflow": ["exporters.live", "tfds_builder.readers.decode_graph", "tfds_builder.readers.tf_data"],
+    "tensorflow": [
+        "exporters.live",
+        "tfds_builder.readers.decode_graph",
+        "tfds_builder.readers.restore_graph",
+        "tfds_builder.readers.tf_data",
+    ],
     "h5py": ["exporters.formats.hdf5"],
     "PIL": ["exporters.command.picture", "exporters.features.codecs", "exporters.features.encoders", "tfds_builder.site.tiles"],
     "jinja2": ["tfds_builder.site.render"],
@@ -340,6 +345,9 @@ AS_A_WHOLE = {
     "exporters.hazards.counts": "as those of before",
     "exporters.hazards.repeats": "as those of before",
     "exporters.command.picture": "what preview draws: test_preview",
+    "exporters.features.together": "decisions, and names that collide: schema/test_schema",
+    "exporters.integers.formulas": "orders of computing: integers/test_finding, test_grid",
+    "exporters.integers.values": "the values of a first batch: integers/test_finding",
     "exporters.jobs.assembly": "a part of one export: test_export",
     "exporters.jobs.job": "one export: test_export, test_resume",
     "exporters.jobs.opening": "first batches: loaders/test_lookahead",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tfds_builder.read_config import ReadConfig
     from tfds_builder.readers.data_source import ExportedDataSource
     from tfds_builder.registration import register
+    from tfds_builder.restoration import restore
     from tfds_builder.table.table import Table
     from tfds_builder.torch_dataset import as_torch
 
@@ -63,6 +64,7 @@ __all__ = [
     "builder_from_directory",
     "generate",
     "register",
+    "restore",
     "statistics",
     "verify",
 ]
@@ -75,6 +77,7 @@ _NEED_TFDS = {
     "Table": "table.table",
     "ExportedDataSource": "readers.data_source",
     "as_torch": "torch_dataset",
+    "restore": "restoration",
     "statistics": "pages.scales",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import naming
 from tensorflow_datasets.core.utils.lazy_imports_utils import tree
 
 from tfds_builder.aliases import Decoder, Decoders, Features, LoadedDataset, LoadedSource, ReadConfigArgument, SplitArgument
@@ -20,7 +21,7 @@ from tfds_builder.contract.directory import Directory
 from tfds_builder.errors import ManifestError, MissingFileError, UnreadableFileError
 from tfds_builder.features.feature_json import features_of
 from tfds_builder.features.info import dataset_info
-from tfds_builder.finding.provider import catalog, make_builders_by
+from tfds_builder.finding.provider import catalog, explain_unknown, find_builder_cls, make_builders_by
 from tfds_builder.table.segments import segments_of
 from tfds_builder.table.table import Table
 
@@ -324,6 +325,30 @@ def builder_from_directory(version_dir: str | os.PathLike[str], verify: bool = F
     if data_dir is None:
         raise ManifestError(location.explain_misplaced(directory, found.place))
     return make_builder_class(found.name, data_dir.path)(config=found.config_name, version=found.version, verify=verify)
+
+
+def find_builder(name_or_path: str | os.PathLike[str]) -> ExportedBuilder:
+    """The builder of a registered name or of a version directory.
+
+    Raises:
+      MissingFileError: nothing of that name is registered, and it is no version directory.
+      ManifestError, DamagedFileError: what is there cannot be read.
+    """
+    text = os.fspath(name_or_path)
+    try:
+        name, options = naming.parse_builder_name_kwargs(text)
+    except ValueError:  # it is no name
+        name, options = None, {}
+    registered = None if name is None else find_builder_cls(name)
+    if registered is not None and not Directory.at(text).has(manifest_lib.FILENAME):
+        builder: ExportedBuilder = registered(**options)
+        return builder
+    if not Directory.at(text).exists():
+        raise MissingFileError(
+            f"{text!r} is neither a registered dataset nor a directory; tfds_builder.register(data_dir) makes those of a "
+            f"data_dir known. {explain_unknown(name.name, name.namespace or '') if name else ''}".strip()
+        )
+    return builder_from_directory(text)
 
 
 def _reopen(version_dir: str, verify: bool, head: bytes) -> ExportedBuilder:

@@ -5,7 +5,8 @@
 >>> image.shape, label.dtype                                            # doctest: +SKIP
 (torch.Size([1, 8, 8]), torch.int64)
 
-What the DataLoader's dataset gave comes back: channels first, the same dtypes, `str` for text. The only
+What the DataLoader's dataset gave comes back: channels first, the same dtypes, floats that are
+stored as integers, `str` for text. The only
 module of the package that uses PyTorch, which is imported when `as_torch` is called.
 """
 
@@ -20,18 +21,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
-from tensorflow_datasets.core import naming
 
 from tfds_builder.aliases import Example, FeatureValue, Package, SplitArgument
-from tfds_builder.builder import ExportedBuilder, builder_from_directory
+from tfds_builder.builder import find_builder
+from tfds_builder.catalog.read import read_tables
 from tfds_builder.contract.decode import to_numpy_dtype
-from tfds_builder.contract.directory import Directory
-from tfds_builder.contract.manifest import FILENAME, Column
+from tfds_builder.contract.integers import Integers
+from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
-from tfds_builder.errors import MissingFileError
 from tfds_builder.features.names import nest
 from tfds_builder.features.specs import flatten_features
-from tfds_builder.finding.provider import explain_unknown, find_builder_cls
 from tfds_builder.install import how_to_install
 from tfds_builder.readers.data_source import Value
 from tfds_builder.readers.source_values import Place, check_sources, plain, with_files
@@ -74,7 +73,7 @@ def as_torch(
       ManifestError, DamagedFileError: what is there cannot be read.
       ValueError: `as_supervised=True` of a dataset without supervised keys, or no such split.
     """
-    builder = _find_builder(name_or_path)
+    builder = find_builder(name_or_path)
     manifest = builder.manifest
     if as_supervised and not manifest.supervised_keys:
         raise ValueError(f"as_supervised=True, and {manifest.name} has no supervised keys; leave it out")
@@ -86,27 +85,12 @@ def as_torch(
         keys = None
     leaves = dict(flatten_features(builder.info.features))
     columns = {column.name: column for column in manifest.columns}
-    ways = tuple(_Way.of(Value.of(name, feature, columns.keys() - leaves.keys()), columns) for name, feature in leaves.items())
+    tables = read_tables(manifest, builder.data_path)
+    ways = tuple(
+        _Way.of(Value.of(name, feature, columns.keys() - leaves.keys()), columns, tables.get(name))
+        for name, feature in leaves.items()
+    )
     return _make(Table(builder.data_path, manifest, segments, verify=verify), ways, tuple(keys) if keys else None)
-
-
-def _find_builder(name_or_path: str | os.PathLike[str]) -> ExportedBuilder:
-    """The builder of a registered name or of a version directory."""
-    text = os.fspath(name_or_path)
-    try:
-        name, options = naming.parse_builder_name_kwargs(text)
-    except ValueError:  # it is no name
-        name, options = None, {}
-    registered = None if name is None else find_builder_cls(name)
-    if registered is not None and not Directory.at(text).has(FILENAME):
-        builder: ExportedBuilder = registered(**options)
-        return builder
-    if not Directory.at(text).exists():
-        raise MissingFileError(
-            f"{text!r} is neither a registered dataset nor a directory; tfds_builder.register(data_dir) makes those of a "
-            f"data_dir known. {explain_unknown(name.name, name.namespace or '') if name else ''}".strip()
-        )
-    return builder_from_directory(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +100,7 @@ class _Way:
     Attributes:
       columns: what is stored of it; the last one, if there are several, knows the source of an array.
       value: how it is decoded.
+      integers: which floats its integers were; None if they were none.
 
     Raises:
       ManifestError: the manifest's `source_dtype` or `source_layout` make no sense.
@@ -123,16 +108,17 @@ class _Way:
 
     columns: tuple[Column, ...]
     value: Value
+    integers: Integers | None = None
 
     def __post_init__(self) -> None:
         check_sources(self.columns)
 
     @classmethod
-    def of(cls, value: Value, columns: Mapping[str, Column]) -> _Way:
-        """The way back of a feature, given all columns by name."""
+    def of(cls, value: Value, columns: Mapping[str, Column], integers: Integers | None = None) -> _Way:
+        """The way back of a feature, given all columns by name, and its table of floats."""
         own = tuple(columns[name] for name in value.specs)
         value = dataclasses.replace(value, feature=with_files(value.feature, value.name, own))
-        return cls(tuple(columns[name] for name in value.specs), value)
+        return cls(tuple(columns[name] for name in value.specs), value, integers)
 
     @property
     def names(self) -> list[str]:
@@ -152,7 +138,7 @@ class _Way:
     @functools.cached_property
     def is_label(self) -> bool:
         """Whether a row is one integer that can be had as Python's own, which is the quickest."""
-        return self.value.is_direct and self.value.is_item and self.source.source_dtype in _INTEGERS
+        return self.value.is_direct and self.value.is_item and self.source.source_dtype in _INTEGERS and self.integers is None
 
     @functools.cached_property
     def _torch_dtype(self) -> Any:
@@ -163,7 +149,7 @@ class _Way:
         if self.is_label:
             return _torch().tensor(stored[0], dtype=self._torch_dtype)
         value = stored[0] if self.value.is_direct else plain(self.value.feature, self.value.decode(stored))
-        return _to_tensors(self.source.restore(value))
+        return _to_tensors(self._to_floats(self.source.restore(value)))
 
     def restore(self, stored: Sequence[FeatureValue]) -> Sequence[FeatureValue]:
         """The values of rows of its columns, as `Table.read` gives them: tensors, or strings."""
@@ -171,8 +157,17 @@ class _Way:
             return [self.restore_one(row) for row in zip(*(map(_own, values_of(column)) for column in stored), strict=True)]
         if stored[0].dtype == object:
             return self.source.to_strings(stored[0].tolist())
-        rows: Sequence[FeatureValue] = _to_tensors(self.source.to_source(stored[0])).unbind(0)
+        rows: Sequence[FeatureValue] = _to_tensors(self._to_floats(self.source.to_source(stored[0]))).unbind(0)
         return rows
+
+    def _to_floats(self, value: FeatureValue) -> FeatureValue:
+        """Integers, in the layout of the loader, as the floats they were; in lists too. Anything else as it is."""
+        if self.integers is None:
+            return value
+        if isinstance(value, np.ndarray) and value.dtype == self.integers.stored_dtype:
+            axis = self.source.axes.find("C")
+            return self.integers.restore(value, axis - len(self.source.axes) if axis >= 0 else -1)
+        return [self._to_floats(item) for item in value] if isinstance(value, list) else value
 
 
 def _to_tensors(value: FeatureValue) -> FeatureValue:

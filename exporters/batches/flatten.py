@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -27,12 +28,16 @@ from exporters.batches.structure import (
     walk,
 )
 from exporters.errors import LoaderError, SchemaError
-from exporters.tensors.arrays import Encoded, are_scalars, check_array, list_to_numpy, picture_to_numpy, shown
-from exporters.tensors.pytorch import is_tensor, plain_dtypes, tensor_to_numpy, torch_module
+from exporters.tensors.arrays import AsIntegers, Encoded, are_scalars, check_array, list_to_numpy, picture_to_numpy, shown
+from exporters.tensors.pytorch import integers_of_tensor, is_tensor, plain_dtypes, tensor_to_numpy, torch_module
 from tfds_builder.aliases import Array
+from tfds_builder.contract.integers import Integers
 
 Parts = dict[str, Array | Rows]
 """Columns as the loader gives them, by structural name."""
+
+Part: TypeAlias = Array | Rows | Encoded | AsIntegers
+"""A leaf of a batch as a column, or what a worker has made of it."""
 
 _ARRAY_KIND, _TENSOR_KIND = (
     operator.attrgetter("dtype", "ndim"),
@@ -44,7 +49,8 @@ _NO_LISTS = Lists()
 
 @dataclasses.dataclass(frozen=True)
 class PartlyEncoded:
-    """A raw batch taken apart in a worker: (structural name, place for errors, leaf); a leaf is as it came, or `Encoded`."""
+    """A raw batch taken apart in a worker: (structural name, place for errors, leaf); a leaf is as it came, or `Encoded`, or
+    `AsIntegers`."""
 
     leaves: tuple[tuple[str, str, RawValue], ...]
 
@@ -55,6 +61,7 @@ class Batch:
 
     The columns of `encoded` come from a worker, in their stored form already; no name is both in `columns` and in `encoded`.
     `numbers` has the names of the columns that are made of Python's own numbers, whose dtype says nothing about the data.
+    `integers` has the table of each column of floats that is one of integers by now.
     """
 
     columns: Parts
@@ -62,6 +69,7 @@ class Batch:
     number: int
     encoded: Mapping[str, Encoded] = dataclasses.field(default_factory=dict)
     numbers: frozenset[str] = frozenset()
+    integers: Mapping[str, Integers] = dataclasses.field(default_factory=dict)
 
 
 def to_batch(raw: RawBatch, split: str, number: int, lists: Lists = _NO_LISTS) -> Batch:
@@ -91,9 +99,14 @@ def to_batch(raw: RawBatch, split: str, number: int, lists: Lists = _NO_LISTS) -
             + ", ".join(f"{shown(name)}: {size}" for name, size in sizes.items())
             + "; make collate_fn give one row an example"
         )
-    columns = {name: part for name, part in parts.items() if not isinstance(part, Encoded)}
     encoded = {name: part for name, part in parts.items() if isinstance(part, Encoded)}
-    return Batch(columns, rows.pop(), number, encoded, frozenset(numbers))
+    integers = {name: part.table for name, part in parts.items() if isinstance(part, AsIntegers)}
+    columns = {
+        name: integers_of_tensor(part.values) if isinstance(part, AsIntegers) else part
+        for name, part in parts.items()
+        if not isinstance(part, Encoded)
+    }
+    return Batch(columns, rows.pop(), number, encoded, frozenset(numbers), integers)
 
 
 def is_empty(raw: RawBatch, lists: Lists | None = None) -> bool:
@@ -119,7 +132,7 @@ def is_empty(raw: RawBatch, lists: Lists | None = None) -> bool:
 
 
 def encode_parts(
-    raw: RawBatch, encoders: Mapping[str, Callable[[Array | Rows], Encoded]], lists: Lists = _NO_LISTS
+    raw: RawBatch, encoders: Mapping[str, Callable[[Array | Rows], Encoded | AsIntegers | RawValue]], lists: Lists = _NO_LISTS
 ) -> PartlyEncoded:
     """A raw batch of which the leaves that `encoders` names are encoded; the others stay as they came. Names are structural."""
     return PartlyEncoded(
@@ -145,8 +158,8 @@ def position_names(raw: RawBatch, lists: Lists = _NO_LISTS) -> list[str]:
     return [name for name, _ in parts_of(raw)] if is_list(raw) else []
 
 
-def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> dict[str, Array | Rows | Encoded]:
-    parts: dict[str, Array | Rows | Encoded] = {}
+def _unique(items: Iterable[tuple[str, Part]], where: str) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
     for name, part in items:
         if name in parts:
             raise LoaderError(f"{where}: two parts of the batch are both called {name!r}; rename one in collate_fn")
@@ -154,7 +167,7 @@ def _unique(items: Iterable[tuple[str, Array | Rows | Encoded]], where: str) -> 
     return parts
 
 
-def _flatten(raw: RawBatch, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Array | Rows | Encoded]]:
+def _flatten(raw: RawBatch, where: str, lists: Lists, numbers: set[str]) -> Iterator[tuple[str, Part]]:
     """The leaves of a batch as (structural name, array); the names of those that are made of Python's own numbers are added to
     `numbers`."""
     if isinstance(raw, PartlyEncoded):
@@ -164,7 +177,7 @@ def _flatten(raw: RawBatch, where: str, lists: Lists, numbers: set[str]) -> Iter
     for path, place, leaf in leaves:
         if isinstance(leaf, list | tuple | RowValues) and _are_numbers(leaf.values if isinstance(leaf, RowValues) else leaf):
             numbers.add(path)
-        yield path, leaf if isinstance(leaf, Encoded) else _to_array(leaf, path, place)
+        yield path, leaf if isinstance(leaf, Encoded | AsIntegers) else _to_array(leaf, path, place)
 
 
 def _are_numbers(values: Iterable[RawValue]) -> bool:

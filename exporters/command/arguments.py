@@ -81,6 +81,14 @@ Unpad = Annotated[
     list[str] | None,
     _of_features(metavar="FEATURE=LENGTH", help="Store without padding, by lengths or a mask; repeatable."),
 ]
+Integers = Annotated[
+    list[str] | None,
+    _of_features(
+        metavar="FEATURE[=MEAN/STD]",
+        help="Float images to be stored as the integers they came from, exact both ways. MEAN and STD, as Normalize takes them "
+        "(0.5/0.5, or one a channel: 0.4,0.5,0.6/0.2,0.3,0.2), where neither the dataset nor its first batch tells; repeatable.",
+    ),
+]
 
 _FEATURES_BYTES, _FEATURES_VALUES = 16 * 1024 * 1024, 1_000_000
 _NAMES_BYTES = 64 * 1024 * 1024
@@ -105,7 +113,7 @@ def pairs(texts: Iterable[str] | None, option: str) -> dict[str, str]:
     return found
 
 
-def _put(found: dict[str, Any], name: str, value: str, option: str) -> None:
+def _put(found: dict[str, Any], name: str, value: object, option: str) -> None:
     """Raises ArgumentError if another value was given for that name."""
     if name in found:
         raise ArgumentError(f"{option} is given twice for {name!r}: {found[name]!r:.80} and {value!r:.80}; leave one out")
@@ -212,6 +220,31 @@ def engine_options(texts: Iterable[str] | None) -> dict[str, str | int]:
     """
     given = pairs(texts, "--engine-option") or {}
     return {name: int(value) if value.isascii() and value.isdecimal() else value for name, value in given.items()}
+
+
+def integers(texts: Iterable[str] | None) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]] | None] | None:
+    """`FEATURE[=MEAN/STD]` texts as the `integers` of `export`; None if there are none.
+
+    >>> integers(["image", "mask=0.5/0.5"])
+    {'image': None, 'mask': ((0.5,), (0.5,))}
+
+    Raises:
+      ArgumentError: a text is not of that form, or two are of the same name.
+    """
+    found: dict[str, tuple[tuple[float, ...], tuple[float, ...]] | None] = {}
+    for text in texts or ():
+        name, equals, numbers = text.partition("=")
+        means, slash, stds = numbers.partition("/")
+        scale = None
+        try:
+            if equals:
+                scale = tuple(map(float, means.split(","))), tuple(map(float, stds.split(",")))
+        except ValueError:
+            name = ""
+        if not name or (equals and not slash):
+            raise ArgumentError(f"--integers takes FEATURE, or FEATURE=MEAN/STD, such as image=0.5/0.5 (got {text!r:.80})")
+        _put(found, name, scale, "--integers")
+    return found or None
 
 
 def keys(text: str | None) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from exporters.command.arguments import (
     ClassNames,
     Factory,
     FeaturesFile,
+    Integers,
     Json,
     Layouts,
     Renames,
@@ -56,6 +57,7 @@ def preview(
     supervised: Supervised = None,
     features: FeaturesFile = None,
     unpad: Unpad = None,
+    integers: Integers = None,
     as_json: Json = False,
 ) -> None:
     """Show what export would make of what MODULE:FACTORY returns: features before and after, decisions, hazards, first rows."""
@@ -74,6 +76,7 @@ def preview(
         layouts=arguments.pairs(layout, "--layout"),
         supervised_keys=arguments.keys(supervised),
         unpad=arguments.pairs(unpad, "--unpad"),
+        integers=arguments.integers(integers),
     )
     found = run(loaders, options, count)
     if out is not None:

@@ -20,14 +20,20 @@ from exporters.batches import flatten as batches_lib
 from exporters.batches.row_lists import Lists
 from exporters.batches.rows import Rows
 from exporters.features import encoders as encoding
-from exporters.features.fields import Field
+from exporters.features.fields import Field, RaggedField
+from exporters.integers.conversion import Conversion
 from exporters.loaders import facts as loader_lib
 from exporters.loaders.first_batch import lists_of_batch
 from exporters.options.features import Options
 from exporters.schema import schema as schema_lib
 from exporters.schema.class_names import Classes
-from exporters.tensors.arrays import Encoded
+from exporters.schema.schema import Schema
+from exporters.tensors.arrays import AsIntegers, Encoded
+from exporters.tensors.pytorch import integers_to_tensor
 from tfds_builder.aliases import Array
+
+_TRIES = 4
+"""Batches that a worker tries to tell the features from: which integers floats were, not every batch shows."""
 
 
 def encoding_loader(loader: Loader, classes: Classes, options: Options) -> Loader:
@@ -45,7 +51,8 @@ def encoding_loader(loader: Loader, classes: Classes, options: Options) -> Loade
     Raises:
       ArgumentError: `features=` holds something that is no feature.
     """
-    if not loader.num_workers or not any(map(encoding.runs_in_worker, schema_lib.flatten_overrides(options.features).values())):
+    encoded = map(encoding.runs_in_worker, schema_lib.flatten_overrides(options.features).values())
+    if not loader.num_workers or not (options.given_integers or any(encoded)):
         return loader
     if not _reaches_workers((classes, options), loader.multiprocessing_context):
         return loader
@@ -81,26 +88,47 @@ class _Collate:
 
     def __init__(self, collate: Collate, classes: Classes, options: Options, size: _Size) -> None:
         self._collate, self._classes, self._options, self._size = collate, classes, options, size
-        self._encoders: Mapping[str, Callable[[Array | Rows], Encoded]] | None = None
-        self._lists = Lists()
+        self._encoders: Mapping[str, Callable[[Array | Rows], Encoded | AsIntegers]] | None = None
+        self._lists, self._tries = Lists(), _TRIES
 
     def __call__(self, examples: Examples) -> RawBatch:
         raw = self._collate(examples)
         try:
             if self._encoders is not None:
                 return batches_lib.encode_parts(raw, self._encoders, self._lists)
-            if batches_lib.is_empty(raw):
+            if batches_lib.is_empty(raw) or not self._tries:
                 return raw
             lists = lists_of_batch(raw, self._size, "")
             if not batches_lib.to_batch(raw, "", 0, lists).rows:
                 return raw
+            self._tries -= 1
             schema, self._lists = schema_lib.settle(raw, "", lists, self._classes, self._options)
-            fields = [field for field in schema.fields if isinstance(field, Field)]
-            self._encoders = {field.source: _encoder(field) for field in fields if encoding.runs_in_worker(field.feature)}
+            self._encoders = _encoders(schema)
         except Exception:  # the main process will meet it again, and can say in which batch
             return raw
         return raw
 
 
-def _encoder(field: Field) -> Callable[[Array | Rows], Encoded]:
-    return lambda array: Encoded(field.encode_array(array, ""), field.column, array.dtype, array.shape)
+def _encoders(schema: Schema) -> dict[str, Callable[[Array | Rows], Encoded | AsIntegers]]:
+    """What a worker does to columns, by structural name: encodes what is dear to encode, and makes integers of floats."""
+    fields = {field.source: field for field in schema.fields if isinstance(field, Field)}
+    dear = {source: field for source, field in fields.items() if encoding.runs_in_worker(field.feature)}
+    ragged = {source for field in schema.fields if isinstance(field, RaggedField) for source in field.sources}
+    return {
+        source: _encoder(dear.get(source), schema.integers.get(source), schema.names[source])
+        for source in dear.keys() | schema.integers.keys() - ragged
+    }
+
+
+def _encoder(field: Field | None, conversion: Conversion | None, name: str) -> Callable[[Array | Rows], Encoded | AsIntegers]:
+    def encode(array: Array | Rows) -> Encoded | AsIntegers:
+        table = None
+        if conversion is not None:
+            array, table = conversion.to_integers(array, name, ""), conversion.table
+        if field is not None:
+            return Encoded(field.encode_array(array, ""), field.column, array.dtype, array.shape, table)
+        assert table is not None
+        assert not isinstance(array, Rows)
+        return AsIntegers(integers_to_tensor(array), table)
+
+    return encode

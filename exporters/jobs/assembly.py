@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from exporters.plans.plan import Plan
 from exporters.plans.shard import ShardResult
+from tfds_builder.contract.integers import Integers
 from tfds_builder.contract.manifest import Column, File, Geometry, Manifest, Shard, Split
 
 
@@ -27,6 +28,7 @@ def assemble(plan: Plan, columns: tuple[Column, ...], splits: Mapping[str, Split
         config_name=plan.config_name,
         config_description=plan.config_description,
         release_notes=plan.release_notes,
+        integers=tuple(Integers.from_json(table, "plan") for table in plan.integers),
     )
 
 

@@ -14,6 +14,7 @@ from exporters.batches.row_lists import Lists
 from exporters.engines import workers
 from exporters.features.codecs import codecs_of
 from exporters.formats import Format
+from exporters.integers.transforms import with_scales
 from exporters.jobs.probing import settle_cut
 from exporters.jobs.settled import Settled
 from exporters.loaders import items, lookahead
@@ -56,7 +57,8 @@ class Opening:
         say: Callable[[str], None],
         on_settled: Callable[[], None],
     ) -> None:
-        self._loaders, self._options, self._format, self._ledger = loaders, options, format, ledger
+        self._loaders, self._format, self._ledger = loaders, format, ledger
+        self._options = with_scales(options, loaders.values())
         self._say, self._on_settled = say, on_settled
         self.settled: Settled | None = None
         self._heads: dict[str, Head] = {}
@@ -95,7 +97,7 @@ class Opening:
         """Schema, lists and decisions; where a plan is there, any batch gives what the first of all had given."""
         before, options = self._ledger.plan, self._options
         if before is not None:
-            options = schema_lib.as_before(options, before.features, before.columns)
+            options = schema_lib.as_before(options, before.features, before.columns, before.integers)
         classes = class_names.of_splits(self._loaders)
         schema, lists = schema_lib.settle(first.raw, split, first.lists, classes, options, first.number)
         return schema, lists, before.decisions if before is not None else (*items.decisions(self._loaders), *schema.decisions)
@@ -120,6 +122,7 @@ class Opening:
             decisions=decisions,
             row_lists=tuple(sorted(settled.lists.rows)),
             sequences=tuple(sorted(settled.lists.sequences)),
+            integers=tuple(table.to_json(whole=True) for table in settled.schema.tables),
         )
 
     def open(self, split: str, loader: Loader, start: int) -> Settled:
@@ -164,7 +167,9 @@ class Opening:
 
     def _encoding(self, loader: Loader) -> Loader:
         """The loader, or one whose workers encode what is dear to encode."""
-        return workers.encoding_loader(loader, class_names.of_splits(self._loaders), self._options)
+        plan = self._ledger.plan
+        options = self._options if plan is None else schema_lib.with_tables(self._options, plan.integers)
+        return workers.encoding_loader(loader, class_names.of_splits(self._loaders), options)
 
     def _look_ahead(self, schema: Schema, lists: Lists, split: str) -> Firsts:
         """The first batch of every other split that is pending, before a byte is written.

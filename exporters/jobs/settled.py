@@ -74,6 +74,9 @@ class Settled:
                 if column.source_layout:
                     layout = Layout.of(column.source_layout)
                     facts[column.name] |= {"layout": layout.stored, "source_layout": layout.source}
+                for table in self.schema.tables:
+                    if f"{column.name}/".startswith(f"{table.name}/"):
+                        facts[column.name]["integers"] = table.described
                 if column.name in plan.labels:
                     facts[column.name]["class_names"] = plan.labels[column.name]
         return ShardContext(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from exporters import wording
 from exporters.errors import ArgumentError
 from tfds_builder.aliases import JsonObject
-from tfds_builder.contract.names import CONFIG, VERSION
+from tfds_builder.contract.untrusted import CONFIG, VERSION
 
 _NAME_CHARACTERS = 100
 

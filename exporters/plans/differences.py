@@ -93,6 +93,10 @@ def _features(before: Plan, now: Plan) -> Iterator[str]:
     for name in old:
         if name not in differing:
             yield from _sources(name, before, now)
+    rules, others = ({table["name"]: table["rule"] for table in plan.integers} for plan in (before, now))
+    for name in _keys(rules, others):
+        if name not in differing:
+            yield f"feature {name!r}: {wording.called('integers')} {rules.get(name, _NONE)}, now {others.get(name, _NONE)}"
     if before.supervised_keys != now.supervised_keys and (_fits(before, old) == _fits(now, new) == _fits(before, new)):
         keys = (_short(plan.supervised_keys and ", ".join(plan.supervised_keys)) for plan in (before, now))
         yield f"{wording.called('supervised_keys')}: {', now '.join(keys)}"

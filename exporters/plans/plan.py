@@ -29,6 +29,7 @@ class Plan:
       cuts: by split whose batches can be drawn by number, how they are cut into shards (`cut.bounds_of`).
       producer: version of this package.
       config_name, config_description, release_notes: as in the manifest.
+      integers: the floats that integers stand for, of each feature that has them, as JSON with all of them.
       row_lists, sequences: what the lists of a batch are (`row_lists.Lists`).
     """
 
@@ -51,6 +52,7 @@ class Plan:
     config_name: str = ""
     config_description: str = ""
     release_notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    integers: tuple[JsonObject, ...] = ()
     row_lists: tuple[str, ...] = ()
     sequences: tuple[str, ...] = ()
 
@@ -62,7 +64,7 @@ class Plan:
     def from_json(cls, text: bytes) -> Plan:
         """The plan that `to_json` wrote."""
         content = json.loads(text)
-        for name in ("splits", "columns", "decisions", "row_lists", "sequences"):
+        for name in ("splits", "columns", "decisions", "integers", "row_lists", "sequences"):
             content[name] = tuple(content[name])
         if content["supervised_keys"] is not None:
             content["supervised_keys"] = tuple(content["supervised_keys"])

@@ -18,23 +18,25 @@ from exporters.batches.row_lists import Lists
 from exporters.batches.rows import Rows
 from exporters.batches.unpad import find_padded, unpad_batch, with_masks
 from exporters.errors import ArgumentError, LayoutError, LoaderError, SchemaError
-from exporters.features import encoders as encoding
 from exporters.features.fields import AnyField, Field, RaggedField, TreeField, lists_of
 from exporters.features.leaves import leaves_of, source_layouts
 from exporters.features.python_values import as_declared
-from exporters.features.stored import WIDEST, merge_shapes, stored_shape
+from exporters.features.stored import WIDEST
+from exporters.features.together import check_columns, check_label_files, describe
+from exporters.integers.conversion import Conversion, convert
+from exporters.integers.finding import agrees, find
 from exporters.options.features import Options
 from exporters.schema import class_names as classes_lib
 from exporters.schema.class_names import Classes
-from exporters.schema.fitting import make_field, settle_declared
+from exporters.schema.fitting import decide_unless, is_nested, make_field, settle_declared
 from exporters.schema.inference import infer_feature
 from exporters.schema.naming import name_columns, pick_supervised_keys
 from exporters.schema.round_trip import check_round_trip
 from exporters.schema.widths import check_widths
-from exporters.tensors import layout as layout_lib
 from exporters.tensors.arrays import Columns
 from exporters.wording import Code, argument
-from tfds_builder.aliases import Feature, Features, JsonMapping
+from tfds_builder.aliases import Array, Feature, Features, JsonMapping
+from tfds_builder.contract.integers import Integers
 from tfds_builder.contract.layout import Layout
 from tfds_builder.contract.manifest import Column
 from tfds_builder.features.kinds import kind_of
@@ -53,6 +55,7 @@ class Schema:
       decisions: what was decided, a sentence a feature.
       names: flat name of each column of the loader, by its structural name.
       unpad: structural name of a padded column -> that of its lengths, or mask.
+      integers: how columns of floats become integers, by structural name.
     """
 
     features: Features
@@ -61,6 +64,12 @@ class Schema:
     decisions: tuple[str, ...]
     names: Mapping[str, str]
     unpad: Mapping[str, str]
+    integers: Mapping[str, Conversion] = dataclasses.field(default_factory=dict)
+
+    @property
+    def tables(self) -> tuple[Integers, ...]:
+        """The floats that integers stand for, of each feature that has them, sorted by flat name."""
+        return tuple(sorted((conversion.table for conversion in self.integers.values()), key=lambda table: table.name))
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -113,7 +122,9 @@ class Schema:
         return check_round_trip(self.fields, self._prepare(batch, f"split {split!r}, batch {batch.number}"), split)
 
     def _prepare(self, batch: Batch, where: str) -> Batch:
-        """A batch without padding, and with arrays where Python's own values are of a declared array."""
+        """A batch with integers where floats are stored as such, without padding, and with arrays where Python's own values are
+        of a declared array."""
+        batch = convert(batch, self.integers, self.names, where)
         return as_declared(unpad_batch(batch, self.unpad, self.names, where), self._declared, where)
 
     @functools.cached_property
@@ -219,6 +230,8 @@ def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, optio
     unpad = with_masks(unpad, batch.columns, fixed)
     padded, batch = batch, unpad_batch(batch, unpad, names, "batch 0")
     given = {**options.source_layouts, **(options.layouts or {})}
+    conversions = _find_integers(batch, names, overrides, options, given)
+    batch = convert(batch, conversions, names, "batch 0")
     labels, unused = classes_lib.assign(classes or Classes(), batch.columns, names, positions, overrides)
     settled: dict[str, tuple[Feature, dict[str, Layout]]] = {}
     for name, sources in groups.items():
@@ -237,11 +250,46 @@ def infer(batch: Batch, positions: Sequence[str], classes: Classes | None, optio
     fields: list[AnyField] = []
     for name, (feature, layouts) in sorted(settled.items(), key=lambda item: item[0].split("/")):
         fields.append(_adopt(make_field(name, feature, groups[name], batch, layouts, images), batch, options.source_dtypes))
-    _check_label_files(fields)
-    _check_columns(fields)
+    check_label_files(fields)
+    check_columns(fields)
     features = tfds.features.FeaturesDict(nest({field.name: field.feature for field in fields}))
-    decisions = (*(_describe(field, batch, names) for field in fields), *unused)
-    return Schema(features, tuple(fields), pick_supervised_keys(names, positions, options), decisions, names, unpad)
+    tables = {source: conversion.table for source, conversion in conversions.items()}
+    decisions = (*(describe(field, batch, names, tables) for field in fields), *unused)
+    keys = pick_supervised_keys(names, positions, options)
+    return Schema(features, tuple(fields), keys, decisions, names, unpad, conversions)
+
+
+def _find_integers(
+    batch: Batch, names: Mapping[str, str], overrides: Mapping[str, Feature], options: Options, given: Mapping[str, str | None]
+) -> dict[str, Conversion]:
+    """How the columns of the features that `integers=` names become integers, by structural name."""
+    wanted = options.given_integers
+    _check_known("integers", wanted, names.values(), names.values())
+    found: dict[str, Conversion] = {}
+    for source, name in names.items():
+        if name not in wanted:
+            continue
+        column = batch.columns[source]
+        if is_nested(column) or (isinstance(column, Rows) and column.is_unknown):
+            raise SchemaError(
+                f"feature {name!r}: {argument('integers')} takes arrays of floats, one a row, and the first batch has lists there"
+            )
+        layout = _settle_layout(name, overrides.get(name), column, batch, source, given)
+        axis = 1 + layout.source[1:].index("C") + column.ndim - len(layout.source) if layout and "C" in layout.source else None
+        table = options.tables.get(name)
+        if table is None or not agrees(table, wanted[name]):
+            table = find(name, column, axis, wanted[name], options.scales, f"batch 0, feature {name!r}")
+        found[source] = Conversion(table, axis)
+    return found
+
+
+def _settle_layout(
+    name: str, feature: Feature | None, column: Array | Rows, batch: Batch, source: str, given: Mapping[str, str | None]
+) -> Layout | None:
+    """The layout of a column that is one feature."""
+    if feature is None:
+        return decide_unless(given, name, column.shape)
+    return next(iter(settle_declared(name, feature, {"": source}, batch, given).values()), None)
 
 
 def _declared(groups: Mapping[str, Mapping[str, str]], overrides: Mapping[str, Feature]) -> dict[str, tuple[str, Feature]]:
@@ -277,7 +325,9 @@ def _group_sources(names: Mapping[str, str], overrides: Mapping[str, Feature]) -
     return groups
 
 
-def as_before(options: Options, features: Mapping[str, Feature], columns: Sequence[JsonMapping]) -> Options:
+def as_before(
+    options: Options, features: Mapping[str, Feature], columns: Sequence[JsonMapping], integers: Sequence[JsonMapping] = ()
+) -> Options:
     """Options with which any batch gives the schema of a plan, made of its features and columns: another batch need not show what
     the very first one showed to be of unknown size. What the caller says comes first.
     """
@@ -290,7 +340,14 @@ def as_before(options: Options, features: Mapping[str, Feature], columns: Sequen
         if name in given:
             layouts |= source_layouts(name, feature, columns)
     known = {column["name"]: column["source_dtype"] for column in columns}
-    return dataclasses.replace(options, features=given or None, source_dtypes=known, source_layouts=layouts)
+    options = dataclasses.replace(options, features=given or None, source_dtypes=known, source_layouts=layouts)
+    return with_tables(options, integers)
+
+
+def with_tables(options: Options, integers: Sequence[JsonMapping]) -> Options:
+    """Options with which floats become the integers that a plan has for them."""
+    tables = [Integers.from_json(content, "plan") for content in integers]
+    return dataclasses.replace(options, tables={table.name: table for table in tables})
 
 
 def _adopt(field: AnyField, batch: Batch, source_dtypes: Mapping[str, str]) -> AnyField:
@@ -337,67 +394,3 @@ def _to_feature(name: str, value: object) -> Feature:
         return tfds.features.FeaturesDict({"feature": value})["feature"]
     except (ValueError, TypeError) as error:
         raise ArgumentError(f"{argument('features', {name: Code('...')})} must be a tfds feature (got {value!r})") from error
-
-
-def _check_label_files(fields: Sequence[AnyField]) -> None:
-    """Raises SchemaError where TFDS would keep the class names of two features in one file."""
-    files: dict[str, str] = {}
-    for field in fields:
-        for name, _ in kind_of(field.feature).labels(field.name):
-            other = files.setdefault(name.replace("/", "-"), name)
-            if other != name:
-                raise SchemaError(
-                    f"features {other!r} and {name!r} would share the file {name.replace('/', '-')}.labels.txt; "
-                    f"rename one with {argument('names')}"
-                )
-
-
-def _check_columns(fields: Sequence[AnyField]) -> None:
-    """Raises SchemaError where what is stored of two features would have one name."""
-    owners: dict[str, str] = {}
-    for field in fields:
-        for column in field.columns:
-            if column.name in owners:
-                raise SchemaError(
-                    f"features {owners[column.name]!r} and {field.name!r} would both be stored as {column.name!r}; rename one: "
-                    + argument("names", {field.name: "..."})
-                )
-            owners[column.name] = field.name
-
-
-def _describe(field: AnyField, batch: Batch, names: Mapping[str, str]) -> str:
-    """What was decided about a feature, in words."""
-    name, feature, column = field.name, field.feature, field.columns[-1]
-    if isinstance(field, TreeField):
-        return f"{name}: {_describe_tree(field, names)}"
-    shape = stored_shape(batch.columns[field.sources[0]], field.layout)
-    if isinstance(field, Field):
-        shape = merge_shapes(feature.shape, shape)
-    kind = kind_of(feature)
-    if kind.is_label:
-        what = kind.describe()
-    elif kind.is_direct or isinstance(field, RaggedField):
-        shape = tuple(feature.shape) if isinstance(field, RaggedField) else shape
-        what = f"{kind.describe()} {column.dtype}" + (f" {shape}" if shape and not field.layout else "")
-    else:
-        lossy = " as JPEG, which loses detail" if kind.is_lossy else ""
-        what = f"{kind.describe()}, encoded by {encoding.encoder_name(feature)}{lossy}"
-    if field.layout is None:
-        return f"{name}: {what}"
-    return f"{layout_lib.describe(name, field.layout, shape)}, {what}"
-
-
-def _describe_tree(field: TreeField, names: Mapping[str, str]) -> str:
-    """What was decided about a feature with an encoder of its own, in words: what it is, and its images and boxes."""
-    parts = [" ".join(f"{field.feature!r}".split())[:120]]
-    for leaf in leaves_of(field.feature):
-        if leaf.path in field.layouts:
-            shape = (*leaf.sizes, *leaf.shape)
-            layout = field.layouts[leaf.path].with_sequences(1 + len(shape))
-            parts.append(layout_lib.describe(join(field.name, leaf.path), layout, shape))
-    if field.boxes is not None:
-        parts.append(
-            f"{join(field.name, field.boxes.path)}: (x1, y1, x2, y2) in pixels -> (ymin, xmin, ymax, xmax) "
-            f"over height and width of {names[field.boxes.image]!r}"
-        )
-    return "; ".join(parts)

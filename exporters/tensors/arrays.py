@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from exporters.aliases import Picture, RawValue
+from exporters.aliases import Picture, RawValue, Tensor
 from exporters.errors import LoaderError, SchemaError
 from tfds_builder.aliases import Array, DType
+from tfds_builder.contract.integers import Integers
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
 
@@ -39,12 +40,30 @@ class Encoded:
       values: as they are stored.
       column: how the worker stores it.
       dtype, shape: of the array it was, batch axis included.
+      table: by which its floats became integers before that; None if they did not.
     """
 
     values: Array
     column: Column
     dtype: DType
     shape: tuple[int | None, ...]
+    table: Integers | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class AsIntegers:
+    """A column of floats that a worker of the DataLoader has made integers already.
+
+    Attributes:
+      values: the integers, in the layout of the loader: a tensor of bytes, or of 16 bits, which crosses in shared memory.
+      table: which float each of them is.
+    """
+
+    values: Tensor
+    table: Integers
 
     def __len__(self) -> int:
         return len(self.values)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
+
 from exporters.aliases import Tensor, TorchDType
 from exporters.errors import LoaderError, MissingDependencyError
 from exporters.tensors.arrays import shown
@@ -49,6 +51,17 @@ def tensor_to_numpy(tensor: Tensor, path: str, where: str) -> Array:
         what, mend = _refusal(tensor)
         raise LoaderError(f"{where}: {shown(path)} {what}; {mend}") from None
     return array
+
+
+def integers_to_tensor(array: Array) -> Tensor:
+    """An array of uint8 or uint16 as a tensor of the same memory; one of uint16 as int16, which PyTorch always had."""
+    return torch_module().from_numpy(array if array.itemsize == 1 else array.view(np.int16))
+
+
+def integers_of_tensor(tensor: Tensor) -> Array:
+    """The inverse of `integers_to_tensor`."""
+    array: Array = tensor.numpy()
+    return array if array.itemsize == 1 else array.view(np.uint16)
 
 
 def _refusal(tensor: Tensor) -> tuple[str, str]:

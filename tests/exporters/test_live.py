@@ -56,8 +56,15 @@ def lists(**options):
     return DataLoader(rows, batch_size=6, collate_fn=lambda b: tuple(zip(*b, strict=True)), **options)
 
 
+def floats():
+    """Images as `ToTensor` makes them of integers."""
+    images = torch.arange(20 * 3 * 8 * 9, dtype=torch.float32).reshape(20, 3, 8, 9) % 256 / 255
+    return DataLoader(TensorDataset(images, LABELS), batch_size=6)
+
+
 LOADERS = {
     "pair": (pairs, {}),
+    "integers": (floats, {"integers": ["image"]}),
     "mixed": (lambda: DataLoader(mixed_rows(), batch_size=6), {}),
     "workers": (lambda: DataLoader(mixed_rows(), batch_size=6, num_workers=2), {}),
     "renamed": (pairs, {"names": ["x", "y"], "layouts": {"x": "NTHW"}}),
@@ -115,7 +122,7 @@ def test_supervised_keys(case, live, publish):
 
 def test_every_option_is_taken_by_all_three():
     """Whatever the caller of `export` can say about the features can be said to both previews, and is None by default."""
-    internal = {"source_dtypes", "source_layouts"}  # what a stopped export has found out
+    internal = {"scales", "source_dtypes", "source_layouts", "tables"}  # what a stopped export, or the dataset, has told
     said = {field.name for field in dataclasses.fields(Options)} - internal
     for function in (exporters.export, exporters.in_memory, exporters.stream):
         parameters = inspect.signature(function).parameters

@@ -8,7 +8,7 @@ PACKAGE = pathlib.Path(tfds_builder.__file__).parent
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py") if path.stem != "__init__"
 )
-GRAPH = ("readers.decode_graph", "readers.tf_data")
+GRAPH = ("readers.decode_graph", "readers.restore_graph", "readers.tf_data")
 """Modules that import TensorFlow, when a dataset is made."""
 HEAVY = ("torch", "tensorflow", "h5py", "exporters", "jax", "pandas", "sklearn")
 

@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 from tfds_builder import formats
-from tfds_builder.contract.names import CONFIG, NAME, VERSION
-from tfds_builder.contract.untrusted import show
+from tfds_builder.contract.columns import RAW
+from tfds_builder.contract.untrusted import CONFIG, NAME, VERSION, show
 from tfds_builder.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check(manifest: Manifest, where: str) -> None:
       where: what to call it in an error.
     """
     _check_names(manifest, where)
+    _check_integers(manifest, where)
     files = [file.file for file in manifest.files]
     if len(set(files)) != len(files):
         raise ManifestError(f"{where}: a file is listed twice")
@@ -73,6 +74,26 @@ def _check_names(manifest: Manifest, where: str) -> None:
     keys, tops = manifest.supervised_keys, {name.partition("/")[0] for name in names}
     if keys is not None and (len(keys) not in (2, 3) or not set(keys) <= tops):
         raise ManifestError(f"{where} supervised_keys must be 2 or 3 features (got {show(list(keys))})")
+
+
+def _check_integers(manifest: Manifest, where: str) -> None:
+    """Raises ManifestError unless each table is of a feature that is there, and fits what is stored of it."""
+    names, listed = [table.name for table in manifest.integers], {file.file for file in manifest.metadata}
+    if len(set(names)) != len(names):
+        raise ManifestError(f"{where}: integers of one feature are listed twice")
+    for table in manifest.integers:
+        columns = [column for column in manifest.columns if f"{column.name}/".startswith(f"{table.name}/")]
+        if not columns:
+            raise ManifestError(f"{where}: integers of {show(table.name)}, which is no feature")
+        numbers = [column for column in columns if column.encoding == RAW]
+        own = [column for column in numbers if column.dtype == table.stored_dtype]
+        if numbers and not own:
+            raise ManifestError(f"{where}: {table.name!r} is {numbers[-1].dtype}, and its table is of {table.stored_dtype}")
+        sizes = [column.shape[-1:] for column in own if column.name == table.name]
+        if table.channels > 1 and any(size not in ((), (None,), (table.channels,)) for size in sizes):
+            raise ManifestError(f"{where}: {table.name!r} has a table of {table.channels} channels, and another number of them")
+        if table.file_name and table.file_name not in listed:
+            raise ManifestError(f"{where}: {table.file_name} is not listed")
 
 
 def _check_config(manifest: Manifest, where: str) -> None:

@@ -43,7 +43,11 @@ def describe(manifest: Manifest) -> list[Loaded]:
         parts = column.name.split("/")
         for end in range(1, len(parts) + 1):
             order.setdefault("/".join(parts[:end]), number)
-    found = _walk(_dict(manifest.features), "", (), "")
+    tables = {table.name: table.described for table in manifest.integers}
+    found = (
+        dataclasses.replace(loaded, note=_join(loaded.note, tables.get(loaded.name, "")))
+        for loaded in _walk(_dict(manifest.features), "", (), "")
+    )
     return sorted(found, key=lambda feature: order.get(feature.name, len(manifest.columns)))
 
 

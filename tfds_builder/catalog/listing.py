@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import FILENAME
-from tfds_builder.contract.names import CONFIG, VERSION
+from tfds_builder.contract.untrusted import CONFIG, VERSION
 from tfds_builder.errors import DamagedFileError, MissingFileError, UnreadableFileError
 
 _VERSION_CHARACTERS = 100

@@ -15,7 +15,7 @@ from tfds_builder.catalog.listing import is_published, list_directories, list_ve
 from tfds_builder.catalog.read import read_manifest, read_place
 from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import Manifest
-from tfds_builder.contract.names import VERSION
+from tfds_builder.contract.untrusted import VERSION
 from tfds_builder.errors import DatasetError, MissingFileError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")

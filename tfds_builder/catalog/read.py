@@ -16,10 +16,21 @@ from tfds_builder.aliases import Json, JsonMapping, JsonObject
 from tfds_builder.catalog import consistency
 from tfds_builder.contract.columns import Column, Geometry
 from tfds_builder.contract.directory import AnyDirectory, Directory
+from tfds_builder.contract.integers import Integers
 from tfds_builder.contract.manifest import FILENAME, FORMAT_VERSION, HEAD, Manifest
-from tfds_builder.contract.names import CONFIG, NAME, VERSION
 from tfds_builder.contract.shards import File, Shard, Split
-from tfds_builder.contract.untrusted import expect, expect_field, expect_natural, expect_shallow, expect_unicode, parse_json, show
+from tfds_builder.contract.untrusted import (
+    CONFIG,
+    NAME,
+    VERSION,
+    expect,
+    expect_field,
+    expect_natural,
+    expect_shallow,
+    expect_unicode,
+    parse_json,
+    show,
+)
 from tfds_builder.errors import DatasetError, ManifestError, MissingFileError, OverwrittenError, UnsupportedVersionError
 from tfds_builder.install import how_to_upgrade
 
@@ -111,6 +122,10 @@ def _read_fields(content: JsonMapping, where: str) -> JsonObject:
         "geometries": tuple(
             Geometry.from_json(item, len(columns), f"{where} geometry {i}") for i, item in enumerate(items("geometries"))
         ),
+        "integers": tuple(
+            Integers.from_json(item, f"{where} integers {i}")
+            for i, item in enumerate(expect(content.get("integers", []), list, f"{where} integers"))
+        ),
         "splits": splits,
         "metadata": tuple(File.from_json(item, f"{where} metadata {i}") for i, item in enumerate(items("metadata"))),
     }
@@ -139,6 +154,16 @@ def read_manifest(version_dir: AnyDirectory) -> Manifest:
             f"{path} does not exist: {version_dir} is not a version directory published by torch2tfds"
         ) from error
     return parse_manifest(text, path)
+
+
+def read_tables(manifest: Manifest, version_dir: AnyDirectory) -> dict[str, Integers]:
+    """Which floats integers were, by flat name of each feature that was floats; large tables are read from their files.
+
+    Raises:
+      DatasetError: such a file is not there, or not what was published.
+    """
+    directory = Directory.at(version_dir)
+    return {table.name: table.loaded(directory, manifest.metadata) for table in manifest.integers}
 
 
 def read_place(version_dir: Directory) -> tuple[str, ...] | None:

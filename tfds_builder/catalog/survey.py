@@ -16,7 +16,7 @@ from tfds_builder.catalog.listing import list_configs
 from tfds_builder.catalog.location import enumerate_some
 from tfds_builder.catalog.read import read_place
 from tfds_builder.contract.directory import Directory
-from tfds_builder.contract.names import NAME
+from tfds_builder.contract.untrusted import NAME
 from tfds_builder.errors import DamagedFileError, DatasetError, DatasetWarning, MissingFileError, UnreadableFileError
 
 

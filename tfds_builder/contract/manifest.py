@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from tfds_builder.aliases import JsonMapping
 from tfds_builder.contract.columns import DTYPE_BYTES, RAW, STRING_DTYPE, STRINGS, VARINT, Column, Geometry
 from tfds_builder.contract.directory import MANIFEST
+from tfds_builder.contract.integers import Integers
 from tfds_builder.contract.shards import File, Shard, Split
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Column",
     "File",
     "Geometry",
+    "Integers",
     "Manifest",
     "Shard",
     "Split",
@@ -39,7 +41,7 @@ FORMAT_VERSION = 2
 
 FILENAME = MANIFEST
 
-_LEFT_OUT_IF_EMPTY = ("config_name", "config_description", "release_notes")
+_LEFT_OUT_IF_EMPTY = ("config_name", "config_description", "integers", "release_notes")
 HEAD = b'{"manifest_sha256": "'
 """How a manifest begins; the digest follows, then `",` and the bytes it is the digest of."""
 
@@ -63,6 +65,7 @@ class Manifest:
       config_name: of the config, `<data_dir>/<name>/<config_name>/<version>`; `""` if there is none.
       config_description: what the config is.
       release_notes: what changed, by version.
+      integers: of the features whose floats are stored as integers.
       digest: the SHA-256 that the file it was read from has of itself; `""` if it was read from none.
     """
 
@@ -82,6 +85,7 @@ class Manifest:
     config_name: str = ""
     config_description: str = ""
     release_notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    integers: tuple[Integers, ...] = ()
     digest: str = dataclasses.field(default="", compare=False, repr=False)
 
     @property
@@ -112,6 +116,7 @@ class Manifest:
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "digest"},
             "columns": [column.to_json() for column in self.columns],
             "geometries": [geometry.to_json() for geometry in self.geometries],
+            "integers": [table.to_json() for table in self.integers],
             "metadata": [file.to_json() for file in self.metadata],
             "splits": [
                 {"name": name, "shards": [shard.to_json() for shard in split.shards]} for name, split in self.splits.items()

@@ -1,4 +1,4 @@
-"""Checks of values that come out of a file nobody vouches for. Each says in words what is wrong.
+"""Checks of values that come out of a file nobody vouches for. Each says in words what is wrong. What datasets can be called.
 
 >>> expect_natural(-1, "manifest.json rows")
 Traceback (most recent call last):
@@ -15,6 +15,12 @@ from typing import Any
 
 from tfds_builder.aliases import Json, JsonMapping
 from tfds_builder.errors import ManifestError
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""A dataset's name: TFDS looks it up in snake case, and the generated module has it."""
+VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
+CONFIG = re.compile(r"(?!\d+\.\d+\.\d+)(?!.*\.py\Z)[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+"""A config's name: a directory beside versions and the generated module, and what `tfds.load("name/config")` can ask for."""
 
 _PLAIN_NAME = re.compile(r"(?!\.\.?\Z)[^/\\\0]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -88,7 +88,7 @@ def read_dataset_info(manifest: Manifest, directory: Directory) -> ExportedInfo:
 
 
 def write_metadata(manifest: Manifest, version_dir: AnyDirectory) -> list[str]:
-    """Writes TFDS's metadata files of a manifest into a directory that holds its shards.
+    """Writes TFDS's metadata files of a manifest into a directory that holds its shards, and tables that are too large for it.
 
     Returns:
       Names of the files written.
@@ -121,4 +121,7 @@ def write_metadata(manifest: Manifest, version_dir: AnyDirectory) -> list[str]:
     else:
         info.set_file_format(stored.tfds_name)
     info.write_to_directory(path, all_metadata=stored.tfds_name is not None)
+    for table in manifest.integers:
+        if table.file_name:
+            directory.replace(table.file_name, table.data)
     return sorted(set(directory.names()) - before)

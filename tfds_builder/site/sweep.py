@@ -12,7 +12,7 @@ from typing import Any
 
 from tfds_builder.cards.downloads import NAMES
 from tfds_builder.contract.directory import Directory
-from tfds_builder.contract.names import CONFIG, NAME, VERSION
+from tfds_builder.contract.untrusted import CONFIG, NAME, VERSION
 from tfds_builder.errors import DatasetError
 
 

@@ -46,7 +46,7 @@ def test_says_what_tfds_says(name):
     """Shape and dtype are those that TFDS loads, for every kind of feature; the note says how it is stored, if that differs."""
     feature, note = FEATURES[name]
     features = F.FeaturesDict({name: feature})
-    content = types.SimpleNamespace(features=features_to_json(features), columns=())
+    content = types.SimpleNamespace(features=features_to_json(features), columns=(), integers=())
     found = describe(content)
     expected = flatten(name, features[name].get_tensor_info())
     assert {one.name: (one.shape, one.dtype) for one in found} == expected

@@ -7,7 +7,7 @@ import consumer_kit as kit
 import pytest
 
 from tfds_builder.catalog import read as read_lib
-from tfds_builder.contract.untrusted import printable
+from tfds_builder.contract.untrusted import CONFIG, NAME, VERSION, printable
 from tfds_builder.errors import ManifestError
 
 pytestmark = pytest.mark.once
@@ -52,3 +52,22 @@ def test_printable():
     assert printable("Größe 日本 'x'") == "Größe 日本 'x'"
     for text in HOSTILE_TEXTS:
         assert printable(text).isprintable()
+
+
+GOOD = {
+    NAME: ["a", "digits", "mnist_2", "a1"],
+    VERSION: ["0.0.0", "1.2.3", "10.20.30"],
+    CONFIG: ["a", "A", "2012", "en-US", "v1.0", "1.0", "a.b-c_d"],
+}
+BAD = {
+    NAME: ["", "A", "1a", "_a", "a-b", "a/b", "a\n", "ä"],
+    VERSION: ["", "1", "1.2", "01.0.0", "1.0.0.0", "1.0.0\n", "v1.0.0", "\uff11.0.0", "-1.0.0"],
+    CONFIG: ["", ".", "..", "_a", "-a", "a/b", "a b", "1.0.0", "1.0.0.incomplete", "x.py", "a\n", "ä"],
+}
+CASES = [(pattern, text, good) for good, by in ((True, GOOD), (False, BAD)) for pattern, texts in by.items() for text in texts]
+
+
+@pytest.mark.parametrize(("pattern", "text", "good"), CASES)
+def test_names(pattern, text, good):
+    """A name is taken whole or not at all."""
+    assert bool(pattern.fullmatch(text)) == good
