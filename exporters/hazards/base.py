@@ -210,9 +210,8 @@ class HazardKind(Generic[Seen, Total]):
         """
         raise NotImplementedError(f"{type(self).__name__} keeps {self.keeps!r}, and does not say what that is")
 
-    def resume(self, total: Total, digests: Array | None) -> None:
-        """Takes in what the notes of finished shards tell of their examples, which are not drained again: the digests, if they
-        were noted."""
+    def resume(self, total: Total, digests: Array) -> None:
+        """Takes in what the notes of a finished shard tell of its examples, which are not drained again: their digests."""
 
     def merge(self, total: Total, seen: Seen) -> None:
         """Takes in what was seen of the shard that follows."""

@@ -121,22 +121,23 @@ class SplitObserver:
       split, loader: of the split.
       schema: of its columns; None if none of its batches is looked at any more.
       done: examples that an export that was stopped had read, and this one does not.
-      digests: of those examples, shape (done,); None if they were not noted.
+      digests: of those examples, in any number of parts; none if they were not noted.
 
     Attributes:
       scope: what a `ShardObserver` of the split needs, in whatever process it is.
     """
 
     def __init__(
-        self, watch: Watch, split: str, loader: Loader, schema: Schema | None, done: int = 0, digests: Array | None = None
+        self, watch: Watch, split: str, loader: Loader, schema: Schema | None, done: int = 0, digests: Iterable[Array] = ()
     ) -> None:
         self.scope = Scope.of(split, loader, watch.actions, schema, done)
         self._watch, self._loader = watch, loader
         self._hazards = _watched(self.scope)
         self._keepers = _keepers(self._hazards)
         self._totals = Totals(0, {keeps: hazard.begin(watch.tally) for keeps, hazard in self._keepers.items()})
-        for keeps, hazard in self._keepers.items():
-            hazard.resume(self._totals.kept[keeps], digests)
+        for part in digests:
+            for keeps, hazard in self._keepers.items():
+                hazard.resume(self._totals.kept[keeps], part)
 
     @property
     def axes(self) -> AxisOrders | None:

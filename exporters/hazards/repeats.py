@@ -91,10 +91,9 @@ class _Compared(HazardKind[Digests, TalliedDigests]):
     def begin(self, tally: Tally) -> TalliedDigests:
         return TalliedDigests(tally, first=self._workers())
 
-    def resume(self, total: TalliedDigests, digests: Array | None) -> None:
-        if digests is not None:
-            total.tally.add(self.scope.split, digests)
-            total.examples += len(digests)
+    def resume(self, total: TalliedDigests, digests: Array) -> None:
+        total.tally.add(self.scope.split, digests)
+        total.examples += len(digests)
 
     def merge(self, total: TalliedDigests, seen: Digests) -> None:
         if total.is_narrow is None:

@@ -198,12 +198,12 @@ class Ledger:
         notes = self._stage.notes.shards_of(split)
         return {number: ShardResult.from_json(json.loads(note)) for number, note in notes.items()}
 
-    def digests(self, split: str, numbers: Iterable[int]) -> Array | None:
-        """The digests of all examples of some finished shards of a split, in order; None unless all were noted."""
+    def digests(self, split: str, numbers: Iterable[int]) -> Iterator[Array]:
+        """The digests of all examples of some finished shards of a split, in order, a shard at a time; nothing unless all were
+        noted."""
         names = [_digests_note(split, number) for number in sorted(numbers)]
-        if not all(map(self._stage.notes.has, names)):
-            return None
-        return np.frombuffer(b"".join(map(self._stage.notes.read, names)), "<u8")
+        if all(map(self._stage.notes.has, names)):
+            yield from (np.frombuffer(self._stage.notes.read(name), "<u8") for name in names)
 
     def order(self, split: str) -> Order | None:
         """The batches of a split, if they can be drawn by number."""
