@@ -17,6 +17,8 @@ HazardName = Literal[
     "sampler_shorter",
     "random_transform",
     "float_images",
+    "one_hot",
+    "wide_mask",
     "layout_doubtful",
     "padding",
     "more_examples",

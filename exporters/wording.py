@@ -38,7 +38,7 @@ _OPTIONS: Mapping[str, str] = {
 }
 """Where an option is not called as its keyword is."""
 
-_MAPPING = re.compile(r"\b(integers|layouts|names|on_hazard|unpad)=(\{[^{}]*\})")
+_VALUE = re.compile(r"\b(integers|layouts|names|on_hazard|unpad)=(\{[^{}]*\}|\[[^][]*\])")
 _CLASS_LABEL = re.compile(r"(?:tfds\.features\.)?ClassLabel\((?:num_classes=(?:(\d+)|\.\.\.)|names=.*)\)", re.DOTALL)
 _MODULES: Mapping[str, str] = {
     "np": "numpy as np",
@@ -114,7 +114,7 @@ def spoken(text: str) -> str:
     ...     spoken('say unpad={"tokens": "length"}')
     'say --unpad tokens=length'
     """
-    return _MAPPING.sub(lambda found: argument(found[1], ast.literal_eval(found[2])), text)
+    return _VALUE.sub(lambda found: argument(found[1], ast.literal_eval(found[2])), text)
 
 
 def plural(count: int, noun: str) -> str:

@@ -1,9 +1,11 @@
-"""What the values of a split are, whatever its loader promised: floats that were bytes, NaN, axes taken for others."""
+"""What the values of a split are, whatever its loader promised: floats that were bytes, classes or masks, NaN, axes taken for
+others."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +14,7 @@ from exporters import wording
 from exporters.features.fields import AnyField, Field, RaggedField
 from exporters.hazards.base import DRAINING, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Tally
+from exporters.integers.finding import advise
 from exporters.outcome import Counts
 from exporters.tensors.arrays import values_of
 from exporters.tensors.layout import CHANNELS
@@ -20,6 +23,8 @@ from tfds_builder.contract.layout import Layout
 
 _SAMPLE = 16_384
 """Values of a channel that are looked at."""
+_WORTH = 8
+"""So many times smaller PNG must be to be worth telling."""
 _EXPONENTS = {"float16": 0x7C00, "bfloat16": 0x7F80}
 """Bits that are all set in a NaN or an infinity, of the floats that NumPy adds up slowly."""
 
@@ -29,7 +34,7 @@ class FloatImages(HazardKind[None, None]):
 
     name, found = "float_images", DRAINING
     meaning = "float images of evenly spaced values that 8 bits can hold: several times the size, and no viewer shows them"
-    remedy = "leave ToTensor() and Normalize() out of the export: torchvision.transforms.v2.PILToTensor()"
+    remedy = 'say integers=["image"]: uint8 is stored, and every float comes back; or leave ToTensor() and Normalize() out'
 
     def first(self, look: Look) -> Iterator[Finding]:
         for field in self.scope.fields:
@@ -37,7 +42,84 @@ class FloatImages(HazardKind[None, None]):
             if levels := _levels(field, values):
                 text = f"{field.name!r} has {levels} different, evenly spaced values a channel, in {values.dtype}"
                 text = f"{text}: uint8 holds them in {values.dtype.itemsize} times less"
-                yield Finding("float_images", None, text)
+                yield Finding("float_images", None, text, _as_integers(field, values))
+
+
+def _as_integers(field: AnyField, values: Array) -> str:
+    """The line that stores float images as the integers they came from; without one, what else mends them."""
+    otherwise = "leave ToTensor() and Normalize() out of the export: torchvision.transforms.v2.PILToTensor()"
+    pixels = values.reshape(-1, field.feature.shape[-1]) if values.ndim == 1 else values
+    said = advise(field.name, pixels, pixels.ndim - 1)
+    if said is None:
+        return otherwise
+    return f"say {wording.argument('integers', said)}: uint8 is stored, and every float comes back; or {otherwise}"
+
+
+class OneHot(HazardKind[None, None]):
+    """Floats that say a class by the place of their only one."""
+
+    name, found = "one_hot", DRAINING
+    meaning = "one-hot targets in floating-point numbers: a class number says the same in a few bytes"
+    remedy = "give the class numbers: x.argmax(dim=1)"
+
+    def first(self, look: Look) -> Iterator[Finding]:
+        for field in self.scope.fields:
+            values = look.columns[field.columns[-1].name]
+            if isinstance(field, Field) and isinstance(values, np.ndarray) and is_one_hot(values):
+                row, classes = values.shape[1] * values.itemsize, values.shape[1]
+                text = (
+                    f"{field.name!r} is one-hot, {classes} classes in {values.dtype}: a row takes {row} bytes, a class number 8"
+                )
+                yield Finding("one_hot", None, text)
+
+
+class WideMask(HazardKind[None, None]):
+    """Masks of zeros and ones in more bytes than they need."""
+
+    name, found = "wide_mask", DRAINING
+    meaning = "masks of 0 and 1 in floating-point numbers, or large ones that PNG makes small"
+    remedy = "give uint8, x.to(torch.uint8); images of them also as PNG, by a feature tfds.features.Image(shape=(H, W, 1))"
+
+    def first(self, look: Look) -> Iterator[Finding]:
+        for field in self.scope.fields:
+            values = look.columns[field.columns[-1].name]
+            if not isinstance(field, Field) or not isinstance(values, np.ndarray) or not is_mask(values):
+                continue
+            if values.dtype.kind in "fV":
+                text = f"{field.name!r} holds nothing but 0 and 1, in {values.dtype}"
+                yield Finding("wide_mask", None, f"{text}: uint8 holds them in {values.itemsize} times less")
+            elif (ratio := _zipped(values)) >= _WORTH:
+                text = f"{field.name!r} holds nothing but 0 and 1, {values[0].size:,} bytes a row"
+                yield Finding("wide_mask", None, f"{text}: as PNG they take about {ratio} times less")
+
+
+def is_one_hot(values: Array) -> bool:
+    """Whether each row has a single 1 and else 0, in floats, and not all in one place: eight rows and three classes at least."""
+    if values.dtype.kind not in "fV" or values.ndim != 2 or len(values) < 8 or values.shape[1] < 3:
+        return False
+    ones = values == 1
+    return bool(((values == 0) | ones).all() and (ones.sum(axis=1) == 1).all() and ones.any(axis=0).sum() > 1)
+
+
+def is_mask(values: Array) -> bool:
+    """Whether nothing but 0 and 1 is there, and both are: floats of 64 values a row and more, booleans and bytes of 4,096 that
+    are images."""
+    is_float = values.dtype.kind in "fV"
+    if not is_float and values.dtype.name not in ("bool", "uint8"):
+        return False
+    if not len(values) or values.ndim < (2 if is_float else 3) or values[0].size < (64 if is_float else 4096):
+        return False
+    some = values[: max(1, _SAMPLE // values[0].size)]
+    if not ((some == 0) | (some == 1)).all():
+        return False
+    ones = values == 1
+    return bool(((values == 0) | ones).all() and ones.any() and not ones.all() and not is_one_hot(values))
+
+
+def _zipped(values: Array) -> int:
+    """How many times smaller a few rows are when they are compressed as PNG compresses them."""
+    data = np.ascontiguousarray(values[:4]).tobytes()
+    return len(data) // max(1, len(zlib.compress(data)))
 
 
 class LayoutDoubtful(HazardKind[None, None]):

@@ -97,6 +97,23 @@ def agrees(table: Integers, given: Given) -> bool:
     return found is not None and all(np.array_equal(grid.integers, np.arange(table.levels)) for grid in found.grids)
 
 
+def advise(name: str, column: Array, axis: int) -> list[str] | dict[str, Known] | None:
+    """What `integers=` must say of a feature to be followed, given its first batch; None where nothing would do."""
+    try:
+        find(name, column, axis, Given(), (), "")
+    except SchemaError:
+        offered = None
+        try:
+            offered = offer(values_by_channel(column, axis, ""), column.dtype.name)
+            if offered is None:
+                return None
+            find(name, column, axis, Given(scale=offered), (), "")
+        except SchemaError:
+            return None
+        return {name: offered}
+    return [name]
+
+
 def grid_key(found: Found) -> tuple[bytes, ...]:
     """The integers of all values: two scales that give the same ones need not be told apart."""
     return tuple(grid.integers.tobytes() + bytes([grid.top > TOPS[0]]) for grid in found.grids)

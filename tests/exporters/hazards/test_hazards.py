@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import pathlib
 import random
+import re
 import warnings
 from functools import partial
 from operator import itemgetter
@@ -27,7 +29,8 @@ from torch.utils.data import (
     get_worker_info,
 )  # fmt: skip
 
-from exporters import ExportError, HazardError, HazardWarning
+from exporters import ExportError, HazardError, HazardWarning, wording
+from exporters.command import arguments
 from exporters.hazards.digests import Tally
 from exporters.hazards.observers import SplitObserver
 from exporters.hazards.registry import HAZARDS
@@ -38,6 +41,9 @@ NUMBERS = torch.arange(40 * 100, dtype=torch.int32).reshape(40, 100)
 LABELS = torch.arange(40) % 3
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16), np.uint8))
 CLEAN = TensorDataset(NUMBERS, LABELS)
+ONE_HOT = torch.nn.functional.one_hot(LABELS).float()
+MASKS = IMAGES[:, :1] > 200
+LARGE_MASKS = torch.arange(128).expand(40, 128, 128) > torch.arange(40).reshape(40, 1, 1)
 
 
 class Stream(IterableDataset):
@@ -354,6 +360,9 @@ FOUND: dict[str, tuple[str, str, int | None, str, Any]] = {
     "ToTensor": ("float_images", "train", None, "'image'", lambda: batches(TensorDataset(IMAGES / 255), batch_size=40)),
     "Normalize": ("float_images", "train", None, "4 times less", lambda: batches(TensorDataset(normalised(IMAGES), LABELS))),
     "half": ("float_images", "train", None, "2 times less", lambda: batches(TensorDataset((IMAGES / 255).half(), LABELS))),
+    "one-hot targets": ("one_hot", "train", None, "3 classes in float32", lambda: batches(TensorDataset(NUMBERS, ONE_HOT))),
+    "a float mask": ("wide_mask", "train", None, "4 times less", lambda: batches(TensorDataset(IMAGES, MASKS.float()))),
+    "a large mask": ("wide_mask", "train", None, "as PNG", lambda: batches(TensorDataset(NUMBERS, LARGE_MASKS))),
     "padding": (
         "padding",
         "train",
@@ -419,6 +428,12 @@ SILENT = {
     "samplers that share a dataset": lambda: splits(
         batches(CLEAN, sampler=SubsetRandomSampler(range(30))), batches(CLEAN, sampler=SubsetRandomSampler(range(30, 40)))
     ),
+    "classes that are integers": lambda: batches(TensorDataset(NUMBERS, ONE_HOT.long())),
+    "probabilities": lambda: batches(TensorDataset(NUMBERS, ONE_HOT * 0.9 + 0.1 / 3)),
+    "one class, all in one place": lambda: batches(TensorDataset(NUMBERS[:9], torch.eye(4)[:1].expand(9, 4), LABELS[:9])),
+    "a small mask": lambda: batches(TensorDataset(IMAGES, MASKS)),
+    "a mask that PNG makes no smaller": lambda: batches(TensorDataset(NUMBERS, torch.rand(40, 80, 80) > 0.5)),
+    "images of integers": lambda: batches(TensorDataset(IMAGES, LABELS)),
     "a batch sampler of one's own": lambda: DataLoader(CLEAN, batch_sampler=[[3, 1], [2]]),
     "a random transform that never acts": lambda: batches(Transformed(RandomCrop(p=0))),
     "a transform that always acts": lambda: batches(Transformed(Fixed(p=1.0, transforms=[Fixed(p=True), str]))),
@@ -436,7 +451,7 @@ SILENT = {
     "float images of many sizes": lambda: batches(
         [(torch.rand(3, 9 + n % 4, 16, generator=torch.Generator().manual_seed(n)), n) for n in range(40)], collate_fn=list
     ),
-    "masks": lambda: batches(TensorDataset((IMAGES > 99).float(), LABELS)),
+    "images of two values": lambda: batches(TensorDataset((IMAGES > 99) * 0.5, LABELS)),
     "counted floats": lambda: batches(torch.arange(40 * 3 * 8 * 8.0).reshape(40, 3, 8, 8)[:2]),
     "black images": lambda: batches(TensorDataset(torch.zeros(40, 3, 16, 16), torch.arange(40))),
     "padding without a collate_fn": lambda: batches(TensorDataset(padded(0, width=40))),
@@ -499,6 +514,27 @@ def test_refused(case, refuses):
 def test_ignored(case, publish):
     """Ignored, it is neither warned of nor reported."""
     assert publish(FOUND[case][-1](), on_hazard={FOUND[case][0]: "ignore", "default": "ignore"}).hazards == ()
+
+
+def test_float_images_advice(tmp_path, publish):
+    """The line of `float_images` works when it is followed, in Python and on the command line, be the integers known or not."""
+    known, asked = IMAGES.clone(), IMAGES.clamp(20, 200)
+    known[:, :, 0, :2] = torch.tensor([0, 255])
+    for number, images in enumerate((known, asked)):
+        for scaled in (images / 255, normalised(images)):
+            loader = batches(TensorDataset(scaled, LABELS))
+            with pytest.warns(HazardWarning, match=r"float_images") as caught:
+                publish(loader)
+            line = re.search(r"to mend it: say integers=(.*): uint8 is stored", str(caught[0].message))[1]
+            assert isinstance(ast.literal_eval(line), (list, dict)[number])
+            result = publish(batches(TensorDataset(scaled, LABELS)), integers=ast.literal_eval(line))
+            assert result.hazards == ()
+            assert "stored as the uint8 they came from" in result.decisions[0]
+            with wording.command_line(), pytest.warns(HazardWarning, match=r"float_images") as caught:
+                publish(batches(TensorDataset(scaled, LABELS)))
+            option, text = re.search(r"say (--integers) (\S+): uint8", str(caught[0].message)).groups()
+            assert option == "--integers"
+            assert publish(batches(TensorDataset(scaled, LABELS)), integers=arguments.integers([text])).hazards == ()
 
 
 @pytest.mark.parametrize("case", SILENT)

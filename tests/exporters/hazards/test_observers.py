@@ -141,7 +141,7 @@ def test_the_cases_have_every_hazard_of_a_batch():
         schema, batches = columns_of([raw_batch(draw, one_class=seed % 2) for _ in range(40)])
         told, _, _ = tell(loader(20 + 300 * (seed % 3), 2 * (seed % 2)), schema, [batches], "here", before=batches[:1])
         found |= {hazard.name for hazard in told}
-    images = {"float_images", "layout_doubtful"}  # of the first batch alone
+    images = {"float_images", "layout_doubtful", "one_hot", "wide_mask"}  # of the first batch alone
     before = {name for name, kind in HAZARDS.items() if kind.found == "before the first byte"}
     assert found >= HAZARDS.keys() - before - images - {"workers_repeat"}
 
