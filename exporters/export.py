@@ -109,8 +109,9 @@ def export(
         batch: what a dataset or `collate_fn` draws from these is the same then, whatever the engine and however many workers.
         Map-style datasets only.
       engine: who writes the shards: "local", this process, or "processes", several of this machine, each of which runs the
-        dataset, `collate_fn` and all that follows for shards of its own. The bytes are the same. docs/engines.md says more.
-      engine_options: of the engine: `{"workers": 4, "start_method": "spawn"}` of "processes".
+        dataset, `collate_fn` and all that follows for shards of its own, or "ray" or "beam", those of a cluster that shares
+        `data_dir`. The bytes are the same. docs/engines.md says more.
+      engine_options: of the engine: `{"workers": 4, "start_method": "spawn"}` of "processes", `{"address": "auto"}` of "ray".
       progress: True shows a bar; None shows one in a terminal or a notebook, and elsewhere, as in a log file, a line every
         half minute or tenth of the whole, whichever is later; False says nothing.
 

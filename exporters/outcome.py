@@ -9,7 +9,7 @@ from typing import Literal
 from exporters import wording
 
 Format = Literal["tfrecord", "hdf5"]
-EngineName = Literal["local", "processes"]
+EngineName = Literal["local", "processes", "ray", "beam"]
 Action = Literal["error", "warn", "ignore"]
 HazardName = Literal[
     "drop_last",

@@ -338,6 +338,7 @@ AS_A_WHOLE = {
     "exporters.version": "one line: test_cli",
     "exporters.draws.apart": "what processes of an engine draw: test_processes",
     "exporters.engines.base": "what an engine is, for type checkers",
+    "exporters.engines.sent": "a task elsewhere: test_processes, test_ray, test_beam",
     "exporters.engines.failures": "what they raise: test_processes",
     "exporters.jobs.crew": "who writes a split: test_processes",
     "exporters.hazards.base": "what a hazard is; each one: test_hazards",

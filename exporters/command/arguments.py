@@ -49,7 +49,7 @@ Factory = Annotated[
 AppDir = Annotated[pathlib.Path, typer.Option(help="Directory MODULE is looked for in first.", parser=to_path, metavar="PATH")]
 
 Engine = Annotated[
-    str, typer.Option(help="Who writes the shards: local, or processes of this machine.", rich_help_panel="How it is done")
+    str, typer.Option(help="Who writes the shards: local, processes, ray or beam.", rich_help_panel="How it is done")
 ]
 EngineOptions = Annotated[
     list[str] | None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import pathlib
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
@@ -43,6 +44,10 @@ class Work(Protocol[Task, Done]):
     def prepare(self, worker: int, workers: int) -> None:
         """Prepares a process other than that of `export`, once, before its first task: which it is of how many."""
 
+    def meeting(self) -> AbstractContextManager[pathlib.Path]:
+        """A directory that every process which does tasks can write to, and that is gone afterwards. Files in it are named
+        `WORD-00000.data`, or `WORD-00000.0123abcd.data`."""
+
     def open(self, task: Task) -> AbstractContextManager[Session[Task, Done]]:
         """A session that begins where the task does.
 
@@ -71,6 +76,9 @@ class Engine(Protocol):
           work: what is needed for it.
           tasks: in the order of their data. There may be no end to them: how many shards a stream makes shows as it ends.
         """
+
+    def close(self) -> None:
+        """Lets go of what is kept from one split to the next, at the end of the export."""
 
 
 def do(work: Work[Task, Done], task: Task) -> Done | None:

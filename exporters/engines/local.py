@@ -25,6 +25,9 @@ class Local:
     def place(self) -> Place:
         return Place.HERE
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
     def run(self, work: Work[Task, Done], tasks: Iterable[Task]) -> Generator[Done, None, None]:
         """As `engines.base.Engine.run`; the results come in the order of the tasks."""
         with contextlib.ExitStack() as stack:

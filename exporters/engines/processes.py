@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 
 from exporters import wording
 from exporters.draws import pickling
-from exporters.engines.base import Place, Work, do
-from exporters.engines.failures import Failure, failure_of
+from exporters.engines.base import Place, Work
+from exporters.engines.failures import Failure
+from exporters.engines.sent import do_there
 from exporters.errors import ArgumentError, EngineError
 
 Task = TypeVar("Task")
@@ -55,6 +56,9 @@ class Processes:
     def place(self) -> Place:
         method = self.start_method or multiprocessing.get_start_method()
         return Place.FORKED if method == "fork" else Place.SENT
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
     def run(self, work: Work[Task, Done], tasks: Iterable[Task]) -> Generator[Done, None, None]:
         """As `engines.base.Engine.run`.
@@ -121,24 +125,8 @@ def _results(pool: ProcessPoolExecutor, tasks: Iterable[Task], in_flight: int) -
             raise error
 
 
-class _Process:
-    """What a process of the pool has of its own."""
-
-    def __init__(self, given: Any, number: int, count: int) -> None:
-        self._given, self._number, self._count = given, number, count
-        self._work: Any = None
-
-    def work(self) -> Any:
-        """The work, unpickled and prepared for when it is first asked for: what that raises is told like an error of a task."""
-        if self._work is None:
-            work = pickling.loads(self._given) if isinstance(self._given, bytes) else self._given
-            work.prepare(self._number, self._count)
-            self._work = work
-        return self._work
-
-
-_PROCESS: list[_Process] = []
-"""In a process of the pool, what it has."""
+_PROCESS: list[tuple[Any, int, int]] = []
+"""In a process of the pool, the work, and which process it is of how many."""
 
 
 def _begin(given: Any, numbers: Any, count: int, halt: connection.Connection) -> None:
@@ -148,7 +136,7 @@ def _begin(given: Any, numbers: Any, count: int, halt: connection.Connection) ->
     parent = multiprocessing.parent_process()
     assert parent is not None, "a process of a pool has a parent"
     threading.Thread(target=_end_with, args=([parent.sentinel, halt],), name="end with parent", daemon=True).start()
-    _PROCESS[:] = [_Process(given, numbers.get(), count)]
+    _PROCESS[:] = [(given, numbers.get(), count)]
 
 
 def _end_with(ends: list[Any]) -> None:
@@ -160,7 +148,5 @@ def _end_with(ends: list[Any]) -> None:
 
 def _do(task: Task) -> Any:
     """Does a task in a process of the pool."""
-    try:
-        return do(_PROCESS[0].work(), task)
-    except BaseException as error:  # whatever it is, it is raised again in the process of `export`
-        return failure_of(error)
+    given, number, count = _PROCESS[0]
+    return do_there("", lambda: given, number, count, task)

@@ -8,11 +8,13 @@ from typing import Any
 
 from exporters import wording
 from exporters.engines.base import Engine
+from exporters.engines.beam import Beam
 from exporters.engines.local import Local
 from exporters.engines.processes import Processes
+from exporters.engines.ray import Ray
 from exporters.errors import ArgumentError
 
-_ENGINES: Mapping[str, type[Local | Processes]] = {"local": Local, "processes": Processes}
+_ENGINES: Mapping[str, type[Local | Processes | Ray | Beam]] = {"local": Local, "processes": Processes, "ray": Ray, "beam": Beam}
 
 
 def find(name: str, options: Mapping[str, object] | None = None) -> Engine:
@@ -30,7 +32,9 @@ def find(name: str, options: Mapping[str, object] | None = None) -> Engine:
         raise ArgumentError(f"{wording.called('engine_options')} must be a mapping of option to value (got {options!r:.80})")
     kind: Any = _ENGINES[name]  # each checks the values that it is given
     given = dict(options or {})
-    known = [field.name for field in dataclasses.fields(kind)]
+    if kind is Beam:
+        return Beam.of_any(given)
+    known = [field.name for field in dataclasses.fields(kind) if field.init]
     if unknown := [key for key in given if key not in known]:
         raise ArgumentError(
             f"{wording.called('engine_options')}: {unknown[0]!r:.80} is no option of {wording.argument('engine', name)}, which "

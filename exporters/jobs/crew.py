@@ -71,3 +71,7 @@ class Crew:
             stacklevel=2,
         )
         return Local(), None
+
+    def close(self) -> None:
+        """Ends what the engine keeps from one split to the next."""
+        self._engine.close()

@@ -283,8 +283,9 @@ class Job:
         space.warn_of_little(self._stage.path, self._pending_bytes())
 
     def close(self) -> None:
-        """Lets go of streams that were opened and not drained."""
+        """Lets go of streams that were opened and not drained, and of the engine."""
         self._opening.close()
+        self._crew.close()
 
     def publish(self) -> Manifest:
         """Final names, TFDS metadata, manifest, then the one rename."""

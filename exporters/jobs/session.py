@@ -77,6 +77,12 @@ class SplitWork:
         if self.begin is not None:
             self.begin(worker, workers)
 
+    @contextlib.contextmanager
+    def meeting(self) -> Iterator[pathlib.Path]:
+        """As `engines.base.Work.meeting`."""
+        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self.aside, ignore_cleanup_errors=True) as directory:
+            yield pathlib.Path(directory)
+
     def stem(self, task: Task) -> str:
         """Staged file name of a shard, without suffix. Where several processes may write it, each attempt has one of its own."""
         return f"{task.split}-{task.number:05d}" + (f".{secrets.token_hex(4)}" if self.begin is not None else "")

@@ -18,7 +18,7 @@ def test_every_engine_is_there():
 
 
 @pytest.mark.parametrize(("name", "options", "words"), [
-    ("threads", None, "engine must be one of local, processes"),
+    ("threads", None, "engine must be one of local, processes, ray, beam"),
     ("local", {"workers": 2}, "engine_options: 'workers' is no option of engine=\"local\", which has none"),
     ("processes", ["workers"], "engine_options must be a mapping of option to value"),
 ])  # fmt: skip
