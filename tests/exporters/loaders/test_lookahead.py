@@ -240,11 +240,21 @@ LOADERS = {
 
 @pytest.mark.parametrize("splits", itertools.product(LOADERS, repeat=2), ids=", ".join)
 def test_looking_ahead_changes_nothing(splits, tmp_path, tree, monkeypatch):
-    """The bytes, and where all random generators end, are those of an export that does not look ahead."""
-    found = []
+    """The bytes, and where all random generators end, are those of an export that looks at other loaders, which are like its own:
+    where shards begin must be known."""
+    found, look = [], lookahead.look
+
+    def look_at_another(_, split, *rest):
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        look(LOADERS[splits[split == "test"]](), split, *rest)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
     for looks in (True, False):
         if not looks:
-            monkeypatch.setattr(lookahead, "can_look", lambda *_: False)
+            monkeypatch.setattr(lookahead, "can_look", lambda loader, order, others: order is not None)
+            monkeypatch.setattr(lookahead, "look", look_at_another)
         seeded()
         loaders = {split: LOADERS[name]() for split, name in zip(("train", "test"), splits, strict=True)}
         exporters.export(loaders, tmp_path / str(looks), name="ds", progress=False, on_hazard="ignore")
