@@ -17,7 +17,9 @@ import tensorflow_datasets as tfds
 
 from tfds_builder.catalog.listing import is_published
 from tfds_builder.catalog.location import read_given
+from tfds_builder.catalog.read import read_tables
 from tfds_builder.contract.directory import Directory
+from tfds_builder.contract.integers import Integers
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.pages.figures import FeatureStatistics, SplitStatistics
 from tfds_builder.pages.statistics import statistics_of
@@ -35,6 +37,7 @@ class Scale:
         size. Of finite values, in the feature's own scale (an image of uint8: 0 to 255), of the population (divided by n).
       dtype: of the feature.
       rows, is_sample: of how many examples they are, and whether that are only some of the split, evenly spaced.
+      table: of a feature whose integers were floats, which float each was; else None.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Scale:
     dtype: str
     rows: int
     is_sample: bool
+    table: Integers | None = None
 
     @property
     def std(self) -> Array:
@@ -60,18 +64,49 @@ class Scale:
         if not self.dtype.startswith("uint"):
             raise TypeError(f"feature {self.name!r}: {self.dtype} has no largest value to divide by; scale it by yourself")
         largest = float(np.iinfo(self.dtype).max)
-        return dataclasses.replace(self, mean=self.mean / largest, variance=self.variance / largest**2, dtype="float64")
+        return dataclasses.replace(
+            self, mean=self.mean / largest, variance=self.variance / largest**2, dtype="float64", table=None
+        )
+
+    @property
+    def rescaling(self) -> tuple[Array, Array]:
+        """Factor and offset by channel that make of the integers the floats they were, but for rounding: those of Keras' layer
+        `Rescaling(*scale.rescaling)`.
+
+        Raises:
+          TypeError: the feature's integers were no floats, or lie on a curve (`tfds_builder.restore` gives them then, too).
+        """
+        if self.table is None:
+            raise TypeError(f"feature {self.name!r} is {self.dtype}, and was no float: nothing is to be rescaled")
+        factor, offset = self.table.line
+        line = np.arange(self.table.levels) * factor[:, None] + offset[:, None]
+        if np.abs(line - self.table.floats.astype(np.float64)).max() > factor.max() / 2:
+            raise TypeError(f"feature {self.name!r}: its floats lie on a curve; tfds_builder.restore gives them")
+        return factor, offset
+
+    def restored(self) -> Scale:
+        """The same of the floats that the integers were, as `tfds_builder.restore` and `as_torch` give them.
+
+        Raises:
+          TypeError: as `rescaling`.
+        """
+        factor, offset = self.rescaling
+        dtype = "" if self.table is None else self.table.dtype
+        return dataclasses.replace(
+            self, mean=self.mean * factor + offset, variance=self.variance * factor**2, dtype=dtype, table=None
+        )
 
 
 class SplitScales(Mapping[str, Scale]):
     """The scale of each feature of a split that has numbers, by flat name; labels have none.
 
-    `mean`, `variance`, `std` and `to_unit` of the whole are those of the feature that a model is fed: of `supervised_keys`, or
-    the only image, or the only feature there is.
+    `mean`, `variance`, `std`, `rescaling`, `to_unit` and `restored` of the whole are those of the feature that a model is fed: of
+    `supervised_keys`, or the only image, or the only feature there is.
     """
 
-    def __init__(self, found: SplitStatistics, manifest: Manifest) -> None:
-        self._scales = {name: scale for name, feature in found.features.items() if (scale := _scale_of(feature)) is not None}
+    def __init__(self, found: SplitStatistics, manifest: Manifest, tables: Mapping[str, Integers]) -> None:
+        scales = {name: _scale_of(feature, tables.get(name)) for name, feature in found.features.items()}
+        self._scales = {name: scale for name, scale in scales.items() if scale is not None}
         self._images = [name for name in self._scales if found.features[name].kind == "image"]
         self._manifest = manifest
 
@@ -119,11 +154,18 @@ class SplitScales(Mapping[str, Scale]):
     def std(self) -> Array:
         return self.input.std
 
+    @property
+    def rescaling(self) -> tuple[Array, Array]:
+        return self.input.rescaling
+
     def to_unit(self) -> Scale:
         return self.input.to_unit()
 
+    def restored(self) -> Scale:
+        return self.input.restored()
 
-def _scale_of(feature: FeatureStatistics) -> Scale | None:
+
+def _scale_of(feature: FeatureStatistics, table: Integers | None) -> Scale | None:
     """None if it has no numbers, or if they are too large for their mean."""
     numbers = list(feature.channels) or ([] if feature.values is None else [feature.values])
     if not numbers or any(one.mean is None or one.std is None for one in numbers):
@@ -131,7 +173,7 @@ def _scale_of(feature: FeatureStatistics) -> Scale | None:
     mean, std = (np.array([getattr(one, key) for one in numbers], np.float64) for key in ("mean", "std"))
     if not feature.channels:
         mean, std = mean[0, ...], std[0, ...]
-    return Scale(feature.name, mean, std**2, feature.dtype, numbers[0].rows, numbers[0].is_sample)
+    return Scale(feature.name, mean, std**2, feature.dtype, numbers[0].rows, numbers[0].is_sample, table)
 
 
 def statistics(name_or_path: str | os.PathLike[str], split: str = "train", exact: bool = False) -> SplitScales:
@@ -139,6 +181,9 @@ def statistics(name_or_path: str | os.PathLike[str], split: str = "train", exact
 
     >>> scale = tfds_builder.statistics("my_images")["image"]                           # doctest: +SKIP
     >>> tf.keras.layers.Normalization(mean=scale.mean, variance=scale.variance)         # doctest: +SKIP
+
+    Of float images that are stored as integers (docs/integers.md) they are those of the integers, as `tfds.load` gives them;
+    `restored()` has those of the floats, and `rescaling` what Keras' `Rescaling` makes floats with.
 
     They are counted when they are first asked for, and kept in `<data_dir>/.catalog`.
 
@@ -160,4 +205,4 @@ def statistics(name_or_path: str | os.PathLike[str], split: str = "train", exact
     if split not in manifest.splits:
         known = ", ".join(map(repr, manifest.splits))
         raise ValueError(f"dataset {manifest.name!r} has no split {split!r}; it has {known} (no slices of them)")
-    return SplitScales(statistics_of(directory, exact=exact).splits[split], manifest)
+    return SplitScales(statistics_of(directory, exact=exact).splits[split], manifest, read_tables(manifest, directory))

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 import tfds_builder
+from tfds_builder.contract.integers import Integers
 from tfds_builder.errors import MissingFileError
+
+SCALES = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
+"""Mean and std of each channel."""
 
 
 @pytest.fixture
@@ -98,3 +102,51 @@ def test_torchvision(version):
         out = Normalize(unit.mean, unit.std)(images)
     np.testing.assert_allclose(out.mean((0, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(out.std((0, 2, 3), unbiased=False), 1, atol=1e-5)
+
+
+def restorable(tmp_path, floats):
+    """Images that are stored as the integers they came from, by a table of floats."""
+    image = np.random.RandomState(1).randint(0, 256, (40, 5, 6, 3)).astype(np.uint8)
+    table = Integers.of("image", "a rule", floats)
+    return kit.write_table(tmp_path, "photos", {"train": {"image": image}}, integers=(table,)), image, table
+
+
+def test_restored(tmp_path):
+    """Mean and variance of the floats that integers were, by channel, from their table."""
+    directory, image, table = restorable(
+        tmp_path, np.stack([(np.arange(256) / 255 - m) / s for m, s in SCALES]).astype(np.float32)
+    )
+    found, floats = tfds_builder.statistics(directory), table.restore(image).astype(np.float64)
+    np.testing.assert_allclose(found.mean, image.mean((0, 1, 2)))
+    np.testing.assert_allclose(found.restored().mean, floats.mean((0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(found.restored().variance, floats.var((0, 1, 2)), rtol=1e-5)
+    assert found.restored().dtype == "float32"
+    factor, offset = found["image"].rescaling
+    np.testing.assert_allclose(image * factor + offset, floats, atol=1e-5)
+
+
+def test_one_table_for_all_channels(tmp_path):
+    """One table is that of every channel."""
+    directory, image, _ = restorable(tmp_path, (np.arange(256) / np.float32(255)).astype(np.float32)[None])
+    np.testing.assert_allclose(tfds_builder.statistics(directory).restored().mean, (image / 255).mean((0, 1, 2)), rtol=1e-5)
+
+
+def test_floats_that_are_not_rescaled(tmp_path, version):
+    """Floats on a curve have no factor, and integers that were no floats nothing to go back to."""
+    directory, _, _ = restorable(tmp_path / "curve", ((np.arange(256) / 255) ** 2.2).astype(np.float32)[None])
+    with pytest.raises(TypeError, match="on a curve"):
+        tfds_builder.statistics(directory).restored()
+    with pytest.raises(TypeError, match="was no float"):
+        _ = tfds_builder.statistics(version[0])["image"].rescaling
+
+
+@pytest.mark.needs_tensorflow
+def test_keras_rescaling(tmp_path):
+    """Keras' Rescaling makes the floats of the integers that `tfds.load` gives, but for rounding."""
+    import tensorflow as tf
+
+    directory, image, table = restorable(
+        tmp_path, np.stack([(np.arange(256) / 255 - m) / s for m, s in SCALES]).astype(np.float32)
+    )
+    layer = tf.keras.layers.Rescaling(*tfds_builder.statistics(directory).rescaling)
+    np.testing.assert_allclose(layer(image).numpy(), table.restore(image), atol=1e-5)
