@@ -11,12 +11,12 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from exporters import wording
+from exporters import array_jobs, wording
 from exporters.command import blame, diff, head, preview, remove, stats
 from exporters.command.arguments import (
     AppDir,
@@ -33,6 +33,8 @@ from exporters.command.arguments import (
     Supervised,
     Unpad,
     VersionDir,
+    engine_options,
+    export_arguments,
     to_path,
 )
 from exporters.errors import ArgumentError, BrokenInstallError, ExportError
@@ -122,48 +124,44 @@ def export(
     license: Annotated[str, _about(help="Its licence.")] = "",
 ) -> None:
     """Export what MODULE:FACTORY returns to DATA_DIR/NAME/VERSION, or DATA_DIR/NAME/CONFIG/VERSION."""
-    from exporters.command import arguments as options
+    given = dict(locals())
     from exporters.command.factory import load_factory
     from exporters.export import export as run
-    from exporters.options.card import Card
-    from exporters.options.config import Config
 
-    if config is None and config_description:
-        raise ArgumentError("--config-description is of a config; name it with --config")
     _warn_of_other(app_dir)
     check_tfds(BrokenInstallError)  # the user's module may import TFDS
+    arguments = export_arguments(given)
     loaders = load_factory(factory, app_dir)
     with _warnings_in_a_line(), _stop_in_a_line():
         result = run(
             loaders,
             data_dir,
-            name=name,
-            version=version,
-            config=None if config is None else Config(config, config_description),
-            release_notes=options.pairs(release_notes, "--release-notes"),
-            format=cast(Any, format),  # `export` refuses what it does not know
-            features=options.features(features, classes),
-            layouts=options.pairs(layout, "--layout"),
-            names=options.pairs(rename, "--rename") or None,
-            supervised_keys=options.keys(supervised),
-            unpad=options.pairs(unpad, "--unpad"),
-            integers=options.integers(integers),
-            shard_bytes=options.shard_bytes(shard_mib),
+            **arguments,
             overwrite=overwrite,
-            on_hazard=cast(
-                Any, options.pairs([t if "=" in t or not t else f"default={t}" for t in on_hazard or ()], "--on-hazard")
-            ),
-            card=Card(description=description, homepage=homepage, citation=citation, license=license),
-            seed=seed,
-            engine=cast(Any, engine),
-            engine_options=options.engine_options(engine_option),
-            progress=progress,
+            engine=cast(Any, engine),  # `export` refuses what it does not know
+            engine_options=engine_options(engine_option),
         )
     if as_json:
         print(json.dumps(dataclasses.asdict(result), indent=2))
         return
     counts = ", ".join(f"{split} {wording.plural(count, 'example')}" for split, count in result.examples.items())
     print(f"published {result.path} ({counts}, {result.bytes:,} bytes)")
+
+
+def _quietly(run: Callable[..., None]) -> Callable[..., None]:
+    """A command that exports: our warnings, and a stop, are a line each."""
+
+    @functools.wraps(run)
+    def command(*args: Any, **options: Any) -> None:
+        with _warnings_in_a_line(), _stop_in_a_line():
+            run(*args, **options)
+
+    return command
+
+
+app.command(name="plan")(_quietly(array_jobs.planning(export)))
+app.command()(_quietly(array_jobs.work))
+app.command()(_quietly(array_jobs.publish))
 
 
 @app.command()

@@ -9,6 +9,7 @@ Everything heavy is imported when it is called, so that `import exporters` costs
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shlex
 import signal
@@ -27,7 +28,11 @@ from tfds_builder.aliases import Feature, JsonObject
 from tfds_builder.install import check_tfds
 
 if TYPE_CHECKING:
+    from exporters.hazards.watch import Watch
+    from exporters.jobs.job import Job
+    from exporters.staging.stage import Stage
     from tfds_builder.contract.directory import Directory
+    from tfds_builder.contract.manifest import Manifest
 
 _SHARD_BYTES = 256 * 1024 * 1024
 
@@ -123,6 +128,55 @@ def export(
       HazardError: of these, a hazard that `on_hazard` says to refuse.
       Exception: whatever the loader raised, as it raised it. Nothing was published.
     """
+    call = Call(
+        loaders, data_dir, name=name, version=version, config=config, format=format, names=names, features=features,
+        layouts=layouts, supervised_keys=supervised_keys, unpad=unpad, integers=integers, card=card, release_notes=release_notes,
+        shard_bytes=shard_bytes, overwrite=overwrite, on_hazard=on_hazard, seed=seed, engine=engine,
+        engine_options=engine_options, progress=progress,
+    )  # fmt: skip
+    with opened(call) as (stage, job, watch):
+        for split in job.splits:
+            job.write_split(split)
+        manifest = job.publish()
+    return published(call, stage, manifest, watch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What the caller of `export` says: its arguments, with its defaults."""
+
+    loaders: Loader
+    data_dir: str | os.PathLike[str]
+    _: dataclasses.KW_ONLY
+    name: str
+    version: str = "1.0.0"
+    config: str | Config | None = None
+    format: Format = "tfrecord"
+    names: Sequence[str] | Mapping[str, str] | None = None
+    features: Mapping[str, Feature] | None = None
+    layouts: Mapping[str, str] | None = None
+    supervised_keys: Sequence[str] | None = None
+    unpad: Mapping[str, str] | None = None
+    integers: Sequence[str] | Mapping[str, object] | None = None
+    card: Card | None = None
+    release_notes: Mapping[str, str] | None = None
+    shard_bytes: int = _SHARD_BYTES
+    overwrite: bool = False
+    on_hazard: Action | Mapping[HazardName | Literal["default"], Action] = "warn"
+    seed: int | None = None
+    engine: EngineName = "local"
+    engine_options: Mapping[str, object] | None = None
+    progress: bool | None = None
+
+
+@contextlib.contextmanager
+def opened(call: Call, *, joins: bool = False) -> Iterator[tuple[Stage, Job, Watch]]:
+    """The stage of an export and its job, ready to write; what the loaders themselves show is told.
+
+    Args:
+      call: what the caller says.
+      joins: whether this is a rank of an array job, which writes a part of what others have planned.
+    """
     check_tfds(BrokenInstallError)
     from exporters import formats, wording
     from exporters.engines import registry
@@ -135,55 +189,58 @@ def export(
     from exporters.progress import Progress
     from exporters.staging.hidden_versions import warn_of_hidden_versions
     from exporters.staging.stage import Stage
-    from tfds_builder.catalog.builder_module import generate
     from tfds_builder.contract.directory import Directory
-    from tfds_builder.errors import DatasetError
 
-    splits = checks.check_splits(loaders)
-    checks.check_dataset(name, version, shard_bytes)
-    checks.check_data_dir(data_dir)
-    if card is not None and not isinstance(card, Card):
-        raise ArgumentError(f"{wording.called('card')} must be an exporters.Card (got {card!r:.80})")
-    checks.check_seed(seed)
-    crew = Crew(engine, registry.find(engine, engine_options), splits)
-    splits = crew.loaders
-    encoder = formats.find(format)
-    options = Options(names, features, layouts, supervised_keys, unpad, integers)
-    watch = Watch(on_hazard, seeded=seed is not None)
-    told = {"card": dict(vars(card or Card())), **config_facts(config, release_notes)}
+    splits = checks.check_splits(call.loaders)
+    checks.check_dataset(call.name, call.version, call.shard_bytes)
+    checks.check_data_dir(call.data_dir)
+    if call.card is not None and not isinstance(call.card, Card):
+        raise ArgumentError(f"{wording.called('card')} must be an exporters.Card (got {call.card!r:.80})")
+    checks.check_seed(call.seed)
+    crew = Crew(call.engine, registry.find(call.engine, call.engine_options), splits)
+    encoder = formats.find(call.format)
+    options = Options(call.names, call.features, call.layouts, call.supervised_keys, call.unpad, call.integers)
+    watch = Watch(call.on_hazard, seeded=call.seed is not None)
+    told = {"card": dict(vars(call.card or Card())), **config_facts(call.config, call.release_notes)}
     plan: JsonObject = {
-        "name": name,
-        "version": version,
-        "format": format,
-        "shard_bytes": shard_bytes,
-        "seed": seed,
-        **_carry_over(told, Directory.given(data_dir).below(name), version),
+        "name": call.name,
+        "version": call.version,
+        "format": call.format,
+        "shard_bytes": call.shard_bytes,
+        "seed": call.seed,
+        **_carry_over(told, Directory.given(call.data_dir).below(call.name), call.version),
     }
-    with _sigterm_as_exit(), Stage(data_dir, name, version, config=plan["config_name"], overwrite=overwrite) as stage:
-        warn_of_hidden_versions(stage.target, "/".join(filter(None, (name, plan["config_name"]))), format)
+    place = Stage(call.data_dir, call.name, call.version, config=plan["config_name"], overwrite=call.overwrite, joins=joins)
+    with _sigterm_as_exit(), place as stage:
+        warn_of_hidden_versions(stage.target, "/".join(filter(None, (call.name, plan["config_name"]))), call.format)
         reads = not stage.has_finished_shards()
-        for split, loader in splits.items():
-            watch.inspect(split, loader, splits.values(), reads=reads)
+        for split, loader in crew.loaders.items() if not joins else ():
+            watch.inspect(split, loader, crew.loaders.values(), reads=reads)
         with (
-            Progress(progress, facts.expected_total(splits.values()), name) as bar,
+            Progress(call.progress, facts.expected_total(crew.loaders.values()), call.name) as bar,
             contextlib.closing(Job(stage, crew, options, encoder, bar, watch, plan)) as job,
         ):
-            for split in splits:
-                job.write_split(split)
-        manifest = job.publish()
+            yield stage, job, watch
+
+
+def published(call: Call, stage: Stage, manifest: Manifest, watch: Watch) -> Export:
+    """What was published; its builder module is written."""
+    from tfds_builder.catalog.builder_module import generate
+    from tfds_builder.errors import DatasetError
+
     try:
         module = generate(stage.target)
     except (OSError, DatasetError) as error:
         module = ""
         again = f"torch2tfds generate {shlex.quote(os.fspath(stage.target))}"
-        warnings.warn(f"{stage.target} is published, but not its builder module: {error}; write it with {again}", stacklevel=2)
+        warnings.warn(f"{stage.target} is published, but not its builder module: {error}; write it with {again}", stacklevel=3)
     return Export(
         path=os.fspath(stage.target),
         module=module,
-        name=name,
+        name=call.name,
         config=manifest.config_name,
-        version=version,
-        format=format,
+        version=call.version,
+        format=call.format,
         examples={split: content.examples for split, content in manifest.splits.items()},
         shards={split: len(content.shards) for split, content in manifest.splits.items()},
         bytes=sum(file.bytes for file in manifest.files),
@@ -217,7 +274,7 @@ def _carry_over(facts: JsonObject, dataset_dir: Directory, version: str) -> Json
     except DatasetError as error:
         text = f"nothing of its card, its release notes or its config's description was taken from the version before {version}, "
         text += "which cannot be read"
-        warnings.warn(f"{text}: {error}", ExportWarning, stacklevel=3)
+        warnings.warn(f"{text}: {error}", ExportWarning, stacklevel=5)
         return facts
     return {
         **facts,

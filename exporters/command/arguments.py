@@ -257,3 +257,34 @@ def keys(text: str | None) -> tuple[str, ...] | None:
     if names is not None and not all(names):
         raise ArgumentError(f"--supervised takes IN,TARGET (got {text!r:.80})")
     return names
+
+
+def export_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of `torch2tfds export` say, as keywords of `export`; those of how it is done left out.
+
+    Args:
+      given: the options, by the names of the command's parameters.
+
+    Raises:
+      ArgumentError: one of them is not of its form.
+    """
+    from exporters.options.card import Card
+    from exporters.options.config import Config
+
+    config, hazards = given["config"], given["on_hazard"] or ()
+    if config is None and given["config_description"]:
+        raise ArgumentError("--config-description is of a config; name it with --config")
+    return {
+        **{name: given[name] for name in ("name", "version", "format", "seed", "progress")},
+        "config": None if config is None else Config(config, given["config_description"]),
+        "release_notes": pairs(given["release_notes"], "--release-notes"),
+        "features": features(given["features"], given["classes"]),
+        "layouts": pairs(given["layout"], "--layout"),
+        "names": pairs(given["rename"], "--rename") or None,
+        "supervised_keys": keys(given["supervised"]),
+        "unpad": pairs(given["unpad"], "--unpad"),
+        "integers": integers(given["integers"]),
+        "shard_bytes": shard_bytes(given["shard_mib"]),
+        "on_hazard": pairs([text if "=" in text or not text else f"default={text}" for text in hazards], "--on-hazard"),
+        "card": Card(**{name: given[name] for name in ("description", "homepage", "citation", "license")}),
+    }

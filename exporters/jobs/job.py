@@ -12,7 +12,8 @@ from exporters import wording
 from exporters.aliases import Loader, RawBatch
 from exporters.batches.flatten import to_batch
 from exporters.draws.apart import Draws, Part, base_seed_of
-from exporters.errors import ArgumentError
+from exporters.engines.local import Local
+from exporters.errors import ArgumentError, LoaderError
 from exporters.formats import Format
 from exporters.hazards.digests import AxisOrders
 from exporters.hazards.observers import ShardObserver, SplitObserver
@@ -79,7 +80,7 @@ class Job:
         self._check_seed(plan.get("seed"))
         self._opening = Opening(loaders, options, format, self._ledger, bar.say, self._warn_of_space)
         self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
-        if self._ledger.plan is not None:
+        if self._ledger.plan is not None and not stage.joins:
             finished = sum(len(self._ledger.done(split)) for split in loaders)
             stage.files.remove_attempts(self._ledger.files())
             bar.say(f"going on after {wording.plural(finished, 'finished shard')}")
@@ -88,6 +89,11 @@ class Job:
             except BaseException:
                 self.close()  # nobody else has it
                 raise
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits, in order."""
+        return list(self._loaders)
 
     def _check_seed(self, seed: int | None) -> None:
         """Raises ArgumentError if batches are to be seeded that cannot be drawn by number."""
@@ -281,6 +287,62 @@ class Job:
 
     def _warn_of_space(self) -> None:
         space.warn_of_little(self._stage.path, self._pending_bytes())
+
+    def plan(self) -> dict[str, int]:
+        """Settles the plan from the first batches, and writes no shard. How many each split has, for whoever will write them.
+
+        Raises:
+          ExportError: it cannot be settled, or the batches of a split cannot be drawn by number.
+        """
+        for split in self._loaders:
+            if self._ledger.order_of(split) is None:
+                raise LoaderError(
+                    f"split {split!r}: its batches cannot be drawn by number (it is a stream, or iterates in a way of its own): "
+                    "nobody can begin in the midst of it; torch2tfds export drains it in one process"
+                )
+        split, loader = next(iter(self._loaders.items()))
+        with random_state_kept(loader):
+            self._opening.open(split, loader, 0)
+            self._opening.drop(split)
+        return {split: len(self._ledger.planned(split) or ()) for split in self._loaders}
+
+    def write_share(self, rank: int, ranks: int) -> tuple[int, int]:
+        """Writes the shards of one rank of an array job that are not finished: each `ranks`-th of all. How many it has written,
+        and how many are its own.
+
+        Raises:
+          ExportError: as `write_split`.
+        """
+        shards = [
+            (split, number, shard) for split in self._loaders for number, shard in enumerate(self._ledger.planned(split) or ())
+        ]
+        own, written = shards[rank::ranks], 0
+        for split in self._loaders:
+            done = self._ledger.done(split)
+            tasks = [Task(split, number, *shard) for owner, number, shard in own if owner == split and number not in done]
+            if tasks:
+                self._write_tasks(split, tasks)
+            written += len(tasks)
+        return written, len(own)
+
+    def _write_tasks(self, split: str, tasks: Sequence[Task]) -> None:
+        """Writes some shards of a split, of which others are written by others: each file has a name of its own."""
+        loader = self._loaders[split]
+        with contextlib.ExitStack() as stack:
+            if self._is_seeded:
+                stack.enter_context(random_state_kept())
+            self._opening.drop(split)  # it was looked at from its first batch, and is drained from another
+            settled = self._opening.open(split, loader, tasks[0].start or 0)
+            observer = SplitObserver(self._watch, split, loader, settled.schema)
+            work = dataclasses.replace(self._work(split, loader, settled, observer), begin=_pass_by)
+            results = stack.enter_context(contextlib.closing(Local().run(work, tasks)))
+            for result in results:
+                self._finish_shard(split, result, observer.merge(result.seen))
+
+    def missing(self) -> dict[str, int]:
+        """By split of which shards are not finished, how many."""
+        planned = {split: len(self._ledger.planned(split) or ()) for split in self._loaders}
+        return {split: lacking for split, count in planned.items() if (lacking := count - len(self._ledger.done(split)))}
 
     def close(self) -> None:
         """Lets go of streams that were opened and not drained, and of the engine."""

@@ -156,9 +156,9 @@ class Opening:
         return self.settled.encode(self.settled.to_batch(first.raw, split, first.number), split)
 
     def drop(self, split: str) -> None:
-        """Lets go of what `open` has drawn: others draw it again."""
-        head = self._heads.pop(split)
-        if head.rest is not None:
+        """Lets go of what was drawn of a split: it is drawn again."""
+        head = self._heads.pop(split, None)
+        if head is not None and head.rest is not None:
             head.rest.close()
 
     def take(self, split: str, loader: Loader, start: int) -> Numbered:

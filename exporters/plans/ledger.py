@@ -84,7 +84,7 @@ class Ledger:
             for number, shard in enumerate(shards)
             for file in shard.files(plan.format, plan.name, split, number, len(shards))
         ]
-        if not self._stage.files.names():
+        if files and not self._stage.files.names():
             self._stage.begin_anew()
             return None
         damage = list(filter(None, (self._stage.files.find_damage(*file, reads=self._stage.was_moved) for file in files)))
@@ -102,7 +102,7 @@ class Ledger:
                     raise ValueError(f"{name} is not as long as its shard has rows")
             if source["kind"] == "indices":
                 Order.load(self._stage.notes.directory / _order_note(split))
-        if self._stage.was_moved:
+        if self._stage.was_moved and not self._stage.joins:
             self._stage.settle_in()
         return plan
 

@@ -85,20 +85,21 @@ def open_below(directory: pathlib.Path, names: Iterable[str]) -> int:
     return descriptor
 
 
-def lock_directory(path: pathlib.Path, holder: pathlib.Path, parent: int) -> int:
+def lock_directory(path: pathlib.Path, holder: pathlib.Path, parent: int, *, shared: bool = False) -> int:
     """An open descriptor that holds the lock of a directory; the kernel drops it when its process dies.
 
     Args:
       path: the directory; a link is not followed.
       holder: where `sign` has said who holds it.
       parent: its parent, open.
+      shared: whether others may hold it too, who take it so.
 
     Raises:
       DataDirError: another process holds it.
     """
     descriptor = os.open(path.name, _DIRECTORY, dir_fd=parent)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         if not isinstance(error, BlockingIOError):

@@ -37,5 +37,5 @@ def warn_of_hidden_versions(version_dir: AnyDirectory, tfds_name: str, format: s
         f"stock TFDS takes the newest version alone, and reads no HDF5: beside {tfds_name}:{versions[0]}, which is HDF5, it "
         f"finds {readable} only if it is asked for ({tfds_name}:{readable}); after tfds_builder.register, tfds.load finds all",
         DatasetWarning,
-        stacklevel=3,
+        stacklevel=5,
     )

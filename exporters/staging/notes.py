@@ -7,13 +7,14 @@ import itertools
 import json
 import os
 import pathlib
+import secrets
 from collections.abc import Iterable, Iterator
 
 from exporters import wording
 from exporters.errors import ExportError, ResumeError
 from exporters.staging import contents
 from exporters.staging.contents import SHARD_NOTE, STAGE_NOTE
-from exporters.staging.disk import naming, open_no_link, remove_file, sync_directory
+from exporters.staging.disk import naming, open_no_link, sync_directory
 from tfds_builder.aliases import JsonObject
 
 _VERSION = 3
@@ -54,8 +55,7 @@ class Notes:
             raise ValueError(
                 f"{name!r} is not among the names of notes in exporters.staging.contents, and would be taken for somebody's"
             )
-        draft = self.directory / f"{name}.draft"
-        remove_file(draft)
+        draft = self.directory / f"{name}.{secrets.token_hex(4)}.draft"  # others may write the same note
         with naming(draft), open(draft, "xb") as stream:
             stream.write(content)
             stream.flush()

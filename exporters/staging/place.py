@@ -81,8 +81,11 @@ class Place:
         """Whether this process holds the lock."""
         return self._lock is not None
 
-    def lock(self) -> None:
+    def lock(self, *, shared: bool = False) -> None:
         """Makes the stage and locks it; the kernel drops the lock when its process dies.
+
+        Args:
+          shared: whether others may hold it too, who take it so.
 
         Raises:
           DataDirError: another process holds it.
@@ -91,7 +94,7 @@ class Place:
             make_directory(self.stage)
             with contextlib.suppress(FileNotFoundError):  # another export removed a parent meanwhile
                 self._parent = open_below(self._data_dir, self._below)
-                lock = lock_directory(self.stage, self.notes / HOLDER_NOTE, self._parent)
+                lock = lock_directory(self.stage, self.notes / HOLDER_NOTE, self._parent, shared=shared)
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(lock), os.stat(self.stage.name, dir_fd=self._parent, follow_symlinks=False)):
                         self._lock = lock

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from exporters import wording
 from exporters.errors import AlreadyPublishedError, DataDirError, ExportWarning, ResumeError
 from exporters.staging import contents, publishing
-from exporters.staging.contents import HOLDER_NOTE, PUBLISHING_NOTE, STAGE_NOTE
+from exporters.staging.contents import COMMAND_NOTE, HOLDER_NOTE, PUBLISHING_NOTE, STAGE_NOTE
 from exporters.staging.disk import another_version, explain, may_remove, sign, sync_directory
 from exporters.staging.files import StagedFiles
 from exporters.staging.notes import Notes, say_what_is_kept
@@ -44,6 +44,7 @@ class Stage:
       path: the stage.
       notes: what is planned and finished.
       files: what is staged.
+      joins: whether it is written by others too, who hold its lock together: the ranks of an array job, once it is planned.
       overwrite: whether a version that is there may be replaced, and what was stopped begun anew.
       was_moved: whether the stage is another directory than the notes are about: a copy, say. Then what is finished must
         be compared byte for byte.
@@ -55,17 +56,29 @@ class Stage:
         process holds the stage.
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str], name: str, version: str, *, config: str = "", overwrite: bool) -> None:
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str],
+        name: str,
+        version: str,
+        *,
+        config: str = "",
+        overwrite: bool,
+        joins: bool = False,
+    ) -> None:
         self._place = Place(data_dir, name, version, config)
         self.target, self.path = self._place.target, self._place.stage
         self.notes, self.files = Notes(self._place.notes, self.path), StagedFiles(self._place)
-        self.overwrite = overwrite
+        self.overwrite, self.joins = overwrite, joins
         self._published, self.was_moved = False, False
 
     def __enter__(self) -> Stage:
         fresh = [path for path in (self.path, self.notes.directory) if not os.path.lexists(path)]
         try:
             self._place.check(overwrite=self.overwrite)
+            if self.joins:
+                self._join()
+                return self
             if os.path.lexists(self.target) and not self.overwrite:
                 self._clear_what_was_published()
                 raise AlreadyPublishedError(
@@ -84,11 +97,16 @@ class Stage:
     def __exit__(self, _: object = None, error: BaseException | None = None, __: object = None) -> None:
         if not self._place.is_locked:
             return
+        if self.joins:
+            self._place.release()
+            return
         finished: list[str] | None = None
         with contextlib.suppress(OSError):  # too many open files, say: what cannot be listed is kept
             finished = self.notes.shard_names() if self.path.is_dir() else []
         if finished and self.overwrite and os.path.lexists(self.target):
             finished = []  # nobody could go on after them: the version is there, and replacing it begins anew
+        if finished == [] and self.notes.has(COMMAND_NOTE):
+            finished = None  # it is planned, and kept for those who will write it
         if error is not None and not self._published and finished:
             say_what_is_kept(error, len(finished), self.path, begins_anew=self.overwrite)
         try:
@@ -97,6 +115,12 @@ class Stage:
         finally:
             self._place.release()
         self._place.remove_made()
+
+    def _join(self) -> None:
+        """Takes part in what is planned and not yet published; raises DataDirError if there is no such thing."""
+        if not (self.path.is_dir() and self.notes.has(COMMAND_NOTE)):
+            raise DataDirError(errno.ENOENT, f"{self.path} is no planned export: torch2tfds plan makes one")
+        self._place.lock(shared=True)
 
     def _leave_untouched(self, fresh: Iterable[pathlib.Path]) -> None:
         """Removes the directories that were made to no avail, and drops the lock."""
@@ -163,7 +187,7 @@ class Stage:
 
     def has_finished_shards(self) -> bool:
         """Whether there is something to go on with."""
-        return bool(self.notes.shard_names())
+        return bool(self.notes.shard_names()) or self.notes.has(COMMAND_NOTE)
 
     def begin_anew(self) -> None:
         """Removes what an export before left behind, and notes which directory the notes will be about.

@@ -288,7 +288,7 @@ def test_a_directory_that_vanishes(what, tmp_path, tree):
     assert tree(data_dir) == tree(tmp_path / "whole")
 
 
-@pytest.mark.filterwarnings("ignore:no release notes")  # of the version before, which cannot be listed either
+@pytest.mark.filterwarnings("ignore:nothing of its card")  # of the version before, which cannot be listed either
 def test_too_many_open_files(format, tmp_path, tree):
     """Without a file descriptor to be had an export says so and by which file, and with some it goes on to the same bytes."""
     run(tmp_path / "whole", format)
