@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -56,6 +56,8 @@ class Conversion:
                 "convert it in the dataset or in collate_fn so that every batch has the same"
             )
         if not isinstance(column, Rows):
+            if self.axis is not None and column.shape[self.axis : self.axis + 1] != (self.table.channels,):
+                return np.empty(column.shape, self.table.stored_dtype)  # of another shape, which the feature will refuse
             return self._convert(column, self.axis, name, where, 0)
         dtype = np.dtype(self.table.stored_dtype)
         if column.items is not None and self.axis != 1 and len(column):
@@ -73,6 +75,10 @@ class Conversion:
 
     def _convert(self, array: Array, axis: int | None, name: str, where: str, row: int | None) -> Array:
         out = np.empty_like(array, np.dtype(self.table.stored_dtype))
+        if axis is not None and _are_side_by_side(array, axis) and (together := self._interleaved) is not None:
+            with np.errstate(all="ignore"):
+                if together.fill(array, out):
+                    return out
         for channel, part in _channels(array, axis):
             with np.errstate(all="ignore"):
                 is_exact = self._converters[channel].fill(part, _part(out, axis, channel))
@@ -83,6 +89,11 @@ class Conversion:
     @functools.cached_property
     def _converters(self) -> list[_Channel]:
         return [_Channel(self.table, channel) for channel in range(self.table.channels)]
+
+    @functools.cached_property
+    def _interleaved(self) -> _Interleaved | None:
+        """Converts all channels at once where they lie side by side in memory; None where a table lies on a curve."""
+        return _Interleaved(self._converters) if all(channel.is_quick for channel in self._converters) else None
 
     def _find_fault(self, array: Array, axis: int | None, row: int | None) -> str:
         """Which value is the first that is not in the table, in words.
@@ -110,6 +121,14 @@ class Conversion:
             f"no float but those of {self.table.rule} is an integer there: export it as the floats it is, without {name!r} in "
             f"{wording.called('integers')}"
         )
+
+
+def _are_side_by_side(array: Array, axis: int) -> bool:
+    """Whether the channels of each pixel lie side by side in memory, and nothing else does."""
+    others = [
+        abs(step) for place, (step, size) in enumerate(zip(array.strides, array.shape, strict=True)) if place != axis and size > 1
+    ]
+    return array.strides[axis] == array.itemsize and all(step > array.itemsize for step in others)
 
 
 def _channels(array: Array, axis: int | None) -> Iterator[tuple[int, Array]]:
@@ -150,11 +169,48 @@ class _Scratch:
         return _Scratch(*(part.reshape(-1)[: rows * values].reshape(shape) for part in vars(self).values()))
 
 
-class _Channel:
+class _Converter:
+    """Converts in blocks.
+
+    Attributes:
+      _dtype: of the floats.
+      _step: in how many values the channels come round.
+    """
+
+    _dtype: DType
+    _step = 1
+
+    def fill(self, part: Array, out: Array) -> bool:
+        """Fills integers into `out`, of the shape of `part`; False if one of its values is not in the table."""
+        if not part.size:
+            return True
+        axes = sorted(range(part.ndim), key=lambda axis: -abs(part.strides[axis]))  # as they lie in memory
+        part, target = part.transpose(axes), out.transpose(axes)
+        part, flat = part.reshape(part.shape[0], -1), target.reshape(part.shape[0], -1)
+        width = min(part.shape[1], _BLOCK - _BLOCK % self._step)
+        height = max(1, _BLOCK // width)
+        scratch = _Scratch.of((height, width), self._dtype)
+        for row in range(0, part.shape[0], height):
+            for start in range(0, part.shape[1], width):
+                block = (slice(row, row + height), slice(start, start + width))
+                values = part[block]
+                if self._find_wrong(values, flat[block], scratch.cut(values.shape)).any():
+                    return False
+        if not np.may_share_memory(flat, out):
+            target[...] = flat.reshape(target.shape)
+        return True
+
+    def _find_wrong(self, values: Array, out: Array, scratch: _Scratch) -> Array:
+        """Which values of a block are not in the table; their integers go into `out`."""
+        raise NotImplementedError
+
+
+class _Channel(_Converter):
     """Converts one channel."""
 
     def __init__(self, table: Integers, channel: int) -> None:
         self._floats = np.ascontiguousarray(table.floats[min(channel, table.channels - 1)])
+        self._dtype = self._floats.dtype
         self._levels, size = table.levels, self._floats.itemsize
         self._bits, self._stored = _BITS[size], np.dtype(table.stored_dtype)
         self._table_bits, self._inverse = self._floats.view(self._bits), None
@@ -170,25 +226,10 @@ class _Channel:
                 self._is_even = not self.find_wrong(self._floats, found).any() and bool((found == np.arange(self._levels)).all())
         self._sorted = self._floats.astype(np.float64)
 
-    def fill(self, part: Array, out: Array) -> bool:
-        """Fills integers into `out`, of the shape of `part`; False if one of its values is not in the table."""
-        if not part.size:
-            return True
-        axes = sorted(range(part.ndim), key=lambda axis: -abs(part.strides[axis]))  # as they lie in memory
-        part, target = part.transpose(axes), out.transpose(axes)
-        part, flat = part.reshape(part.shape[0], -1), target.reshape(part.shape[0], -1)
-        width = min(part.shape[1], _BLOCK)
-        height = max(1, _BLOCK // width)
-        scratch = _Scratch.of((height, width), self._floats.dtype)
-        for row in range(0, part.shape[0], height):
-            for start in range(0, part.shape[1], width):
-                block = (slice(row, row + height), slice(start, start + width))
-                values = part[block]
-                if self._find_wrong(values, flat[block], scratch.cut(values.shape)).any():
-                    return False
-        if not np.may_share_memory(flat, out):
-            target[...] = flat.reshape(target.shape)
-        return True
+    @property
+    def is_quick(self) -> bool:
+        """Whether integers are found without a search."""
+        return self._inverse is not None or self._is_even
 
     def find_wrong(self, part: Array, out: Array) -> Array:
         """Which values are not in the table; their integers go into `out`, of the same shape."""
@@ -228,6 +269,43 @@ class _Channel:
         if abs(number - float_of) < step / 8:
             return f"{shown}, which is near {known}, the float of {nearest}: two floats for one integer"
         return f"{shown}, which is not in the table; the nearest is {known}, the float of {nearest}"
+
+
+class _Interleaved(_Converter):
+    """Converts channels that lie side by side, one value of each after the other."""
+
+    def __init__(self, channels: list[_Channel]) -> None:
+        first, self._step = channels[0], len(channels)
+        self._dtype, self._bits, self._levels = first._dtype, first._bits, first._levels
+        self._is_sixteen = first._inverse is not None
+        self._places = self._repeat(np.arange(self._step) * (2**16 if self._is_sixteen else self._levels), np.dtype(np.intp))
+        if self._is_sixteen:
+            self._inverse = np.concatenate([channel._inverse for channel in channels if channel._inverse is not None])
+            return
+        self._table_bits = np.concatenate([channel._table_bits for channel in channels])
+        self._lowest = self._repeat([channel._lowest for channel in channels], self._dtype)
+        self._factor = self._repeat([channel._factor for channel in channels], self._dtype)
+        self._magic = first._magic
+
+    def _repeat(self, numbers: Sequence[object] | Array, dtype: DType) -> Array:
+        return np.tile(np.array(numbers, dtype), _BLOCK // self._step)
+
+    def _find_wrong(self, values: Array, out: Array, scratch: _Scratch) -> Array:
+        width = values.shape[1]
+        if self._is_sixteen:
+            np.copyto(scratch.index, values.view(self._bits))
+            index = np.add(scratch.index, self._places[:width], out=scratch.index)
+            np.take(self._inverse, index, out=scratch.integer, mode="wrap")
+            np.copyto(out, scratch.integer, casting="unsafe")
+            return np.less(scratch.integer, 0, out=scratch.wrong)
+        guess = np.subtract(values, self._lowest[:width], out=scratch.guess)
+        guess *= self._factor[:width]
+        guess += self._magic
+        np.copyto(out, guess.view(self._bits), casting="unsafe")
+        np.copyto(scratch.index, out)
+        index = np.add(scratch.index, self._places[:width], out=scratch.index)
+        np.take(self._table_bits, index, out=scratch.found, mode="wrap")
+        return np.not_equal(scratch.found, values.view(self._bits), out=scratch.wrong)
 
 
 def convert(batch: Batch, conversions: Mapping[str, Conversion], names: Mapping[str, str], where: str) -> Batch:

@@ -40,6 +40,44 @@ def test_every_float_comes_back(dtype, shape):
     assert found.dtype == np.uint8
 
 
+IN_MEMORY = {
+    "channels last": lambda floats: (np.ascontiguousarray(floats.transpose(0, 2, 3, 1)), 3),
+    "channels last in memory alone": lambda floats: (np.ascontiguousarray(floats.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2), 1),
+    "rows turned round": lambda floats: (floats[:, :, ::-1], 1),
+    "every second one": lambda floats: (floats[:, :, ::2, 1::2], 1),
+    "one row again and again": lambda floats: (np.broadcast_to(floats[:1].transpose(0, 2, 3, 1), (5, *floats.shape[2:], 3)), 3),
+    "one pixel again and again": lambda floats: (
+        np.broadcast_to(floats[:, None, None, :, 0, 0], (*floats.shape[:1], 4, 5, 3)),
+        3,
+    ),
+    "one column": lambda floats: (floats[..., :1].transpose(0, 2, 3, 1), 3),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("way", IN_MEMORY)
+def test_however_they_lie_in_memory(way, dtype):
+    """Each value is that of its own channel, wherever its neighbours lie; so is the one that is wrong."""
+    conversion = Conversion(table_of(dtype), 1)
+    integers = np.random.default_rng(1).integers(0, 256, (40, 3, 30, 50)).astype(np.uint8)
+    floats, axis = IN_MEMORY[way](conversion.to_floats(integers))
+    expected, _ = IN_MEMORY[way](integers)
+    assert np.array_equal(Conversion(conversion.table, axis).to_integers(floats, "image", "here"), expected)
+    wrong = np.array(floats)
+    place = [min(at, size - 1) for at, size in zip((3, 2, 3, 0), wrong.shape, strict=True)]
+    place[axis] = 1
+    wrong[tuple(place)] = 99
+    with pytest.raises(SchemaError, match="here, feature 'image', row 3, channel 1, value 99"):
+        Conversion(conversion.table, axis).to_integers(wrong, "image", "here")
+
+
+def test_another_number_of_channels():
+    """A batch of other channels, or of other axes, is left to the feature, which says what shape it should have."""
+    conversion = Conversion(table_of(), 1)
+    for shape in ((2, 1, 4, 4), (2, 4, 4, 4), (2,)):
+        assert conversion.to_integers(np.zeros(shape, np.float32), "image", "here").shape == shape
+
+
 @pytest.mark.parametrize("levels", [256, 65536])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_entry_and_its_neighbours(levels, dtype):
