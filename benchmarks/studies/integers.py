@@ -43,8 +43,8 @@ def run(setting: Setting) -> list[Sheet]:
             own = [*written[way], written["floats"][0] / written[way][0]] if who == way else ["", "", ""]
             rows.append([who, format, size, *own, times[0], times[1], read["floats"][0] / times[0]])
     columns = ("who", "format", "MB", "write s", "write CPU s", "x floats", "read s", "read CPU s", "x floats")
-    gigabytes = floats.nbytes / 1e9
-    note = f"{workload.rows:,} images, {gigabytes:.2f} GB of floats, in batches of {_BATCH}. Loading costs nothing. Best of {setting.repeat} in turns."
+    size = f"{workload.rows:,} images, {floats.nbytes / 1e9:.2f} GB of floats, in batches of {_BATCH} that cost nothing to load."
+    note = f"{size} Best of {setting.repeat} rounds, in turns."
     return [Sheet("Normalised float32 photos as the integers they were", columns, rows, note)]
 
 

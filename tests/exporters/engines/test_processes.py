@@ -61,6 +61,10 @@ def episode(index):
     return {"steps": steps, "id": index}
 
 
+def floats(index):
+    return {"image": ((torch.arange(3 * 8 * 8).reshape(3, 8, 8) + index) % 50 + 40).float() / 255, "label": index % 3}
+
+
 def rows_of(examples):
     return {key: [example[key] for example in examples] for key in examples[0]}
 
@@ -78,6 +82,7 @@ PNG = {"features": {"image": tfds.features.Image(shape=(7, 6, 3)), "label": tfds
 CASES = {
     "fixed": (lambda: {"train": shuffled(fixed), "test": DataLoader(Rows(fixed, 9), 4)}, {"shard_bytes": 2000}),
     "text": (lambda: shuffled(text), {"shard_bytes": 400}),
+    "integers": (lambda: shuffled(floats), {"shard_bytes": 2000, "integers": {"image": (0, 1)}}),
     "png": (lambda: shuffled(picture, num_workers=1), {"shard_bytes": 900, **PNG}),
     "episodes": (
         lambda: DataLoader(Rows(episode), 5, collate_fn=rows_of),
