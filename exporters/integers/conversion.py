@@ -173,11 +173,11 @@ class _Converter:
     """Converts in blocks.
 
     Attributes:
-      _dtype: of the floats.
+      _own: of the floats.
       _step: in how many values the channels come round.
     """
 
-    _dtype: DType
+    _own: DType
     _step = 1
 
     def fill(self, part: Array, out: Array) -> bool:
@@ -189,7 +189,7 @@ class _Converter:
         part, flat = part.reshape(part.shape[0], -1), target.reshape(part.shape[0], -1)
         width = min(part.shape[1], _BLOCK - _BLOCK % self._step)
         height = max(1, _BLOCK // width)
-        scratch = _Scratch.of((height, width), self._dtype)
+        scratch = _Scratch.of((height, width), self._own)
         for row in range(0, part.shape[0], height):
             for start in range(0, part.shape[1], width):
                 block = (slice(row, row + height), slice(start, start + width))
@@ -210,7 +210,7 @@ class _Channel(_Converter):
 
     def __init__(self, table: Integers, channel: int) -> None:
         self._floats = np.ascontiguousarray(table.floats[min(channel, table.channels - 1)])
-        self._dtype = self._floats.dtype
+        self._own = self._floats.dtype
         self._levels, size = table.levels, self._floats.itemsize
         self._bits, self._stored = _BITS[size], np.dtype(table.stored_dtype)
         self._table_bits, self._inverse = self._floats.view(self._bits), None
@@ -276,15 +276,15 @@ class _Interleaved(_Converter):
 
     def __init__(self, channels: list[_Channel]) -> None:
         first, self._step = channels[0], len(channels)
-        self._dtype, self._bits, self._levels = first._dtype, first._bits, first._levels
+        self._own, self._bits, self._levels = first._own, first._bits, first._levels
         self._is_sixteen = first._inverse is not None
         self._places = self._repeat(np.arange(self._step) * (2**16 if self._is_sixteen else self._levels), np.dtype(np.intp))
         if self._is_sixteen:
             self._inverse = np.concatenate([channel._inverse for channel in channels if channel._inverse is not None])
             return
         self._table_bits = np.concatenate([channel._table_bits for channel in channels])
-        self._lowest = self._repeat([channel._lowest for channel in channels], self._dtype)
-        self._factor = self._repeat([channel._factor for channel in channels], self._dtype)
+        self._lowest = self._repeat([channel._lowest for channel in channels], self._own)
+        self._factor = self._repeat([channel._factor for channel in channels], self._own)
         self._magic = first._magic
 
     def _repeat(self, numbers: Sequence[object] | Array, dtype: DType) -> Array:
