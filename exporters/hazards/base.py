@@ -4,7 +4,6 @@
     first        of the first batch that has rows
     start, add   of the batches of one shard, in whatever process writes it: what is seen of them is a plain value, `Seen`
     begin, merge what was seen of the shards of a split, in their order
-    note, resume what the notes of a finished shard keep for an export that goes on after it
     now          as soon as what was seen shows it
     finish       at the end of the split
 
@@ -34,11 +33,15 @@ from tfds_builder.aliases import Array
 from tfds_builder.contract.manifest import Column
 from tfds_builder.contract.ragged import Ragged
 
+UNNOTED = {"noted": False}
+"""Metadata of a field of what is seen that a note leaves out: it has its default again in an export that goes on."""
+
 BEFORE, DRAINING, END = "before the first byte", "while draining", "at the end of the split"
 """When a hazard is found."""
 
 Seen = TypeVar("Seen")
-"""What a hazard keeps of the batches of one shard: a plain value, which travels from one process to another."""
+"""What a hazard keeps of the batches of one shard: a plain value, which travels from one process to another, and is noted beside
+the shard (`exporters.jobs.hazard_notes`), for an export that goes on after it."""
 Total = TypeVar("Total")
 """What it keeps of all shards of a split so far, in the process that merges them."""
 
@@ -66,7 +69,6 @@ class Scope:
       promised: how many examples its loader promises, if it keeps to what it promises; else None.
       workers: of an iterable dataset that each of them reads for itself; 0 if there are none.
       has_own_collate: whether its `collate_fn` is none of PyTorch's.
-      done: examples that an export that was stopped had read, and this one does not.
       fields, columns, names, unpad, target: of the schema; empty where no batch is looked at any more.
     """
 
@@ -75,7 +77,6 @@ class Scope:
     promised: int | None = None
     workers: int = 0
     has_own_collate: bool = False
-    done: int = 0
     fields: Sequence[AnyField] = ()
     columns: Sequence[Column] = ()
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -83,16 +84,13 @@ class Scope:
     target: str | None = None
 
     @classmethod
-    def of(
-        cls, split: str, loader: Loader, actions: Mapping[HazardName, Action], schema: Schema | None = None, done: int = 0
-    ) -> Scope:
+    def of(cls, split: str, loader: Loader, actions: Mapping[HazardName, Action], schema: Schema | None = None) -> Scope:
         """The scope of a split.
 
         Args:
           split, loader: of the split.
           actions: by hazard; see `registry.check_policy`.
           schema: settled by a first batch; None if no batch is looked at any more.
-          done: see `Scope`.
         """
         scope = cls(
             split=split,
@@ -100,7 +98,6 @@ class Scope:
             promised=promised_examples(loader) if follows_pytorch(loader) else None,
             workers=loader.num_workers if is_iterable(loader) and loader.num_workers > 1 else 0,
             has_own_collate=has_own_collate(loader),
-            done=done,
         )
         if schema is None:
             return scope
@@ -210,15 +207,8 @@ class HazardKind(Generic[Seen, Total]):
         """
         raise NotImplementedError(f"{type(self).__name__} keeps {self.keeps!r}, and does not say what that is")
 
-    def resume(self, total: Total, digests: Array) -> None:
-        """Takes in what the notes of a finished shard tell of its examples, which are not drained again: their digests."""
-
     def merge(self, total: Total, seen: Seen) -> None:
         """Takes in what was seen of the shard that follows."""
-
-    def note(self, total: Total, seen: Seen) -> Array | None:
-        """What the notes of a shard that is merged keep of it, for `resume`: its digests."""
-        return None
 
     def now(self, total: Total | None, seen: Seen) -> Iterator[Finding]:
         """What is told, or refused, without waiting for the end of the split. Asked after each batch, and after each merge.

@@ -50,7 +50,7 @@ class MoreExamples(HazardKind[Rows, Rows]):
 
     def now(self, total: Rows | None, seen: Rows) -> Iterator[Finding]:
         promised = self.scope.promised
-        if promised is not None and self.scope.done + (total.count if total else 0) + seen.count > promised:
+        if promised is not None and (total.count if total else 0) + seen.count > promised:
             text = (
                 f"the loader gives more than the {wording.plural(promised, 'example')} that its sampler, or its dataset's length"
             )
@@ -72,9 +72,16 @@ class ExamplesMissing(HazardKind[None, None]):
 
 @dataclasses.dataclass
 class Labels:
-    """By label, the one value that all examples have; None before the first of them. Those with several values are not there."""
+    """What labels are.
 
-    values: dict[str, int | None]
+    Attributes:
+      values: by label, the one value that all examples have; None before the first of them. Those with several values are not
+        there. None before the first shard.
+      declared: those that are declared as classes, of which -1 says that there is none.
+    """
+
+    values: dict[str, int | None] | None = None
+    declared: frozenset[str] = frozenset()
 
 
 class SingleClass(HazardKind[Labels, Labels]):
@@ -87,12 +94,13 @@ class SingleClass(HazardKind[Labels, Labels]):
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
         self._labels = [field.name for field in scope.fields if _is_label(field, scope.target)]
-        self._classes = {field.name for field in scope.fields if kind_of(field.feature).is_label}
+        self._declared = frozenset(field.name for field in scope.fields if kind_of(field.feature).is_label)
 
     def start(self, total: Labels | None) -> Labels:
-        return Labels(dict.fromkeys(self._labels if total is None else total.values))
+        return Labels(dict.fromkeys(self._labels if total is None or total.values is None else total.values), self._declared)
 
     def add(self, seen: Labels, look: Look) -> None:
+        assert seen.values is not None, "it was started"
         for name, value in list(seen.values.items()):
             labels = look.columns[name]
             if not isinstance(labels, np.ndarray):
@@ -104,10 +112,13 @@ class SingleClass(HazardKind[Labels, Labels]):
                 del seen.values[name]
 
     def begin(self, tally: Tally) -> Labels:
-        return self.start(None)
+        return Labels()
 
     def merge(self, total: Labels, seen: Labels) -> None:
-        both = {name: (value, seen.values[name]) for name, value in total.values.items() if name in seen.values}
+        values, total.declared = seen.values or {}, seen.declared
+        if total.values is None:
+            total.values = dict(values)
+        both = {name: (value, values[name]) for name, value in total.values.items() if name in values}
         total.values = {
             name: here if there is None else there
             for name, (there, here) in both.items()
@@ -115,10 +126,10 @@ class SingleClass(HazardKind[Labels, Labels]):
         }
 
     def finish(self, total: Labels, counts: Counts) -> Iterator[Finding]:
-        if counts.read < _FEW_ROWS or self.scope.done:  # of examples that a stopped export had read, labels are not noted
+        if counts.read < _FEW_ROWS:
             return
-        for name, value in total.values.items():
-            if value != -1 or name not in self._classes:
+        for name, value in (total.values or {}).items():
+            if value != -1 or name not in total.declared:
                 yield Finding("single_class", counts.read, f"{name!r} is {value} in all {wording.plural(counts.read, 'example')}")
 
 

@@ -21,7 +21,7 @@ from exporters.hazards.watch import Watch, refuse
 from exporters.outcome import Counts
 from exporters.schema.schema import Schema
 from exporters.tensors.arrays import Columns
-from tfds_builder.aliases import Array, JsonMapping, JsonObject
+from tfds_builder.aliases import JsonMapping, JsonObject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,24 +120,17 @@ class SplitObserver:
       watch: where it is reported; it has the digests of the splits before.
       split, loader: of the split.
       schema: of its columns; None if none of its batches is looked at any more.
-      done: examples that an export that was stopped had read, and this one does not.
-      digests: of those examples, in any number of parts; none if they were not noted.
 
     Attributes:
       scope: what a `ShardObserver` of the split needs, in whatever process it is.
     """
 
-    def __init__(
-        self, watch: Watch, split: str, loader: Loader, schema: Schema | None, done: int = 0, digests: Iterable[Array] = ()
-    ) -> None:
-        self.scope = Scope.of(split, loader, watch.actions, schema, done)
+    def __init__(self, watch: Watch, split: str, loader: Loader, schema: Schema | None) -> None:
+        self.scope = Scope.of(split, loader, watch.actions, schema)
         self._watch, self._loader = watch, loader
         self._hazards = _watched(self.scope)
         self._keepers = _keepers(self._hazards)
         self._totals = Totals(0, {keeps: hazard.begin(watch.tally) for keeps, hazard in self._keepers.items()})
-        for part in digests:
-            for keeps, hazard in self._keepers.items():
-                hazard.resume(self._totals.kept[keeps], part)
 
     @property
     def axes(self) -> AxisOrders | None:
@@ -148,16 +141,10 @@ class SplitObserver:
         """Looks at the next shard in this process, once those before it are merged: what it shows is reported at its batch."""
         return ShardObserver(self.scope, self.axes, self._totals, self._report)
 
-    def note(self, shard: Observations) -> Array | None:
-        """The digests of a shard's examples, for its notes: uint64, shape (rows,); None if examples are not compared."""
-        noted = (hazard.note(self._totals.kept[keeps], shard.seen[keeps]) for keeps, hazard in self._keepers.items())
-        return next((digests for digests in noted if digests is not None), None)
+    def merge(self, shard: Observations) -> None:
+        """Takes in the shard that follows: one that was drained now, or one of which what was seen was noted.
 
-    def merge(self, shard: Observations) -> Array | None:
-        """Takes in the shard that follows.
-
-        Returns:
-          The digests of its examples, uint64, shape (rows,), for its notes; None if examples are not compared.
+        A hazard of which nothing was kept there, since it was ignored then, is not told of the split any more.
 
         Raises:
           HazardError: what it shows is an error.
@@ -168,12 +155,14 @@ class SplitObserver:
             self._report(shard.first)
         self._totals.rows += shard.rows
         kept = self._totals.kept
+        for keeps in self._keepers.keys() - shard.seen.keys():
+            del self._keepers[keeps]
+        self._hazards = [hazard for hazard in self._hazards if not hazard.keeps or hazard.keeps in self._keepers]
         for keeps, hazard in self._keepers.items():
             hazard.merge(kept[keeps], shard.seen[keeps])
         for hazard in self._hazards:
             if hazard.keeps and hazard.found is DRAINING:
                 self._report(hazard.now(kept[hazard.keeps], hazard.start(kept[hazard.keeps])))
-        return self.note(shard)
 
     def finish(self, written: int) -> str:
         """Reports what only the whole split shows; returns its summary in one line.
@@ -184,7 +173,7 @@ class SplitObserver:
         Raises:
           HazardError: what it found is an error.
         """
-        counts = Counts(promised_examples(self._loader), self.scope.done + self._totals.rows, written)
+        counts = Counts(promised_examples(self._loader), self._totals.rows, written)
         for hazard in self._hazards:
             self._report(hazard.finish(self._totals.kept.get(hazard.keeps), counts))
         return self._watch.finish(self.scope.split, counts)

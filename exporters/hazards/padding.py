@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from exporters.features.fields import AnyField, Field, RaggedField
-from exporters.hazards.base import DRAINING, Finding, HazardKind, Look, Scope
+from exporters.hazards.base import DRAINING, UNNOTED, Finding, HazardKind, Look, Scope
 from exporters.hazards.digests import Tally
 from exporters.outcome import Counts
 from exporters.schema.widths import add_lengths, find_unpad, is_constant
@@ -75,11 +75,19 @@ class PaddingOfBatch:
 
 @dataclasses.dataclass
 class PaddingSeen:
-    """What the first batches of a shard show, and how many of them the split's total has taken in already."""
+    """What the first batches of a shard show.
 
+    Attributes:
+      watched: columns that may be padded.
+      batches: what each of them shows.
+      is_done: whether no more of them are looked at.
+      taken: how many of them the split's total has taken in already.
+    """
+
+    watched: tuple[str, ...] = ()
     batches: list[PaddingOfBatch] = dataclasses.field(default_factory=list)
-    taken: int = 0
     is_done: bool = False
+    taken: int = dataclasses.field(default=0, metadata=UNNOTED)
 
 
 @dataclasses.dataclass
@@ -87,13 +95,13 @@ class PaddingTotal:
     """What the batches of a split show together.
 
     Attributes:
-      ends: by column and value that rows end in; without those that are no padding.
+      ends: by column and value that rows end in; without those that are no padding. None before the first shard.
       batches, rows: taken in so far.
       told: rows that masks tell to be padded.
       finding: once there is one, nothing more is taken in.
     """
 
-    ends: dict[str, dict[int, Ends]]
+    ends: dict[str, dict[int, Ends]] | None = None
     batches: int = 0
     rows: int = 0
     told: int = 0
@@ -101,7 +109,7 @@ class PaddingTotal:
 
     @property
     def is_done(self) -> bool:
-        return self.finding is not None or not self.ends or self.batches == _BATCHES
+        return self.finding is not None or self.ends == {} or self.batches == _BATCHES
 
 
 class Padding(HazardKind[PaddingSeen, PaddingTotal]):
@@ -124,10 +132,10 @@ class Padding(HazardKind[PaddingSeen, PaddingTotal]):
         names, unpad, known = scope.names, scope.unpad, {*scope.unpad, *scope.unpad.values()}
         self._said = {names[source]: names[partner] for source, partner in unpad.items() if source != partner}
         fields = scope.fields if scope.has_own_collate else ()
-        self._watched = [field.name for field in fields if _may_be_padded(field) and known.isdisjoint(field.sources)]
+        self._watched = tuple(field.name for field in fields if _may_be_padded(field) and known.isdisjoint(field.sources))
 
     def start(self, total: PaddingTotal | None) -> PaddingSeen:
-        return PaddingSeen(is_done=not self._watched if total is None else total.is_done)
+        return PaddingSeen(self._watched, is_done=not self._watched or (total is not None and total.is_done))
 
     def add(self, seen: PaddingSeen, look: Look) -> None:
         if not seen.is_done:
@@ -135,9 +143,11 @@ class Padding(HazardKind[PaddingSeen, PaddingTotal]):
             seen.is_done = len(seen.batches) == _BATCHES
 
     def begin(self, tally: Tally) -> PaddingTotal:
-        return PaddingTotal({name: {pad: Ends() for pad in PADS} for name in self._watched})
+        return PaddingTotal()
 
     def merge(self, total: PaddingTotal, seen: PaddingSeen) -> None:
+        if total.ends is None:
+            total.ends = {name: {pad: Ends() for pad in PADS} for name in seen.watched}
         for batch in seen.batches[seen.taken :]:
             self._take(total, batch)
         seen.taken = len(seen.batches)
@@ -186,7 +196,7 @@ class Padding(HazardKind[PaddingSeen, PaddingTotal]):
 
     def _take(self, total: PaddingTotal, batch: PaddingOfBatch) -> None:
         """Takes in the next batch, unless enough was seen."""
-        if total.is_done:
+        if total.is_done or total.ends is None:
             return
         total.batches, total.rows = total.batches + 1, total.rows + batch.rows
         for name in batch.ragged & total.ends.keys():

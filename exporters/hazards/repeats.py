@@ -91,10 +91,6 @@ class _Compared(HazardKind[Digests, TalliedDigests]):
     def begin(self, tally: Tally) -> TalliedDigests:
         return TalliedDigests(tally, first=self._workers())
 
-    def resume(self, total: TalliedDigests, digests: Array) -> None:
-        total.tally.add(self.scope.split, digests)
-        total.examples += len(digests)
-
     def merge(self, total: TalliedDigests, seen: Digests) -> None:
         if total.is_narrow is None:
             total.is_narrow = seen.is_narrow
@@ -103,9 +99,6 @@ class _Compared(HazardKind[Digests, TalliedDigests]):
             for digests in seen.parts:
                 total.tally.add(self.scope.split, digests)
                 total.examples += len(digests)
-
-    def note(self, total: TalliedDigests, seen: Digests) -> Array | None:
-        return None if total.is_narrow else seen.parts[0]
 
     def _are_compared(self, total: TalliedDigests) -> bool:
         return not total.is_narrow and total.examples > 0

@@ -59,6 +59,16 @@ class Watch:
             if kind.found is BEFORE and self.actions[name] != "ignore":
                 self.report(split, kind.before(loader, loaders, reads=reads, seeded=self._seeded))
 
+    def restore(self, told: Iterable[Hazard]) -> None:
+        """Tells again what an export before has told of its loaders, some of which only reading them shows.
+
+        Raises:
+          HazardError: one of it is an error now.
+        """
+        for hazard in told:
+            if self.actions[hazard.name] != "ignore":
+                self._tell(hazard)
+
     def report(self, split: str, findings: Iterable[Finding]) -> None:
         """Warns of what was found, once per hazard and split.
 
@@ -66,13 +76,15 @@ class Watch:
           HazardError: one of it is an error.
         """
         for finding in findings:
-            if any((hazard.name, hazard.split) == (finding.name, split) for hazard in self.found):
-                continue
-            message = _message(split, finding)
-            self.found.append(Hazard(finding.name, split, finding.count, message))
-            if self.actions[finding.name] == "error":
-                raise HazardError(f"{message}; nothing was published")
-            warnings.warn(HazardWarning(message), stacklevel=_stacklevel())
+            self._tell(Hazard(finding.name, split, finding.count, _message(split, finding)))
+
+    def _tell(self, hazard: Hazard) -> None:
+        if any((known.name, known.split) == (hazard.name, hazard.split) for known in self.found):
+            return
+        self.found.append(hazard)
+        if self.actions[hazard.name] == "error":
+            raise HazardError(f"{hazard.message}; nothing was published")
+        warnings.warn(HazardWarning(hazard.message), stacklevel=_stacklevel())
 
     def finish(self, split: str, counts: Counts) -> str:
         """Keeps the counts of a split, and gives its summary in one line."""

@@ -18,7 +18,7 @@ from exporters.formats import Format
 from exporters.hazards.digests import AxisOrders
 from exporters.hazards.observers import ShardObserver, SplitObserver
 from exporters.hazards.watch import Watch
-from exporters.jobs import assembly
+from exporters.jobs import assembly, hazard_notes
 from exporters.jobs.comparison import Comparison, pick
 from exporters.jobs.crew import Crew
 from exporters.jobs.opening import Opening
@@ -38,7 +38,7 @@ from exporters.staging.disk import naming
 from exporters.staging.stage import Stage
 from exporters.tensors.arrays import Columns
 from exporters.version import PRODUCER
-from tfds_builder.aliases import Array, JsonMapping
+from tfds_builder.aliases import JsonMapping
 from tfds_builder.contract import manifest as manifest_lib
 from tfds_builder.contract.manifest import Column, Geometry, Manifest
 from tfds_builder.features.info import write_metadata
@@ -76,7 +76,9 @@ class Job:
         self._splits: dict[str, list[ShardResult]] = {}
         if stage.was_moved:
             bar.say(f"{stage.path} is not where it was written: every byte that is finished is read and compared")
-        self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER})
+        told = hazard_notes.dump(tuple(watch.found))
+        self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER}, told)
+        watch.restore(self._ledger.told(hazard_notes.load) or ())
         self._check_seed(plan.get("seed"))
         self._opening = Opening(loaders, options, format, self._ledger, bar.say, self._warn_of_space)
         self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
@@ -162,8 +164,9 @@ class Job:
             raise without_examples(split)
         if observer is None:
             self._bar.pass_over(written, len(self._splits[split]))
-            digests = self._ledger.digests(split, range(len(self._splits[split])))
-            observer = SplitObserver(self._watch, split, self._loaders[split], None, written, digests)
+            observer = SplitObserver(self._watch, split, self._loaders[split], None)
+            for number in range(len(self._splits[split])):
+                observer.merge(self._ledger.seen(split, number, hazard_notes.load))
         self._bar.say(observer.finish(written))
 
     def _drain(self, split: str, loader: Loader) -> SplitObserver | None:
@@ -187,25 +190,28 @@ class Job:
             settled = self._opening.open(split, loader, start)
         rows = sum(shard.rows for shard in done.values())
         self._bar.pass_over(rows, len(done))
-        observer = SplitObserver(self._watch, split, loader, settled.schema, rows, self._ledger.digests(split, done))
+        observer = SplitObserver(self._watch, split, loader, settled.schema)
         work = self._work(split, loader, settled, observer) if part is None else self._work_apart(split, loader, part, observer)
         with contextlib.closing(engine.run(work, self._tasks(split, done, loader, settled))) as results:
-            for result in in_order(results if part is None else self._noted(split, results, observer), done):
-                digests = observer.merge(result.seen)
+            for result in in_order(results if part is None else self._noted(split, results), done):
+                if isinstance(result, int):
+                    observer.merge(self._ledger.seen(split, result, hazard_notes.load))
+                    continue
+                observer.merge(result.seen)
                 if part is None:
-                    self._finish_shard(split, result, digests)
+                    self._finish_shard(split, result)
         return observer
 
-    def _noted(self, split: str, results: Iterator[Done], observer: SplitObserver) -> Iterator[Done]:
+    def _noted(self, split: str, results: Iterator[Done]) -> Iterator[Done]:
         """Shards that come in any order: each is noted as it comes, so that it counts after a stop, whatever lacks before it."""
         for result in results:
-            self._finish_shard(split, result, observer.note(result.seen))
+            self._finish_shard(split, result)
             self._bar.add_batch(result.shard.rows, result.shard.data.bytes)
             yield result
 
-    def _finish_shard(self, split: str, result: Done, digests: Array | None) -> None:
+    def _finish_shard(self, split: str, result: Done) -> None:
         if result.task.before is None:
-            self._ledger.finish_shard(split, result.task.number, result.shard, result.state, digests)
+            self._ledger.finish_shard(split, result.task.number, result.shard, hazard_notes.dump(result.seen), result.state)
         self._bar.add_shard()
 
     def _work(self, split: str, loader: Loader, settled: Settled, observer: SplitObserver) -> SplitWork:
@@ -337,7 +343,8 @@ class Job:
             work = dataclasses.replace(self._work(split, loader, settled, observer), begin=_pass_by)
             results = stack.enter_context(contextlib.closing(Local().run(work, tasks)))
             for result in results:
-                self._finish_shard(split, result, observer.merge(result.seen))
+                observer.merge(result.seen)
+                self._finish_shard(split, result)
 
     def missing(self) -> dict[str, int]:
         """By split of which shards are not finished, how many."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Container, Iterable, Iterator
 
 from exporters.hazards.observers import Observations
@@ -49,22 +48,24 @@ class Done:
     state: bytes | None
 
 
-def in_order(results: Iterable[Done], done: Container[int]) -> Iterator[Done]:
-    """What was done, in the order of the shards, as it is noted and merged: what comes before its turn waits for it.
+def in_order(results: Iterable[Done], done: Container[int]) -> Iterator[Done | int]:
+    """What was done, in the order of the shards, as it is merged: what comes before its turn waits for it.
 
     Args:
       results: in any order.
-      done: numbers of shards that are passed over.
+      done: numbers of shards that are passed over: each is given in its turn; no result is asked for before the first ones.
 
     Raises:
       RuntimeError: a shard was not done, and one behind it was.
     """
-    numbers = (number for number in itertools.count() if number not in done)
-    waiting, following = dict[int, Done](), next(numbers)
+    waiting, following = dict[int, Done](), 0
+    while following in done:
+        yield following
+        following += 1
     for result in results:
         waiting[result.task.number] = result
-        while following in waiting:
-            yield waiting.pop(following)
-            following = next(numbers)
+        while following in waiting or following in done:
+            yield waiting.pop(following) if following in waiting else following
+            following += 1
     if waiting:
         raise RuntimeError(f"shard {following} was not done, and shards behind it were: {sorted(waiting)}")

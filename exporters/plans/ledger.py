@@ -12,10 +12,8 @@ import functools
 import itertools
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from exporters import wording
 from exporters.aliases import Loader
@@ -27,9 +25,11 @@ from exporters.plans.cut import ROWS, bounds_of
 from exporters.plans.differences import differences
 from exporters.plans.plan import Plan
 from exporters.plans.shard import ShardResult
-from exporters.staging.contents import PLAN_NOTE
+from exporters.staging.contents import PLAN_NOTE, TOLD_NOTE
 from exporters.staging.stage import Stage
-from tfds_builder.aliases import Array, JsonMapping, JsonObject
+from tfds_builder.aliases import JsonMapping, JsonObject
+
+Seen = TypeVar("Seen")
 
 _ORDERED = ("range", "indices")
 """Kinds of `Source` whose batches can be drawn by number."""
@@ -40,7 +40,8 @@ class Ledger:
 
     Args:
       stage: the entered stage; its notes may be those of an export that was stopped.
-      plan: what is known of the plan before the first batch, by field.
+      known: what is known of the plan before the first batch, by field.
+      told: what was told of the loaders, to be noted with the plan.
 
     Attributes:
       plan: the plan, once it is settled.
@@ -50,8 +51,8 @@ class Ledger:
       ResumeError: what is finished belongs to another plan.
     """
 
-    def __init__(self, stage: Stage, loaders: Mapping[str, Loader], known: JsonMapping) -> None:
-        self._stage, self._known = stage, dict(known)
+    def __init__(self, stage: Stage, loaders: Mapping[str, Loader], known: JsonMapping, told: bytes = b"") -> None:
+        self._stage, self._known, self._told = stage, dict(known), told
         self.plan: Plan | None = None
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
         if stage.has_finished_shards():
@@ -96,10 +97,9 @@ class Ledger:
         for split, source in plan.sources.items():
             if source["kind"] not in _ORDERED:
                 self._check_gaps(split)
-            for number, shard in self._noted(split).items():
-                name = _digests_note(split, number)
-                if self._stage.notes.has(name) and len(self._stage.notes.read(name)) != 8 * shard.rows:
-                    raise ValueError(f"{name} is not as long as its shard has rows")
+            for number in self._noted(split):
+                if not self._stage.notes.has(_seen_note(split, number)):
+                    raise FileNotFoundError(f"{_seen_note(split, number)} is not there")
             if source["kind"] == "indices":
                 Order.load(self._stage.notes.directory / _order_note(split))
         if self._stage.was_moved and not self._stage.joins:
@@ -158,6 +158,7 @@ class Ledger:
             for split, source in self.sources.items():
                 if source.kind == "indices":
                     self._stage.notes.sync(_order_note(split))
+            self._stage.notes.write(TOLD_NOTE, self._told)
             self._stage.notes.write(PLAN_NOTE, plan.to_json())
             self.plan = plan
         self._check(plan)
@@ -198,12 +199,28 @@ class Ledger:
         notes = self._stage.notes.shards_of(split)
         return {number: ShardResult.from_json(json.loads(note)) for number, note in notes.items()}
 
-    def digests(self, split: str, numbers: Iterable[int]) -> Iterator[Array]:
-        """The digests of all examples of some finished shards of a split, in order, a shard at a time; nothing unless all were
-        noted."""
-        names = [_digests_note(split, number) for number in sorted(numbers)]
-        if all(map(self._stage.notes.has, names)):
-            yield from (np.frombuffer(self._stage.notes.read(name), "<u8") for name in names)
+    def seen(self, split: str, number: int, load: Callable[[bytes], Seen]) -> Seen:
+        """What was seen of the examples of a finished shard.
+
+        Args:
+          load: makes it of what was noted.
+
+        Raises:
+          ResumeError: the note is damaged.
+        """
+        with self._reading():
+            return load(self._stage.notes.read(_seen_note(split, number)))
+
+    def told(self, load: Callable[[bytes], Seen]) -> Seen | None:
+        """What was told of the loaders before the first byte, by the export that settled the plan; None if there was none before.
+
+        Raises:
+          ResumeError: the note is damaged.
+        """
+        if self.plan is None:
+            return None
+        with self._reading():
+            return load(self._stage.notes.read(TOLD_NOTE))
 
     def order(self, split: str) -> Order | None:
         """The batches of a split, if they can be drawn by number."""
@@ -253,14 +270,11 @@ class Ledger:
         is_restored = states.restore_state(loader, self._stage.notes.read(note))
         return {number: shard for number, shard in done.items() if is_restored and number < len(done) - 1}
 
-    def finish_shard(
-        self, split: str, number: int, shard: ShardResult, state: bytes | None = None, digests: Array | None = None
-    ) -> None:
-        """Notes a shard whose file is on disk, the loader's state after it, and the digests of its examples."""
+    def finish_shard(self, split: str, number: int, shard: ShardResult, seen: bytes, state: bytes | None = None) -> None:
+        """Notes a shard whose file is on disk, what was seen of its examples, and the loader's state after it."""
         if state is not None:
             self._stage.notes.write(_state_note(split, number), state)
-        if digests is not None:
-            self._stage.notes.write(_digests_note(split, number), digests.astype("<u8", copy=False).tobytes())
+        self._stage.notes.write(_seen_note(split, number), seen)
         self._stage.notes.write_shard(split, number, json.dumps(shard.to_json()).encode())
 
     def finish_split(self, split: str) -> None:
@@ -300,8 +314,8 @@ def _state_note(split: str, number: int) -> str:
     return f"{split}-{number:05d}.state"
 
 
-def _digests_note(split: str, number: int) -> str:
-    return f"{split}-{number:05d}.digests"
+def _seen_note(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.seen"
 
 
 def _split_note(split: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from exporters import wording
 from exporters.errors import DataDirError
 
-STAGE_NOTE, HOLDER_NOTE, PUBLISHING_NOTE, PLAN_NOTE = "stage", "holder", "publishing", "plan.json"
+STAGE_NOTE, HOLDER_NOTE, PUBLISHING_NOTE, PLAN_NOTE, TOLD_NOTE = "stage", "holder", "publishing", "plan.json", "told"
 COMMAND_NOTE = "command.json"
 """By what command the ranks of an array job make their loaders. Where it is, a stage is kept though no shard is finished."""
 SHARD_NOTE = ".shard.json"
@@ -33,8 +33,9 @@ _STAGED = re.compile(rf".+-{_NUMBER}(\.[0-9a-f]{{8}})?\.(data|index)", re.DOTALL
 _OF_SHARD = re.compile(rf"(?P<split>.+)-(?P<number>{_NUMBER})(\.data|{re.escape(SHARD_NOTE)})", re.DOTALL)
 _METADATA = re.compile(r"manifest\.json|dataset_info\.json|features\.json|LICENSE|.+\.labels\.txt", re.DOTALL)
 _NOTE = re.compile(
-    rf"({STAGE_NOTE}|{HOLDER_NOTE}|{PUBLISHING_NOTE}|{re.escape(PLAN_NOTE)}|{re.escape(COMMAND_NOTE)}|.+\.(order|finished)|"
-    rf".+-{_NUMBER}\.(state|digests|shard\.json))(\.[0-9a-f]{{8}}\.draft)?",
+    rf"({STAGE_NOTE}|{HOLDER_NOTE}|{PUBLISHING_NOTE}|{re.escape(PLAN_NOTE)}|{TOLD_NOTE}|{re.escape(COMMAND_NOTE)}|"
+    rf".+\.(order|finished)|"
+    rf".+-{_NUMBER}\.(state|seen|shard\.json))(\.[0-9a-f]{{8}}\.draft)?",
     re.DOTALL,
 )
 _ASIDE = re.compile(rf"{ASIDE}[a-z0-9_]+|tmp[a-z0-9_]{{8}}")

@@ -17,7 +17,7 @@ from exporters.staging.contents import SHARD_NOTE, STAGE_NOTE
 from exporters.staging.disk import naming, open_no_link, sync_directory
 from tfds_builder.aliases import JsonObject
 
-_VERSION = 3
+_VERSION = 4
 """Of the notes. Another one is not gone on with."""
 
 

@@ -112,11 +112,11 @@ def test_overwrite_always_begins_anew(tmp_path):
 
 
 @pytest.mark.parametrize("size", [1, 8])
-def test_notes_of_digests_that_are_cut(size, tmp_path):
-    """A note of digests of another length is a ResumeError, and overwrite=True begins anew."""
+def test_notes_of_what_was_seen_that_are_cut(size, tmp_path):
+    """A note of what hazards saw that is cut short is a ResumeError, and overwrite=True begins anew."""
     with pytest.raises(Boom):
         exporters.export(DataLoader(Rows(20), batch_size=5), tmp_path, name="ds", shard_bytes=20_000, progress=False)
-    note = next((tmp_path / "ds" / "1.0.0.resume").glob("*.digests"))
+    note = next((tmp_path / "ds" / "1.0.0.resume").glob("*.seen"))
     os.truncate(note, size)
     with pytest.raises(ResumeError, match=r"cut short or changed.*overwrite=True"):
         run(tmp_path, DataLoader(Rows(), batch_size=5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import pathlib
 import random
@@ -443,7 +444,7 @@ def test_overwrite_killed_at_every_step(tmp_path, tree):
 
 def test_notes_are_true_whatever_is_lost(format, tmp_path, monkeypatch):
     """A note appears only once it is on disk, and so is what it is about: the order before the plan, a shard's files, the
-    digests of its examples and the directory that lists them before the note of the shard."""
+    note of what was seen of them and the directory that lists them before the note of the shard."""
     events, fsync, rename = [], os.fsync, os.rename
 
     def spy_fsync(descriptor):
@@ -471,7 +472,7 @@ def test_notes_are_true_whatever_is_lost(format, tmp_path, monkeypatch):
         if note.name.endswith(".shard.json"):
             assert is_on_disk(stage)
             assert is_on_disk(stage / note.name.replace(".shard.json", ".data"))
-            assert is_on_disk(note.parent / note.name.replace(".shard.json", ".digests"))
+            assert is_on_disk(note.parent / note.name.replace(".shard.json", ".seen"))
 
     monkeypatch.setattr(os, "fsync", spy_fsync)
     monkeypatch.setattr(os, "rename", spy_rename)
@@ -608,3 +609,45 @@ def test_a_finished_split_is_judged_as_in_one_go(tmp_path):
     with pytest.warns(exporters.HazardWarning):
         assert run(tmp_path / "data", loaders(), on_hazard=policy).hazards == expected
     assert [(hazard.name, hazard.split) for hazard in expected] == [("examples_missing", "train")]
+
+
+class Telling:
+    """Rows that have nearly every hazard that batches show: one class, NaN, padding, duplicates. Row `stops` cannot be read."""
+
+    def __init__(self, stops=None):
+        self.stops = stops
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, row):
+        if row == self.stops:
+            raise RuntimeError("stopped")
+        tokens = list(range(1, 3 + row // 2 % 5))
+        return {"x": torch.full((40,), float("nan") if row == 7 else float(row // 2)), "tokens": tokens, "label": 4}
+
+
+def pad_tokens(rows):
+    tokens = [row["tokens"] + [0] * (8 - len(row["tokens"])) for row in rows]
+    plain = {key: torch.utils.data.default_collate([row[key] for row in rows]) for key in ("x", "label")}
+    return plain | {"tokens": torch.tensor(tokens)}
+
+
+@pytest.mark.parametrize("engine", ["local", "processes"])
+@pytest.mark.parametrize("stops", [12, 30, 59])
+def test_hazards_of_a_stopped_export(stops, engine, format, tmp_path):
+    """An export that goes on tells what the whole export tells, whichever shards were finished before, by whichever engine."""
+
+    def export(data_dir, stops=None, **options):
+        loader = DataLoader(Telling(stops), 4, collate_fn=pad_tokens)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", exporters.HazardWarning)
+            return run(data_dir, loader, format, on_hazard="warn", shard_bytes=1500, **options)
+
+    expected = export(tmp_path / "whole").hazards
+    assert {hazard.name for hazard in expected} == {"padding", "not_finite", "duplicates", "single_class"}
+    with pytest.raises(RuntimeError, match="stopped"):
+        export(tmp_path / "data", stops, engine=engine)
+    assert list((tmp_path / "data").rglob("*.seen"))
+    by_name = operator.attrgetter("name")
+    assert sorted(export(tmp_path / "data").hazards, key=by_name) == sorted(expected, key=by_name)

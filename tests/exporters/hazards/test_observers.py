@@ -19,6 +19,7 @@ from exporters.batches.row_lists import Lists
 from exporters.hazards.observers import ShardObserver, SplitObserver
 from exporters.hazards.registry import HAZARDS
 from exporters.hazards.watch import Watch
+from exporters.jobs.hazard_notes import dump, load
 from exporters.options.features import Options
 from exporters.schema import schema as schema_lib
 
@@ -78,7 +79,7 @@ def travelled(value):
 
 
 def tell(loader, schema, runs, how, before=(), on_hazard="warn"):
-    """What is told of a split whose batches come in runs, and the digests of each run that would be noted."""
+    """What is told of a split whose batches come in runs, and the digests of each; what is seen elsewhere travels as a note."""
     watch = Watch(on_hazard)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HazardWarning)
@@ -90,7 +91,9 @@ def tell(loader, schema, runs, how, before=(), on_hazard="warn"):
                 else:
                     shard = observer.start_shard()
                 assert list(shard.watching(run)) == run
-                notes.append(observer.merge(travelled(shard.take())))
+                taken = shard.take()
+                notes.append(taken.seen["digests"].parts[0])
+                observer.merge(load(dump(taken)) if how == "elsewhere" else travelled(taken))
             said = observer.finish(sum(len(next(iter(columns.values()))) for run in batches for _, columns in run))
     return watch.found, said, notes
 
