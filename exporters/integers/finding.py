@@ -33,6 +33,9 @@ _USUAL: Sequence[Known] = (
     ((0.1307,), (0.3081,)),
     ((0.2860,), (0.3530,)),
     ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    ((0.0,), (1 / 255,)),
+    ((103.939 / 255, 116.779 / 255, 123.68 / 255), (1 / 255,) * 3),
+    ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),
 )
 """Those that many pipelines have; the line of an error offers one that fits."""
 
@@ -268,15 +271,11 @@ def offer(values: Sequence[Array], dtype: str) -> Known | None:
             return None
         counts = np.rint((one - one[0]) / step).astype(np.int64)
         places = range(min(TOPS[0], top) - min(TOPS[0], int(counts[-1])) + 1)
-        best = min((next(grids_lib.measure(Grid(one, counts + place, dtype, top))) for place in places), key=_length)
+        best = min((next(grids_lib.measure(Grid(one, counts + place, dtype, top))) for place in places), key=grids_lib.length)
         means.append(best.mean)
         stds.append(best.std)
     same = len(set(zip(means, stds, strict=True))) == 1
     return (tuple(means[:1]), tuple(stds[:1])) if same else (tuple(means), tuple(stds))
-
-
-def _length(scale: Scale) -> int:
-    return len(f"{abs(scale.mean):.10g}") + len(f"{scale.std:.10g}")
 
 
 def _unfit(values: Sequence[Array], dtype: str, scale: Known) -> str:

@@ -66,7 +66,7 @@ def candidates(scale: Scale, dtype: str) -> Iterator[Callable[[Array], Array]]:
             yield _Order(scale, first, second, own, number)
 
 
-_ORDERS = 24
+_ORDERS = 25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,5 +113,6 @@ class _Order:
             lambda: (x - mean * top) * (two(1) / (std * top)),
             lambda: x * (two(1) / (std * top)) - mean / std,
             lambda: x * two(1 / scale.std_top) - mean * two(1 / scale.std),
+            lambda: two(1) - (top - x) / top if (scale.mean, scale.std) == (0, 1) else (x - whole) / wide,  # turned round
         )
         return steps[self.number - 12]()

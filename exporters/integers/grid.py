@@ -125,11 +125,12 @@ def measure(grid: Grid) -> Iterator[Scale]:
             for mean, std in _short(unit_mean * grid.top, unit_std * grid.top, slack * grid.top)
         ),
     )
-    ranked = sorted(itertools.islice(pairs, 72), key=lambda scale: (_length(scale), scale.is_whole))
+    ranked = sorted(itertools.islice(pairs, 72), key=lambda scale: (length(scale), scale.is_whole))
     yield from ranked
 
 
-def _length(scale: Scale) -> int:
+def length(scale: Scale) -> int:
+    """How many digits its numbers take to be written."""
     mean, std = (scale.mean_top, scale.std_top) if scale.is_whole else (scale.mean, scale.std)
     return len(f"{abs(mean):.10g}") + len(f"{std:.10g}")
 

@@ -46,7 +46,10 @@ def _scales_of(loader: Loader) -> Iterator[Known]:
             numbers = _numbers(held.get(mean)), _numbers(held.get(std))
             if all(numbers) and len({1, *map(len, numbers)}) <= 2 and min(numbers[1]) > 0:
                 size = max(map(len, numbers))
-                yield numbers[0] * (size // len(numbers[0])), numbers[1] * (size // len(numbers[1]))
+                means, stds = numbers[0] * (size // len(numbers[0])), numbers[1] * (size // len(numbers[1]))
+                yield means, stds
+                if min(stds) > 1:  # of what lies between 0 and 255
+                    yield tuple(mean / 255 for mean in means), tuple(std / 255 for std in stds)
                 unit = True
     if unit:
         yield (0.0,), (1.0,)

@@ -62,6 +62,7 @@ PIPELINES = {
     "in float64": lambda x: ((x.double() / 255 - 0.1307) / 0.3081).float(),
     "float16": Compose(ToTensor(), Normalize(), torch.Tensor.half),
     "bfloat16": Compose(ToTensor(), torch.Tensor.bfloat16),
+    "turned round": lambda x: 1 - (255 - x.int()).float() / 255,
     "x/256": lambda x: x.float() / 256,
 }
 

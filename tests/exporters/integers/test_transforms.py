@@ -35,6 +35,8 @@ def test_what_is_found():
     assert scales(transform=ToTensor()) == (UNIT,)
     whole = ConcatDataset([Subset(Pictures(transform=normalize), [1]), Pictures(transform=ToTensor())])
     assert known_scales([DataLoader(whole)]) == ((MEAN, STD), UNIT)
+    whole = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    np.testing.assert_allclose(scales(transform=Normalize(*whole))[1], (MEAN, STD))
     tensors = Normalize()
     tensors.mean, tensors.std = torch.tensor([0.5]), np.array([0.25])
     assert scales(transforms={"image": tensors}) == (((0.5,), (0.25,)), UNIT)
