@@ -64,7 +64,8 @@ def statistics_of(
       sample: how many examples of a split, evenly spaced, are looked at otherwise where examples have many values.
       cache: directory for what was found, a file a version; by default `<data_dir>/.catalog`. It is written to if that can be
         done, and never lies inside of a version.
-      use_cache: whether what was found before is taken, and what is found is kept.
+      use_cache: whether what was found before is taken, and what is found is kept. What lacks a feature is not: what decodes
+        it may be installed later.
       on_bytes: called with the number of bytes of each block that was looked at, for a progress bar.
 
     Returns:
@@ -88,7 +89,7 @@ def statistics_of(
     }
     is_exact = not any(_is_sampled(feature) for split in splits.values() for feature in split.features.values())
     found = Statistics(digest=manifest.digest, name=manifest.tfds_name, is_exact=is_exact, sample=sample, splits=splits)
-    if place is not None:
+    if place is not None and not any(feature.note for split in splits.values() for feature in split.features.values()):
         with contextlib.suppress(OSError):  # of a data_dir that this user may only read, nothing is kept
             place.make()
             place.replace(f"{manifest.digest}.json", to_text(found))

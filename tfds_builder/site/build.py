@@ -3,7 +3,8 @@
 >>> build("/data").index                                         # doctest: +SKIP
 '/data/_catalog/index.html'
 
-What is unchanged since the last time, by the digest of its manifest, is not looked into again. Every file is written beside its
+What is unchanged since the last time, by the digest of its manifest, is not looked into again, unless it could not be read then.
+Every file is written beside its
 place and renamed, pages before the index that leads to them, so whoever reads the site meanwhile finds whole pages. Of
 several who build the same site at once, one does. Nothing is ever written into a version.
 """
@@ -39,14 +40,14 @@ from tfds_builder.site import render
 from tfds_builder.site.charts import charts_of
 from tfds_builder.site.examples import examples_of
 from tfds_builder.site.index import index_of, index_page
-from tfds_builder.site.sweep import files_of, sweep
+from tfds_builder.site.sweep import are_there, files_of, sweep
 
 INDEX, API, FEED, VERIFIED = "index.html", "catalog.json", "feed.xml", "verified.json"
 DEFAULT = "_catalog"
 """Where in a data_dir its site is, unless another place is given; no dataset can have that name."""
 PAGE_BYTES = 1_000_000
 GENERATOR = "torch2tfds catalog"
-_CONTENTS, _LOCK = ".contents", ".lock"
+_CONTENTS, _LOCK, _SOURCE = ".contents", ".lock", ".data_dir"
 _STATE_BYTES = 64 * 1024 * 1024
 _PROBLEMS = 20
 _INSIDE: Mapping[str, Any] = {"shown": None, "charts": None, "preview": None, "annotations": {}, "unread": ""}
@@ -63,7 +64,7 @@ class Built:
       index: path of the page to open.
       versions: how many have a page.
       written: how many pages were made anew; the others were as they had to be.
-      problems: what has no page, by name, and why; and what was found on the way.
+      problems: what has no page, or one without examples, by name, and why; and what was found on the way.
       damaged: names of versions that verify found something wrong with (`verify=True`).
     """
 
@@ -100,7 +101,8 @@ def build(
 
     Raises:
       MissingFileError, UnreadableFileError: the data_dir is not there, is none, or may not be listed.
-      SiteError: out holds something else, or lies in a version, or is being built by another process.
+      SiteError: out holds something else or the site of another data_dir, or lies in a version, or is being built by another
+        process.
       MissingPackageError: Jinja or Pillow is not installed.
       OSError: the site cannot be written.
     """
@@ -113,7 +115,7 @@ def build(
             builder.verify(entries, verified_by)
         builder.add(entries, on_versions)
         builder.finish(entries)
-    problems = builder.problems | {f"note {number}": note for number, note in enumerate(notes, 1)}
+    problems = builder.problems | builder.unread | {f"note {number}": note for number, note in enumerate(notes, 1)}
     return Built(site.path_of(INDEX), len(builder.pages), builder.written, problems, tuple(builder.damaged))
 
 
@@ -131,7 +133,27 @@ def _open_site(site: Directory, root: Directory) -> Iterator[None]:
             stack.enter_context(site.locked(_LOCK))
         except BlockingIOError as error:
             raise SiteError(f"{site} is being built by another process; try again when it is done") from error
+        _claim(site, root)
         yield
+
+
+def _claim(site: Directory, root: Directory) -> None:
+    """Notes whose site it is, by a digest of the path: pages of another data_dir would be taken for those of what is gone.
+
+    Raises:
+      SiteError: it is that of another data_dir.
+    """
+    source = f"{_digest(str(root.resolved()))}\n".encode()
+    if not site.has(_SOURCE):
+        site.replace(_SOURCE, source)
+    elif site.read(_SOURCE, _STATE_BYTES) != source:
+        if site.resolved() != root.below(DEFAULT).resolved():
+            other = _read_json(site, API).get("data_dir", "another data_dir")
+            raise SiteError(
+                f"{site} is the catalog of {other}, whose pages would be removed, and not of {root}: give another directory. "
+                f"If it is the same data_dir, moved or found by another path, remove {site.path_of(_SOURCE)} and build again"
+            )
+        site.replace(_SOURCE, source)  # the data_dir was moved or copied, and its site with it
 
 
 def _is_site(site: Directory) -> bool:
@@ -186,6 +208,7 @@ class _Builder:
       pages: what the index needs of every version that has a page, in the order of the entries.
       written: how many pages were made.
       problems: of versions without a page, by name.
+      unread: of versions whose page has no examples, why, by name.
       damaged: what verify found something wrong with.
     """
 
@@ -195,6 +218,7 @@ class _Builder:
         self._keep: set[str] = set()
         self.pages: list[dict[str, Any]] = []
         self.problems: dict[str, str] = {}
+        self.unread: dict[str, str] = {}
         self.damaged: list[str] = []
         self.written = 0
 
@@ -245,16 +269,29 @@ class _Builder:
             key = _digest(render.fingerprint(), found.digest, found.date, beside, record, self._images, self._data_dir)
             place = self._site.below(entry.name, entry.config)
             known = _read_json(place, f"{entry.version}.json")
-            if not (found.digest and known.get("key") == key and _are_there(place, entry.version, known)):
+            if not (found.digest and known.get("key") == key and are_there(place, entry.version, known)) or self._is_readable(
+                found, known, versions, manifests
+            ):
                 try:
                     known = self._write_page(found, place, key, record, self._read_all(versions, manifests))
                 except DatasetError as error:
                     self.problems[_name_of(entry)] = str(error)
                     continue
                 self.written += 1
+            if known["unread"]:
+                self.unread[_name_of(entry)] = f"its examples cannot be read: {known['unread']}"
             self.pages.append(known)
             self._keep |= {"/".join(filter(None, (entry.name, entry.config, file))) for file in files_of(entry.version, known)}
             self._keep.add(f"{_CONTENTS}/{self._contents_name(found.digest)}")
+
+    def _is_readable(
+        self, found: _Found, known: Mapping[str, Any], versions: Sequence[_Found], manifests: dict[str, Manifest]
+    ) -> bool:
+        """Whether a version that could not be read when its page was made can be now, or cannot be for another reason."""
+        if not known["unread"]:
+            return False
+        manifest = self._read_all(versions, manifests).get(found.entry.version)
+        return manifest is None or self._contents(manifest, found.entry)["unread"] != known["unread"]
 
     def _read_all(self, versions: Sequence[_Found], manifests: dict[str, Manifest]) -> dict[str, Manifest]:
         """The manifests of all versions that can be read, by version; each is read once."""
@@ -300,6 +337,7 @@ class _Builder:
             "search": page_lib.search_text(manifest),
             "cover": inside["shown"]["cover"] if inside["shown"] else "",
             "balance": inside["charts"]["spark"] if inside["charts"] else [],
+            "unread": inside["unread"],
         }
         beside = place.below(entry.version)
         beside.make()
@@ -335,22 +373,18 @@ class _Builder:
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """The index, the API and the feed, if anything in them has changed; then what is of no version any more is removed."""
-        key = _digest(render.fingerprint(), [page["key"] for page in self.pages], self.problems, self._data_dir)
+        pages = [[page["key"], page["unread"]] for page in self.pages]
+        key = _digest(render.fingerprint(), pages, self.problems, self._data_dir)
         if _read_json(self._site, API).get("build") != key or not all(self._site.has(name) for name in (INDEX, FEED)):
             index, feed = index_of(self.pages, self.problems, entries, self._data_dir)
             api = {
                 "generator": GENERATOR, "build": key, "data_dir": self._data_dir,
-                "datasets": [page["summary"] for page in self.pages], "problems": self.problems,
+                "datasets": [page["summary"] for page in self.pages], "problems": self.problems | self.unread,
             }  # fmt: skip
             self._site.replace(INDEX, index_page(index, PAGE_BYTES))
             self._site.replace(FEED, render.render("feed.xml.j2", identity=_digest(self._data_dir), **feed))
             self._site.replace(API, _to_json(api))
         sweep(self._site, _CONTENTS, self._keep)
-
-
-def _are_there(place: Directory, version: str, known: Mapping[str, Any]) -> bool:
-    """Whether all files of a version are there."""
-    return all(place.below(*above).has(name) for *above, name in (file.split("/") for file in files_of(version, known)))
 
 
 def _head_of(directory: Directory) -> str:

@@ -81,7 +81,7 @@ def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
         "title": "/".join(filter(None, (summary["name"], summary["config"]))),
         "version": summary["version"],
         "page": summary["page"],
-        "problem": "",
+        "problem": str(cap(f"Its examples cannot be read: {page['unread']}", 300)) if page["unread"] else "",
         "description": str(cap(summary["description"].strip().split("\n")[0], 160)),
         "search": page["search"],
         "format": summary["format"],

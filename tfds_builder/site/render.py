@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import importlib
+import importlib.util
 import json
 import pathlib
 import re
@@ -161,8 +161,9 @@ def with_live_reload(page: bytes) -> bytes:
 
 @functools.cache
 def fingerprint() -> str:
-    """SHA-256 of the code and the templates that make pages: they are made again when it has changed."""
-    digest, package = hashlib.sha256(), TEMPLATES.parent.parent
+    """SHA-256 of the code and the templates that make pages, which are made again when it has changed; and of whether OpenCV is
+    there, without which some images cannot be decoded."""
+    digest, package = hashlib.sha256(b"cv2" if importlib.util.find_spec("cv2") else b""), TEMPLATES.parent.parent
     for path in sorted([*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py"), *(package / "cards").glob("*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

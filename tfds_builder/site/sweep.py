@@ -27,6 +27,11 @@ def files_of(version: str, known: Mapping[str, Any]) -> list[str]:
     return [*(f"{version}.{ending}" for ending in ("html", "json", "sha256")), *beside]
 
 
+def are_there(place: Directory, version: str, known: Mapping[str, Any]) -> bool:
+    """Whether all files of a version are there."""
+    return all(place.below(*above).has(name) for *above, name in (file.split("/") for file in files_of(version, known)))
+
+
 def sweep(site: Directory, contents: str, keep: Collection[str]) -> None:
     """Removes files of versions that are gone, and what a build that was stopped has left; nothing else.
 

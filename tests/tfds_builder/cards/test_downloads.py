@@ -55,7 +55,6 @@ def test_unreadable_shards(tmp_path):
     assert [record_set["@id"] for record_set in croissant["recordSet"]] == ["splits", "examples"]
     assert b"preview" not in found["README.md"]
     shard.write_bytes(content)
-    (out / "noise" / "1.0.0.html").unlink()
     build(data, out)
     assert set(files_beside(out)) == set(NAMES)
     shard.unlink()

@@ -177,6 +177,18 @@ def test_a_damaged_cache_is_none(large, damage):
     assert Statistics.from_json(kept.read_bytes()) == first
 
 
+def test_what_could_not_be_measured(golden, tmp_path, monkeypatch):
+    """Statistics that lack a feature, as what decodes it is missing, are not kept: they are whole once it is installed."""
+    version = kit.copy_golden("coded_tfrecord", tmp_path)
+    image_feature = pytest.importorskip("tensorflow_datasets.core.features.image_feature")
+    monkeypatch.setattr(image_feature, "cv2", None)
+    monkeypatch.setattr(image_feature, "PIL_Image", None)
+    assert any("need" in feature.note for feature in statistics_of(version).splits["train"].features.values())
+    monkeypatch.undo()
+    assert not any(feature.note for feature in statistics_of(version).splits["train"].features.values())
+    assert (tmp_path / ".catalog").is_dir()
+
+
 def test_where_it_is_kept(large, tmp_path):
     """A given directory is used; one inside of a version is refused; a link at `.catalog` is not followed."""
     version, _, _ = large

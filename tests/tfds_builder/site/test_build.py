@@ -407,6 +407,29 @@ def test_default_place(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_site_of_another_data_dir(tmp_path):
+    """Another data_dir is not built over a site: no page is lost, and the error says how to go on; a site moves with its own."""
+    write(tmp_path / "a")
+    write(tmp_path / "b", "other")
+    site = tmp_path / "site"
+    build(tmp_path / "a", site, data_dir_shown="/ours")
+    before = tree(site)
+    with pytest.raises(SiteError, match=r"is the catalog of /ours.*remove .*\.data_dir"):
+        build(tmp_path / "b", site)
+    assert tree(site) == before
+    assert str(tmp_path).encode() not in (site / ".data_dir").read_bytes()
+    os.symlink(tmp_path / "a", tmp_path / "link")
+    assert build(tmp_path / "link", site, data_dir_shown="/ours").written == 0
+    os.rename(tmp_path / "a", tmp_path / "moved")
+    with pytest.raises(SiteError):
+        build(tmp_path / "moved", site)
+    (site / ".data_dir").unlink()
+    assert build(tmp_path / "moved", site, data_dir_shown="/ours").written == 0
+    build(tmp_path / "moved")
+    os.rename(tmp_path / "moved", tmp_path / "again")
+    assert build(tmp_path / "again").versions == 1
+
+
 def test_two_at_once(tmp_path):
     """While one builds a site another one says so; it goes on when the first is done."""
     write(tmp_path / "data")

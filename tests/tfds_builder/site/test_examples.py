@@ -125,18 +125,25 @@ def test_boxes(tmp_path):
 
 
 def test_damaged_shards(tmp_path):
-    """A version whose shards cannot be read has a page that says so; a later build looks again."""
+    """A version whose shards cannot be read has a page that says so, and so do the index and every build, which looks again."""
     data, out = tmp_path / "data", tmp_path / "site"
     directory = kit.copy_golden("pairs_hdf5", data)
     shard = min(directory.glob("*train*.h5"))
     content = shard.read_bytes()
     shard.write_bytes(content[:100])
-    assert not build(data, out).problems
-    assert "They cannot be read" in (out / "pairs_hdf5" / "1.0.0.html").read_text()
+    for written in (1, 0):
+        built = build(data, out)
+        assert built.written == written
+        assert list(built.problems) == ["pairs_hdf5:1.0.0"]
+        assert shard.name in built.problems["pairs_hdf5:1.0.0"]
+        assert "They cannot be read" in (out / "pairs_hdf5" / "1.0.0.html").read_text()
+        assert "Its examples cannot be read" in (out / "index.html").read_text()
     shard.write_bytes(content)
-    (out / "pairs_hdf5" / "1.0.0.html").unlink()
-    build(data, out)
-    assert "They cannot be read" not in (out / "pairs_hdf5" / "1.0.0.html").read_text()
+    for written in (1, 0):
+        built = build(data, out)
+        assert (built.written, built.problems) == (written, {})
+        assert "They cannot be read" not in (out / "pairs_hdf5" / "1.0.0.html").read_text()
+        assert "cannot be read" not in (out / "index.html").read_text()
 
 
 def test_looked_into_once(tmp_path, monkeypatch):

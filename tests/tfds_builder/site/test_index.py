@@ -15,7 +15,7 @@ def page(golden):
     manifest = read_manifest(golden / "pairs_hdf5" / "1.0.0")
     summary = summary_of(manifest, "2026-01-01T00:00:00+00:00") | {"page": "pairs_hdf5/1.0.0.html", "verified": None}
     cover = "data:image/webp;base64," + "A" * 2500
-    return {"summary": summary, "search": search_text(manifest), "cover": cover, "balance": [1, 2]}
+    return {"summary": summary, "search": search_text(manifest), "cover": cover, "balance": [1, 2], "unread": ""}
 
 
 @pytest.mark.parametrize(("count", "hostile"), [(3, False), (400, False), (200, True), (2500, True)])
