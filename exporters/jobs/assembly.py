@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from exporters.hazards.registry import HAZARDS
+from exporters.outcome import Hazard
 from exporters.plans.plan import Plan
 from exporters.plans.shard import ShardResult
 from tfds_builder.contract.integers import Integers
-from tfds_builder.contract.manifest import Column, File, Geometry, Manifest, Shard, Split
+from tfds_builder.contract.manifest import Column, File, Geometry, Manifest, Shard, Split, ToldHazard
 
 
-def assemble(plan: Plan, columns: tuple[Column, ...], splits: Mapping[str, Split], geometries: Sequence[Geometry]) -> Manifest:
-    """The manifest of a plan whose shards are there, without the files of metadata."""
+def assemble(
+    plan: Plan,
+    columns: tuple[Column, ...],
+    splits: Mapping[str, Split],
+    geometries: Sequence[Geometry],
+    told: Iterable[Hazard] = (),
+) -> Manifest:
+    """The manifest of a plan whose shards are there, without the files of metadata.
+
+    Args:
+      plan: what was planned.
+      columns: as they are stored.
+      splits: the shards of each.
+      geometries: the byte tables that shards have.
+      told: what was told of the loaders, in any order.
+    """
+    known, places = list(HAZARDS), list(splits)
+    told = sorted(told, key=lambda hazard: (places.index(hazard.split), known.index(hazard.name)))
     return Manifest(
         name=plan.name,
         version=plan.version,
@@ -28,6 +46,7 @@ def assemble(plan: Plan, columns: tuple[Column, ...], splits: Mapping[str, Split
         config_name=plan.config_name,
         config_description=plan.config_description,
         release_notes=plan.release_notes,
+        hazards=tuple(ToldHazard(hazard.name, hazard.split, HAZARDS[hazard.name].meaning) for hazard in told),
         integers=tuple(Integers.from_json(table, "plan") for table in plan.integers),
     )
 

@@ -363,7 +363,7 @@ class Job:
             split: assembly.place_shards(results, geometries, rename, split, plan) for split, results in self._splits.items()
         }
         columns = tuple(Column.from_json(column) for column in plan.columns)
-        manifest = assembly.assemble(plan, columns, splits, geometries)
+        manifest = assembly.assemble(plan, columns, splits, geometries, self._watch.found)
         self._stage.files.keep_only(file.file for file in manifest.files)
         with naming(self._stage.path):
             names = write_metadata(manifest, self._stage.path)

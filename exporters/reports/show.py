@@ -138,6 +138,7 @@ def info(path: pathlib.Path, as_json: bool) -> None:
             "card": dict(manifest.card),
             "config_description": manifest.config_description,
             "release_notes": dict(manifest.release_notes),
+            "hazards": [dataclasses.asdict(hazard) for hazard in manifest.hazards],
         }
         print(json.dumps({**_summarize(manifest, os.fspath(path)), **extra}, indent=2))
         return
@@ -149,6 +150,8 @@ def info(path: pathlib.Path, as_json: bool) -> None:
         print(f"  {printable(_feature_line(feature, manifest.labels.get(feature.name, ())))}")
     for decision in manifest.decisions:
         print(f"  {printable(decision)}")
+    for hazard in manifest.hazards:
+        print(f"  {printable(f'told of {hazard.split}: {hazard.name}: {hazard.meaning}')}")
     for split, content in manifest.splits.items():
         examples, shards = wording.plural(content.examples, "example"), wording.plural(len(content.shards), "shard")
         print(f"  {split}: {examples} in {shards}, {content.bytes:,} bytes")

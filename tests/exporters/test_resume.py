@@ -22,6 +22,7 @@ import exporters
 import tfds_builder
 from exporters import ResumeError
 from exporters.loaders import order
+from tfds_builder.catalog.read import read_manifest
 
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:nothing is published under")]  # which is what is to be seen
 
@@ -635,8 +636,9 @@ def pad_tokens(rows):
 
 @pytest.mark.parametrize("engine", ["local", "processes"])
 @pytest.mark.parametrize("stops", [12, 30, 59])
-def test_hazards_of_a_stopped_export(stops, engine, format, tmp_path):
-    """An export that goes on tells what the whole export tells, whichever shards were finished before, by whichever engine."""
+def test_hazards_of_a_stopped_export(stops, engine, format, tmp_path, tree):
+    """An export that goes on tells what the whole export tells, and publishes the same bytes, which say so: whichever shards were
+    finished before, by whichever engine."""
 
     def export(data_dir, stops=None, **options):
         loader = DataLoader(Telling(stops), 4, collate_fn=pad_tokens)
@@ -651,3 +653,8 @@ def test_hazards_of_a_stopped_export(stops, engine, format, tmp_path):
     assert list((tmp_path / "data").rglob("*.seen"))
     by_name = operator.attrgetter("name")
     assert sorted(export(tmp_path / "data").hazards, key=by_name) == sorted(expected, key=by_name)
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+    told = read_manifest(tmp_path / "data" / "ds" / "1.0.0").hazards
+    assert [(hazard.name, hazard.split) for hazard in told] == [
+        ("padding", "train"), ("not_finite", "train"), ("single_class", "train"), ("duplicates", "train"),
+    ]  # fmt: skip

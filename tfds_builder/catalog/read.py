@@ -17,7 +17,7 @@ from tfds_builder.catalog import consistency
 from tfds_builder.contract.columns import Column, Geometry
 from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.integers import Integers
-from tfds_builder.contract.manifest import FILENAME, FORMAT_VERSION, HEAD, Manifest
+from tfds_builder.contract.manifest import FILENAME, FORMAT_VERSION, HEAD, Manifest, ToldHazard
 from tfds_builder.contract.shards import File, Shard, Split
 from tfds_builder.contract.untrusted import (
     CONFIG,
@@ -100,6 +100,7 @@ def _read_fields(content: JsonMapping, where: str) -> JsonObject:
         shards = expect(expect_field(split, "shards", where), list, f"{where} split {show(name)} shards")
         place = f"{where} split {show(name)} shard"
         splits[name] = Split(shards=tuple(Shard.from_json(s, f"{place} {i}") for i, s in enumerate(shards)))
+    hazards: list[Json] = expect(content.get("hazards", []), list, f"{where} hazards")
     labels = expect(expect_field(content, "labels", where), dict, f"{where} labels")
     keys = expect_field(content, "supervised_keys", where)
     name, version, kind = (
@@ -126,9 +127,15 @@ def _read_fields(content: JsonMapping, where: str) -> JsonObject:
             Integers.from_json(item, f"{where} integers {i}")
             for i, item in enumerate(expect(content.get("integers", []), list, f"{where} integers"))
         ),
+        "hazards": tuple(_read_hazard(item, f"{where} hazard {i}") for i, item in enumerate(hazards)),
         "splits": splits,
         "metadata": tuple(File.from_json(item, f"{where} metadata {i}") for i, item in enumerate(items("metadata"))),
     }
+
+
+def _read_hazard(value: Json, where: str) -> ToldHazard:
+    item = expect(value, dict, where)
+    return ToldHazard(*(expect(expect_field(item, key, where), str, f"{where} {key}") for key in ("name", "split", "meaning")))
 
 
 def read_manifest(version_dir: AnyDirectory) -> Manifest:

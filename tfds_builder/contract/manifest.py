@@ -34,6 +34,7 @@ __all__ = [
     "Manifest",
     "Shard",
     "Split",
+    "ToldHazard",
 ]
 
 FORMAT_VERSION = 2
@@ -41,9 +42,24 @@ FORMAT_VERSION = 2
 
 FILENAME = MANIFEST
 
-_LEFT_OUT_IF_EMPTY = ("config_name", "config_description", "integers", "release_notes")
+_LEFT_OUT_IF_EMPTY = ("config_name", "config_description", "hazards", "integers", "release_notes")
 HEAD = b'{"manifest_sha256": "'
 """How a manifest begins; the digest follows, then `",` and the bytes it is the digest of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ToldHazard:
+    """What was told of a loader that was exported: it does something to the data that its owner may not know.
+
+    Attributes:
+      name: which hazard: docs/hazards.md has them all.
+      split: where.
+      meaning: what a loader that has it does.
+    """
+
+    name: str
+    split: str
+    meaning: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +82,7 @@ class Manifest:
       config_description: what the config is.
       release_notes: what changed, by version.
       integers: of the features whose floats are stored as integers.
+      hazards: what was told of the loaders, by split and then in the order of docs/hazards.md; what was ignored is not there.
       digest: the SHA-256 that the file it was read from has of itself; `""` if it was read from none.
     """
 
@@ -86,6 +103,7 @@ class Manifest:
     config_description: str = ""
     release_notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     integers: tuple[Integers, ...] = ()
+    hazards: tuple[ToldHazard, ...] = ()
     digest: str = dataclasses.field(default="", compare=False, repr=False)
 
     @property
@@ -116,6 +134,7 @@ class Manifest:
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "digest"},
             "columns": [column.to_json() for column in self.columns],
             "geometries": [geometry.to_json() for geometry in self.geometries],
+            "hazards": [dataclasses.asdict(hazard) for hazard in self.hazards],
             "integers": [table.to_json() for table in self.integers],
             "metadata": [file.to_json() for file in self.metadata],
             "splits": [

@@ -123,6 +123,11 @@ def page_of(
             for name, names in list(manifest.labels.items())[:3]
         ],
         "decisions": [cap(line, _LINE) for line in manifest.decisions[:DECISIONS]],
+        "hazards": [
+            {"name": cap(hazard.name, _NAME), "split": cap(hazard.split, _NAME), "meaning": cap(hazard.meaning, _LINE)}
+            for hazard in manifest.hazards[:DECISIONS]
+        ],
+        "hazards_cut": max(0, len(manifest.hazards) - DECISIONS),
         "decisions_cut": max(0, len(manifest.decisions) - DECISIONS),
         "versions": _versions(versions[: VERSIONS + 1])[:VERSIONS],
         "versions_cut": max(0, len(versions) - VERSIONS),

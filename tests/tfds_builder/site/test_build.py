@@ -17,6 +17,7 @@ import pytest
 
 from tfds_builder.cards.snippets import snippets
 from tfds_builder.contract.directory import Directory
+from tfds_builder.contract.manifest import ToldHazard
 from tfds_builder.errors import MissingFileError, MissingPackageError, SiteError
 from tfds_builder.pages.texts import clean
 from tfds_builder.site import build as build_lib
@@ -279,6 +280,7 @@ def test_hostile_text(tmp_path):
         data, "noise", {"train": columns}, card=card, config_name="evil", config_description=kit.ATTACK,
         release_notes={"1.0.0": kit.ATTACK, "2.0.0": kit.ATTACK},
         decisions=(kit.ATTACK, *kit.ATTACKS), producer=kit.ATTACK, labels={},
+        hazards=(ToldHazard(kit.ATTACK, kit.ATTACK, kit.ATTACK),),
     )  # fmt: skip
     kit.write_table(data, "link", {"train": columns}, card={**card, "homepage": "javascript:alert(1)"})
     built = build(data, out, data_dir_shown=kit.ATTACK)
