@@ -22,6 +22,8 @@ from tfds_builder.contract.integers import Integers
 
 _BLOCK = 32 * 1024
 """So many values are converted together, in the cache."""
+_BEGIN = 20
+"""So many first bits tell the floats of most curves apart."""
 _BITS: Mapping[int, DType] = {size: np.dtype(f"u{size}") for size in (2, 4, 8)}
 
 
@@ -226,9 +228,23 @@ class _Channel(_Converter):
                 self._is_even = not self.find_wrong(self._floats, found).any() and bool((found == np.arange(self._levels)).all())
         self._sorted = self._floats.astype(np.float64)
 
+    @functools.cached_property
+    def _buckets(self) -> Array | None:
+        """Of a table on a curve, the integer of every beginning of a float, its first bits; None where two floats begin alike."""
+        begins = (self._table_bits >> self._shift).astype(np.intp)
+        if len(np.unique(begins)) < len(begins):
+            return None
+        buckets = np.zeros(2**_BEGIN, np.int32)
+        buckets[begins] = np.arange(self._levels)
+        return buckets
+
+    @property
+    def _shift(self) -> int:
+        return 8 * self._bits.itemsize - _BEGIN
+
     @property
     def is_quick(self) -> bool:
-        """Whether integers are found without a search."""
+        """Whether integers are found by a line, or at once."""
         return self._inverse is not None or self._is_even
 
     def find_wrong(self, part: Array, out: Array) -> Array:
@@ -249,6 +265,9 @@ class _Channel(_Converter):
             guess *= self._factor
             guess += self._magic  # what is added to it is rounded to an integer, in the lowest bits
             np.copyto(out, guess.view(self._bits), casting="unsafe")
+        elif self._buckets is not None:
+            np.copyto(scratch.index, values.view(self._bits) >> self._shift, casting="unsafe")
+            np.copyto(out, np.take(self._buckets, scratch.index, out=scratch.integer, mode="wrap"), casting="unsafe")
         else:
             out[...] = np.minimum(np.searchsorted(self._floats, values), self._levels - 1)
         np.copyto(scratch.index, out)

@@ -51,7 +51,7 @@ def _digits(value: float) -> int:
 
 
 def candidates(scale: Scale, dtype: str) -> Iterator[Callable[[Array], Array]]:
-    """Functions of float64 integers that give floats of a dtype: every order in which libraries compute a scale.
+    """Functions of float64 integers that give floats of a dtype: every order in which libraries compute a scale, usual ones first.
 
     The same scale of two channels gives the same orders.
     """
@@ -88,7 +88,7 @@ class _Order:
         mean, std, ratio = two(scale.mean), two(scale.std), two(scale.mean / scale.std)
         if self.number < 12:
             x = x.astype(self.first)
-            unit = (x / one(scale.top) if self.number % 2 else x * one(1 / scale.top)).astype(self.second)
+            unit = (x * one(1 / scale.top) if self.number % 2 else x / one(scale.top)).astype(self.second)
             steps: tuple[Callable[[], Array], ...] = (
                 lambda: unit if (scale.mean, scale.std) == (0, 1) else (unit - mean) / std,
                 lambda: (unit - mean) * two(1 / scale.std),

@@ -13,10 +13,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from exporters import LoaderError, SchemaError
+from exporters.batches.flatten import PartlyEncoded
 from exporters.engines import workers
 from exporters.features import encoders as encoding
 from exporters.options.features import Options
 from exporters.schema import schema as schema_lib
+from exporters.schema.class_names import Classes
+from exporters.tensors.arrays import AsIntegers
 
 F = tfds.features
 BATCH = 3
@@ -303,3 +306,32 @@ def test_after_tensorflow_has_run(run_python, tmp_path):
     run_python(source, tmp_path)
     with mock.patch.object(encoding, "_pillow", return_value=None):
         assert not encoding.runs_in_worker(FEATURES["image"])
+
+
+def floats(number):
+    """An image of floats, k/255."""
+    return {"image": torch.full((3, 4, 5), number / 255), "label": number}
+
+
+def test_workers_make_integers_of_floats():
+    """A worker gives the first batch raw, and of the others integers, a quarter of the bytes, as tensors in shared memory."""
+    loader = DataLoader([floats(number) for number in range(12)], BATCH, num_workers=1)
+    options = Options(integers={"image": (0, 1)})
+    first, *others = workers.encoding_loader(loader, Classes(), options)
+    assert first["image"].dtype == torch.float32
+    assert len(others) == 3
+    for start, raw in zip((3, 6, 9), others, strict=True):
+        assert isinstance(raw, PartlyEncoded)
+        (image,) = [leaf for path, _, leaf in raw.leaves if path == "image"]
+        assert isinstance(image, AsIntegers)
+        assert image.values.is_shared()
+        assert image.values.dtype == torch.uint8
+        assert image.values[:, 0, 0, 0].tolist() == [start, start + 1, start + 2]
+        assert image.table.rule == "x/255"
+
+
+def test_workers_that_cannot_tell():
+    """A worker whose batches do not show which integers they were gives them as they are, and stops trying."""
+    loader = DataLoader([floats(number) for number in range(30)], BATCH, num_workers=1)
+    batches = list(workers.encoding_loader(loader, Classes(), Options(integers=["image"])))
+    assert all(raw["image"].dtype == torch.float32 for raw in batches)

@@ -172,3 +172,11 @@ def test_tables_that_agree():
     unit = found(floats_of("ToTensor", pixels()))
     assert agrees(unit, Given(scale=((0.0,) * 3, (1.0,) * 3)))
     assert not agrees(unit, Given(scale=((1 / 255,), (1.0,))))
+
+
+def test_what_few_values_do_not_tell():
+    """Where a few values do not tell in which order the others are computed, it is the usual one: divided, in float32."""
+    images = pixels(highest=3)
+    for name, scale in (("ToTensor", ((0.0,), (1.0,))), ("Normalize", (MEAN, STD))):
+        table = found(floats_of(name, images), Given(scale=scale))
+        assert holds(table, floats_of(name, pixels()), pixels())

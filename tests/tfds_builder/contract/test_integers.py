@@ -28,6 +28,17 @@ def test_there_and_back(dtype):
     assert table.floats.dtype == dtype
 
 
+def test_golden():
+    """The bytes of a table in the manifest, which other readers may read too."""
+    table = Integers.of("image", "x/255", (np.arange(256, dtype=np.float32) / np.float32(255))[None])
+    text = json.dumps(table.to_json(), sort_keys=True)
+    assert text.startswith(
+        '{"channels": 1, "dtype": "float32", "floats": [[0.0, 0.003921568859368563, 0.007843137718737125, 0.0117647061124444, '
+    )
+    assert text.endswith('0.9960784316062927, 1.0]], "levels": 256, "name": "image", "rule": "x/255"}')
+    assert table.data[:8] == bytes.fromhex("000000008180803b")
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("levels", [256, 65536])
 def test_restore(channels, levels):
