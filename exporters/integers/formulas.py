@@ -51,7 +51,7 @@ def _digits(value: float) -> int:
 
 
 def candidates(scale: Scale, dtype: str) -> Iterator[Callable[[Array], Array]]:
-    """Functions of float64 integers that give floats of a dtype: every order in which libraries compute a scale, usual ones first.
+    """Functions of float64 integers that give floats of a dtype, one for each order in which libraries compute; the usual first.
 
     The same scale of two channels gives the same orders.
     """
