@@ -60,13 +60,13 @@ class Conversion:
         if not isinstance(column, Rows):
             if self.axis is not None and column.shape[self.axis : self.axis + 1] != (self.table.channels,):
                 return np.empty(column.shape, self.table.stored_dtype)  # of another shape, which the feature will refuse
-            return self._convert(column, self.axis, name, where, 0)
+            return self._convert(column, self.channels, name, where, 0)
         dtype = np.dtype(self.table.stored_dtype)
-        if column.items is not None and self.axis != 1 and len(column):
-            axis = None if self.axis is None else self.axis - 1
-            return Rows.of_items(self._convert(column.items, axis, name, where, None), [len(row) for row in column.arrays])  # type: ignore[arg-type]
+        if column.items is not None and self.channels != 1 and len(column):
+            channels = None if self.channels is None else self.channels - 1
+            return Rows.of_items(self._convert(column.items, channels, name, where, None), [len(row) for row in column.arrays])  # type: ignore[arg-type]
         arrays = tuple(
-            row if row is None or row is EMPTY else self._convert(row[None], self.axis, name, where, number)[0, ...]
+            row if row is None or row is EMPTY else self._convert(row[None], self.channels, name, where, number)[0, ...]
             for number, row in enumerate(column.arrays)
         )
         return Rows(arrays, dtype)
@@ -75,7 +75,16 @@ class Conversion:
         """What `to_integers` was given."""
         return self.table.restore(column, -1 if self.axis is None else self.axis)
 
-    def _convert(self, array: Array, axis: int | None, name: str, where: str, row: int | None) -> Array:
+    def _convert(self, array: Array, channels: int | None, name: str, where: str, row: int | None) -> Array:
+        """An array as integers.
+
+        Args:
+          array: a column, or a part of one.
+          channels: their axis in it, as far as it is known.
+          name, where: for errors.
+          row: of the first of its rows; None if it has items that are those of several rows.
+        """
+        axis = channels if self.table.channels > 1 else None
         out = np.empty_like(array, np.dtype(self.table.stored_dtype))
         if axis is not None and _are_side_by_side(array, axis) and (together := self._interleaved) is not None:
             with np.errstate(all="ignore"):
@@ -85,7 +94,7 @@ class Conversion:
             with np.errstate(all="ignore"):
                 is_exact = self._converters[channel].fill(part, _part(out, axis, channel))
             if not is_exact:
-                raise SchemaError(f"{where}, feature {name!r}, {self._find_fault(array, axis, row)}; {self._mend(name)}")
+                raise SchemaError(f"{where}, feature {name!r}, {self._find_fault(array, channels, row)}; {self._mend(name)}")
         return out
 
     @functools.cached_property
@@ -97,26 +106,21 @@ class Conversion:
         """Converts all channels at once where they lie side by side in memory; None where a table lies on a curve."""
         return _Interleaved(self._converters) if all(channel.is_quick for channel in self._converters) else None
 
-    def _find_fault(self, array: Array, axis: int | None, row: int | None) -> str:
-        """Which value is the first that is not in the table, in words.
-
-        Args:
-          array: where it is.
-          axis: of the channels.
-          row: of the first of its rows; None if it has items that are those of several rows.
-        """
-        faults = []
-        for channel, part in _channels(array, axis):
+    def _find_fault(self, array: Array, channels: int | None, row: int | None) -> str:
+        """Which value is the first that is not in the table, in words; arguments as for `_convert`."""
+        axis, faults = channels if self.table.channels > 1 else None, []
+        for number, part in _channels(array, axis):
             found = np.empty(part.shape, np.dtype(self.table.stored_dtype))
             with np.errstate(all="ignore"):
-                wrong = self._converters[channel].find_wrong(part, found)
+                wrong = self._converters[number].find_wrong(part, found)
             if wrong.any():
                 place = np.unravel_index(int(np.flatnonzero(wrong.reshape(-1))[0]), wrong.shape)
-                faults.append((int(place[0]), channel, part[place]))
-        number, channel, value = min(faults, key=lambda fault: fault[:2])
-        words = "" if row is None else f"row {row + number}, "
-        words += "" if axis is None else f"channel {channel}, "
-        return f"{words}value {self._converters[channel].explain(value)}"
+                channel = number if axis is not None or channels is None else int(place[channels])
+                faults.append((int(place[0]), number, channel, part[place]))
+        first, number, channel, value = min(faults, key=lambda fault: fault[:2])
+        words = "" if row is None else f"row {row + first}, "
+        words += "" if channels is None else f"channel {channel}, "
+        return f"{words}value {self._converters[number].explain(value)}"
 
     def _mend(self, name: str) -> str:
         return (

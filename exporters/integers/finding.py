@@ -7,7 +7,8 @@ lowest and the highest value lie 255 (65,535) steps apart. It is never guessed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from exporters.errors import SchemaError
 from exporters.integers import grid as grids_lib
 from exporters.integers.formulas import Scale
 from exporters.integers.grid import TOPS, Grid
-from exporters.integers.values import values_by_channel
+from exporters.integers.values import place_of, values_by_channel
 from exporters.options.integers import Given
 from tfds_builder.aliases import Array
 from tfds_builder.contract.decode import to_numpy_dtype
@@ -73,16 +74,17 @@ def find(name: str, column: Array | Rows, axis: int | None, given: Given, known:
     values = values_by_channel(column, axis, place)
     if not values or not any(map(len, values)):
         raise SchemaError(f"{place}: the first batch has no value there; {_ask_table(name)}")
+    where = functools.partial(place_of, column, axis)
     if given.scale is not None:
         found = _of_scale(values, dtype, given.scale)
         if found is None:
             raise SchemaError(f"{place}: {_unfit(values, dtype, given.scale)}; {_leave_out(name)}")
-        return _complete(name, found, place)
+        return _complete(name, found, place, where)
     fitting = {grid_key(found): found for scale in known if (found := _of_scale(values, dtype, scale)) is not None}
     found = next(iter(fitting.values())) if len(fitting) == 1 else None
     found = _spanning(values, dtype) if found is None else found
     if found is not None:
-        return _complete(name, found, place)
+        return _complete(name, found, place, where)
     if all(len(one) == 256 for one in values):  # each float there is was seen, in the order of the integers
         return _finish(name, np.stack(values), f"a table of 256 floats{' a channel' if len(values) > 1 else ''}", dtype)
     raise SchemaError(_ask(name, values, dtype, place))
@@ -156,16 +158,16 @@ def _tops(dtype: str) -> Sequence[int]:
     return TOPS[:1] if dtype in ("float16", "bfloat16") else TOPS
 
 
-def _complete(name: str, found: Found, place: str) -> Integers:
-    """The table, with the floats that the first batch did not show."""
+def _complete(name: str, found: Found, place: str, where: Callable[[int | None, float], str]) -> Integers:
+    """The table, with the floats that the first batch did not show; `where` says in which row a value is, of which channel."""
     dtype, levels = found.grids[0].dtype, found.grids[0].levels
     for channel, grid in enumerate(found.grids):
         if len(both := np.flatnonzero(np.diff(grid.integers) == 0)):
-            one, other = grid.values[both[0] : both[0] + 2]
-            where = f", channel {channel}" if len(found.grids) > 1 else ""
+            one, other = grid.values[both[0] : both[0] + 2].tolist()
+            rows = [where(channel if len(found.grids) > 1 else None, value) for value in (one, other)]
             raise SchemaError(
-                f"{place}{where}: the values {one:.9g} and {other:.9g} would both be {grid.integers[both[0]]}: two floats "
-                f"for one integer; {_leave_out(name)}"
+                f"{place}: the values {one:.9g} ({rows[0]}) and {other:.9g} ({rows[1]}) would both be "
+                f"{grid.integers[both[0]]}: two floats for one integer; {_leave_out(name)}"
             )
     completed = grids_lib.complete(found.grids, found.scales)
     if completed is not None:
@@ -176,9 +178,9 @@ def _complete(name: str, found: Found, place: str) -> Integers:
     for channel, (grid, tried) in enumerate(zip(found.grids, found.scales, strict=True)):
         if odd := grids_lib.closest(grid, tried):
             integer, value, wanted = odd
-            where = f", channel {channel}" if len(found.grids) > 1 else ""
+            row = where(channel if len(found.grids) > 1 else None, value)
             raise SchemaError(
-                f"{place}{where}: value {value:.9g} is near {wanted:.9g}, the float of {integer} under {rule_of(tried[:1])}: "
+                f"{place}, {row}: value {value:.9g} is near {wanted:.9g}, the float of {integer} under {rule_of(tried[:1])}: "
                 f"two floats for one integer; {_leave_out(name)}"
             )
     missing = max(levels - len(grid.values) for grid in found.grids)

@@ -24,9 +24,7 @@ def values_by_channel(column: Array | Rows, axis: int | None, place: str) -> lis
     Raises:
       SchemaError: a value is NaN, infinite or -0.0, or a channel has more than `MOST` different ones.
     """
-    pieces = [(0, column)] if not isinstance(column, Rows) else [
-        (number, row[None]) for number, row in enumerate(column.arrays) if row is not None and row is not EMPTY
-    ]  # fmt: skip
+    pieces = _pieces(column)
     if axis is None:
         return [_different([(first, piece) for first, piece in pieces], place)]
     counts = {piece.shape[axis] for _, piece in pieces}
@@ -36,6 +34,31 @@ def values_by_channel(column: Array | Rows, axis: int | None, place: str) -> lis
         _different([(first, np.moveaxis(piece, axis, 0)[channel]) for first, piece in pieces], f"{place}, channel {channel}")
         for channel in range(counts.pop() if counts else 0)
     ]
+
+
+def place_of(column: Array | Rows, axis: int | None, channel: int | None, value: float) -> str:
+    """Where a value is first, in words: `row 3, channel 1`.
+
+    Args:
+      column, axis: as for `values_by_channel`.
+      channel: in which it is looked for; None for all of them.
+      value: one that is there.
+    """
+    for first, piece in _pieces(column):
+        is_there = piece == value
+        if axis is not None and channel is not None:
+            others = np.arange(piece.shape[axis]) != channel
+            is_there = is_there & ~others.reshape([-1 if place == axis else 1 for place in range(piece.ndim)])
+        for place in np.argwhere(is_there)[:1].tolist():
+            return f"row {first + place[0]}" + (f", channel {place[axis]}" if axis is not None else "")
+    return "a row"
+
+
+def _pieces(column: Array | Rows) -> list[tuple[int, Array]]:
+    """Arrays of a column, with a batch axis, each with the number of its first row."""
+    if not isinstance(column, Rows):
+        return [(0, column)]
+    return [(number, row[None]) for number, row in enumerate(column.arrays) if row is not None and row is not EMPTY]
 
 
 def _different(pieces: list[tuple[int, Array]], place: str) -> Array:

@@ -117,13 +117,13 @@ class Spoilt:
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_the_first_value_that_is_in_no_table(wrong, tmp_path):
-    """A float in a later batch that is no integer's ends the export with split, batch, row and value; nothing is published."""
+    """A float in a later batch that is no integer's ends the export, with its place and value; nothing is published."""
     images = pixels()
     images[2 * BATCH + 3, 1, 5, 6] = 77
     change, told = WRONG[wrong]
     with pytest.raises(SchemaError, match=re.escape(told)) as caught:
         run(tmp_path, Spoilt(change, torch.from_numpy(images[2 * BATCH + 3])), images, on_hazard="ignore")
-    assert str(caught.value).startswith("split 'train', batch 2, feature 'image', row 3, value ")
+    assert str(caught.value).startswith("split 'train', batch 2, feature 'image', row 3, channel 1, value ")
     assert not (tmp_path / "ds" / "1.0.0").exists()
 
 
@@ -144,7 +144,7 @@ def test_scaled_image_by_image(tmp_path):
     """Images that are stretched to the same range one by one are refused: no table has them all."""
     images = pixels(shape=(1, 8, 8))
     images[BATCH:] = images[BATCH:].astype(int) * 200 // 255
-    with pytest.raises(SchemaError, match=r"batch 1, feature 'image', row 0, value .* (not in the table|two floats)"):
+    with pytest.raises(SchemaError, match=r"batch 1, feature 'image', row 0, channel 0, value .* (not in the table|two floats)"):
         run(tmp_path, lambda x: x.float() / x.max(), images, on_hazard="ignore")
 
 

@@ -157,7 +157,7 @@ def test_the_first_wrong_value_is_named(wrong):
     images[9, 0, 1, 1], images[7, 2, 5, 6] = 0.3333, value
     with pytest.raises(SchemaError, match=re.escape(told)) as caught:
         Conversion(find("image", floats_of("ToTensor", pixels()), 1, Given(), (), "here"), 1).to_integers(images, "image", "here")
-    assert str(caught.value).startswith("here, feature 'image', row 7, value ")
+    assert str(caught.value).startswith("here, feature 'image', row 7, channel 2, value ")
     normal = floats_of("Normalize", pixels())
     conversion = Conversion(find("image", normal, 1, Given(), (), "here"), 1)
     normal[7, 2, 5, 6] = np.nan
