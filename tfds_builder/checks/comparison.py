@@ -3,15 +3,15 @@
 >>> compare("/data/digits/1.0.0", "/data/digits/1.1.0").splits["train"].came           # doctest: +SKIP
 12
 
-Examples are told apart by a digest of 128 bits of the values of their stored columns, which are the same in every format.
-Memory is 16 bytes an example of both versions.
+Examples are told apart by a digest of 128 bits of the values of their stored columns, which are the same in every format; labels
+whose classes are numbered in another way, by the classes. Memory is 16 bytes an example of both versions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from tfds_builder.catalog.location import read_given
 from tfds_builder.contract.directory import AnyDirectory, Directory
 from tfds_builder.contract.manifest import STRINGS, Column, Manifest
 from tfds_builder.contract.ragged import Ragged
+from tfds_builder.table.mapped_files import Files
 from tfds_builder.table.table import Segment, Table
 
 _BLOCK_BYTES, _BLOCK_ROWS = 4 * 1024 * 1024, 4096
@@ -47,7 +48,8 @@ class SplitChange:
     Attributes:
       before, after: how many examples; None where there is no such split.
       kept, came, went, changed: how many examples are in both; only in the later one; only in the earlier one; and in both
-        with other values: they stand at the same place among those that were kept.
+        with other values: they stand at the same place among those that were kept. All 0 in splits that both have where nothing
+        could be compared.
       is_reordered: whether those kept are in another order.
       came_rows, went_rows, changed_rows: the first of their numbers, `ROWS_LISTED` at most; those that came in the later version,
         the others in the earlier one.
@@ -71,7 +73,8 @@ class SplitChange:
     @property
     def is_same(self) -> bool:
         there = self.before is not None and self.after is not None
-        return there and not (self.came or self.went or self.changed or self.is_reordered or self.classes)
+        differs = self.came or self.went or self.changed or self.is_reordered or self.classes or self.before != self.after
+        return there and not differs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,10 @@ class Comparison:
       before, after: what `tfds.load` calls them.
       features: what differs about features.
       compared_by: the columns that examples were compared by: those that both store in the same way.
+      by_class_name: those of them, labels, that were compared by their classes' names, as these have other numbers.
+      not_compared: the features of both that examples were not compared by.
+      is_read: whether examples were read. They are not where the manifests are the same; that the files are there, with their
+        sizes, is always looked at.
       splits: by name, of both versions.
       is_same: whether whoever loads one gets what whoever loads the other does. Descriptions, release notes, the format and
         how examples are cut into shards are not looked at.
@@ -91,6 +98,9 @@ class Comparison:
     after: str
     features: tuple[FeatureChange, ...]
     compared_by: tuple[str, ...]
+    by_class_name: tuple[str, ...]
+    not_compared: tuple[str, ...]
+    is_read: bool
     splits: Mapping[str, SplitChange]
 
     @property
@@ -110,27 +120,57 @@ def compare(before: AnyDirectory, after: AnyDirectory, on_bytes: Callable[[int],
       on_bytes: called with the number of bytes of each block that was read, for a progress bar.
 
     Raises:
-      MissingFileError, ManifestError, DamagedFileError: one of them cannot be read. Their files are not verified.
+      MissingFileError, ManifestError, DamagedFileError: one of them cannot be read, or a file is not there or of another size.
+        What is in files is not verified.
     """
     sides = [_Side(Directory.given(place).resolved(), on_bytes) for place in (before, after)]
     old, new = sides
     features = tuple(_compare_features(old, new))
+    renumbered = _renumbered(old, new)
     by_name = {column.name: column for column in new.manifest.columns}
-    names = [column.name for column in old.manifest.columns if _is_alike(column, by_name.get(column.name))]
-    if old.manifest.digest and old.manifest.digest == new.manifest.digest:
+    alike = [column for column in old.manifest.columns if _is_alike(column, by_name.get(column.name))]
+    names = [column.name for column in alike if not _lies_in(column.name, renumbered) or column.name in old.labels]
+    is_read = not old.manifest.digest or old.manifest.digest != new.manifest.digest
+    if not is_read:
         counts = {name: split.examples for name, split in new.manifest.splits.items()}
         splits = {name: SplitChange(before=count, after=count, kept=count) for name, count in counts.items()}
     else:
         for side in sides:
-            side.read(names)
-        splits = {name: _compare_split(name, old, new) for name in dict.fromkeys([*old.splits, *new.splits])}
+            side.read(names, renumbered)
+        splits = {name: _compare_split(name, old, new, bool(names)) for name in dict.fromkeys([*old.splits, *new.splits])}
     titles = [side.manifest.tfds_name for side in sides]
-    return Comparison(before=titles[0], after=titles[1], features=features, compared_by=tuple(names), splits=splits)
+    return Comparison(
+        before=titles[0],
+        after=titles[1],
+        features=features,
+        compared_by=tuple(names),
+        by_class_name=tuple(name for name in names if name in renumbered),
+        not_compared=tuple(
+            name for name in old.features if name in new.features and not any(_lies_in(of, [name]) for of in names)
+        ),
+        is_read=is_read,
+        splits=splits,
+    )
 
 
 def _is_alike(column: Column, other: Column | None) -> bool:
     """Whether the values of two columns may be compared."""
     return other is not None and (column.dtype, column.shape) == (other.dtype, other.shape)
+
+
+def _lies_in(column: str, features: Collection[str]) -> bool:
+    """Whether a column is of one of some features."""
+    return any(column == name or column.startswith(f"{name}/") for name in features)
+
+
+def _renumbered(old: _Side, new: _Side) -> dict[str, dict[str, int]]:
+    """The labels of which a number is another class in one version than in the other: numbers for all classes, by name."""
+    found = {}
+    for label, before in old.manifest.labels.items():
+        after = new.manifest.labels.get(label, ())
+        if any(one != other for one, other in zip(before, after, strict=False)):
+            found[label] = {name: number for number, name in enumerate(dict.fromkeys([*before, *after]))}
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,22 +187,30 @@ class _Side:
     def __init__(self, directory: Directory, on_bytes: Callable[[int], object]) -> None:
         self.manifest: Manifest = read_given(directory)
         self.features: dict[str, Loaded] = {feature.name: feature for feature in describe(self.manifest)}
-        self._directory, self._on_bytes = directory, on_bytes
-        self.splits: dict[str, _Split] = dict.fromkeys(self.manifest.splits, _Split(np.empty(0, f"V{_DIGEST_BYTES}"), {}))
-
-    def read(self, names: Sequence[str]) -> None:
-        """Reads those columns, and the labels."""
-        for name in self.splits:
-            self.splits[name] = self._read_split(name, names)
-
-    def _read_split(self, split: str, names: Sequence[str]) -> _Split:
-        shards = self.manifest.splits[split].shards
-        table = Table(self._directory, self.manifest, [Segment(shard, 0, shard.rows) for shard in shards])
-        labels = {
-            column.name: self.manifest.labels.get(column.name, ())
-            for column in table.columns()
+        self.labels = {
+            column.name
+            for column in self.manifest.columns
             if column.name in self.features and _LABEL in self.features[column.name].note and column.encoding != STRINGS
         }
+        self._directory, self._on_bytes = directory, on_bytes
+        files = Files(directory)
+        for file in self.manifest.files:
+            files.check(file)
+        self.splits: dict[str, _Split] = dict.fromkeys(self.manifest.splits, _Split(np.empty(0, f"V{_DIGEST_BYTES}"), {}))
+
+    def read(self, names: Sequence[str], renumbered: Mapping[str, Mapping[str, int]]) -> None:
+        """Reads those columns, and the labels; some of these with other numbers for their classes."""
+        numbers = {
+            label: (np.array([by_class[name] for name in self.manifest.labels[label]], np.int64), len(by_class))
+            for label, by_class in renumbered.items()
+        }
+        for name in self.splits:
+            self.splits[name] = self._read_split(name, names, numbers)
+
+    def _read_split(self, split: str, names: Sequence[str], numbers: Mapping[str, tuple[Array, int]]) -> _Split:
+        shards = self.manifest.splits[split].shards
+        table = Table(self._directory, self.manifest, [Segment(shard, 0, shard.rows) for shard in shards])
+        labels = {name: self.manifest.labels.get(name, ()) for name in self.labels}
         every = list(dict.fromkeys([*names, *labels]))
         out, counts = np.empty(len(table), f"V{_DIGEST_BYTES}"), {name: dict[str, int]() for name in labels}
         is_variable = any(column.is_variable for column in table.columns(every))
@@ -173,7 +221,8 @@ class _Side:
             columns = table.read(slice(start, stop), every)
             for name, class_names in labels.items():
                 _count(columns[name], class_names, counts[name])
-            _digest_rows([columns[name] for name in names], out[start:stop])
+            compared = [_renumber(columns[name], *numbers[name]) if name in numbers else columns[name] for name in names]
+            _digest_rows(compared, out[start:stop])
             self._on_bytes((stop - start) * width)
         return _Split(out, counts)
 
@@ -184,6 +233,22 @@ def _count(found: StoredValue, names: Sequence[str], counts: dict[str, int]) -> 
     for value, count in zip(values.tolist(), times.tolist(), strict=True):
         name = names[value] if 0 <= value < len(names) else str(value)
         counts[name] = counts.get(name, 0) + count
+
+
+def _renumber(found: StoredValue, numbers: Array, classes: int) -> StoredValue:
+    """Labels with other numbers for their classes; what is no class stays none.
+
+    Args:
+      found: the labels.
+      numbers: the new ones, by the old ones.
+      classes: how many classes there are in the new ones.
+    """
+    if isinstance(found, Ragged):
+        return dataclasses.replace(found, values=_renumber(found.values, numbers, classes))
+    values = found.astype(np.int64)
+    is_class = (values >= 0) & (values < len(numbers))
+    out: Array = np.where(is_class, numbers[np.where(is_class, values, 0)], values + classes * (values > 0))
+    return out
 
 
 def _digest_rows(columns: Sequence[StoredValue], out: Array) -> None:
@@ -231,12 +296,15 @@ def _describe(side: _Side, name: str) -> str | None:
     return " ".join(filter(None, parts))
 
 
-def _compare_split(name: str, old: _Side, new: _Side) -> SplitChange:
+def _compare_split(name: str, old: _Side, new: _Side, is_compared: bool) -> SplitChange:
     if name not in old.splits or name not in new.splits:
         counts = [len(side.splits[name].digests) if name in side.splits else None for side in (old, new)]
-        moved = _moved(name, new.splits[name].digests, old) if name in new.splits else {}
+        moved = _moved(name, new.splits[name].digests, old) if is_compared and name in new.splits else {}
         return SplitChange(before=counts[0], after=counts[1], went=counts[0] or 0, came=counts[1] or 0, moved_from=moved)
     before, after = old.splits[name], new.splits[name]
+    if not is_compared:
+        balance = _compare_classes(before.classes, after.classes)
+        return SplitChange(before=len(before.digests), after=len(after.digests), classes=balance)
     first, second, is_reordered = _match(before.digests, after.digests)
     gone, arrived = np.flatnonzero(~first), np.flatnonzero(~second)
     paired_gone, paired_arrived = _pair(first, second, gone, arrived)

@@ -1,6 +1,7 @@
 """`torch2tfds diff`: its exit code, and what it prints."""
 
 import json
+import shutil
 
 import pytest
 from torch.utils.data import DataLoader
@@ -45,6 +46,24 @@ def test_text(versions):
         "  went, by number in the old version: 3",
         "  changed, by number in the old version: 6",
     ]
+
+
+def test_what_was_not_looked_at(versions, publish, tmp_path):
+    """It is said of the same manifests that examples were not read, and of a split which features it was compared by."""
+    shutil.copytree(versions / "1.0.0", tmp_path / "ds" / "1.0.0")
+    same = run(versions / "1.0.0", tmp_path / "ds" / "1.0.0")
+    assert same.exit_code == 0
+    assert "were not read (torch2tfds verify reads them)" in same.stdout
+    assert "were not read" not in run(versions / "1.0.0", versions / "1.0.1").stdout
+    next((tmp_path / "ds" / "1.0.0").glob("*.tfrecord-*")).unlink()
+    assert type(run(versions / "1.0.0", tmp_path / "ds" / "1.0.0").exception).__name__ == "MissingFileError"
+    rows = [{"x": i, "name": f"n{i}"} for i in range(12)]
+    publish(DataLoader(rows, 5), data_dir=tmp_path, version="2.0.0")
+    lines = run(versions / "1.0.0", tmp_path / "ds" / "2.0.0").stdout.splitlines()
+    assert lines[-2:] == ["train: 12 examples, the same; compared by name alone", "examples were compared by name, and not by x"]
+    publish(DataLoader([{"y": i} for i in range(12)], 5), data_dir=tmp_path, version="3.0.0")
+    lines = run(versions / "1.0.0", tmp_path / "ds" / "3.0.0").stdout.splitlines()
+    assert lines[-2] == "train: 12 examples, which could not be compared"
 
 
 def test_json(versions):

@@ -7,8 +7,11 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
-from tfds_builder.checks.comparison import _match, _pair, compare
+from tfds_builder.checks.comparison import SplitChange, _match, _pair, compare
+from tfds_builder.errors import DamagedFileError, MissingFileError
+from tfds_builder.features.feature_json import features_to_json
 
 
 def publish(tmp_path, version, splits, name="ds", **fields):
@@ -102,6 +105,84 @@ def test_features(tmp_path, rows):
     assert found.compared_by == ("row",)
     assert found.splits["train"].kept == 30
     assert not found.is_same
+
+
+def labelled(tmp_path, version, classes, names):
+    """A version of labels of those classes, by name; `label` and, in lists of three, `many/label`."""
+    numbers = np.array([names.index(name) if name in names else int(name) for name in classes])
+    features = {
+        "label": tfds.features.ClassLabel(names=names),
+        "many": tfds.features.Sequence({"label": tfds.features.ClassLabel(names=names)}, length=3),
+    }
+    splits = {"train": {"label": numbers, "many/label": np.stack([numbers] * 3, 1)}}
+    return with_features(publish(tmp_path, version, splits), features, {"label": names, "many/label": names})
+
+
+def with_features(directory, features, labels):
+    """A version as one of other features, with those class names."""
+    content = features_to_json(tfds.features.FeaturesDict(features))
+    kit.edit_manifest(directory, lambda manifest: manifest.update(features=content, labels=labels))
+    return directory
+
+
+def test_renumbered_classes(tmp_path):
+    """Labels are compared by the classes' names where the numbers stand for others: the same classes are the same examples, the
+    same numbers of other classes are not, and what is no class stays none."""
+    classes = ["a", "b", "c", "-1", "9"] * 4
+    before = labelled(tmp_path, "1.0.0", classes, ["a", "b", "c", "d"])
+    found = compare(before, labelled(tmp_path, "1.1.0", classes, ["new", "b", "d", "a", "c"]))
+    assert found.by_class_name == found.compared_by == ("label", "many/label")
+    assert [change.name for change in found.features] == ["label", "many/label"]
+    assert found.splits["train"].is_same
+    assert not found.is_same
+    others = ["d" if name == "c" else name for name in classes]  # which has the number that c had
+    found = compare(before, labelled(tmp_path, "1.2.0", others, ["a", "b", "d", "c"])).splits["train"]
+    assert (found.kept, found.changed) == (16, 4)
+    found = compare(before, labelled(tmp_path, "1.3.0", classes, ["a", "b", "c", "d", "e"]))
+    assert (found.by_class_name, found.splits["train"].is_same) == ((), True)
+
+
+def test_labels_that_cannot_be_renumbered(tmp_path):
+    """Labels that are not a column by themselves, with classes of other numbers, are left out, and that is said."""
+    lists = tfds.features.Sequence(tfds.features.Sequence(tfds.features.ClassLabel(names=["a", "b"])))
+    columns = {"label/ragged_flat_values": np.arange(4) % 2, "label/ragged_row_lengths_0": np.ones(4, np.int64)}
+    versions = [
+        with_features(
+            publish(tmp_path, version, {"train": columns | {"row": np.arange(4)}}),
+            {"label": lists, "row": np.int64},
+            {"label": names},
+        )
+        for version, names in {"1.0.0": ["a", "b"], "1.1.0": ["b", "a"]}.items()
+    ]
+    found = compare(*versions)
+    assert (found.compared_by, found.not_compared, found.by_class_name) == (("row",), ("label",), ())
+    assert not found.is_same
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter", "metadata"])
+def test_files_are_there(tmp_path, rows, damage):
+    """A version that lacks a file, or has one of another size, is not compared, be its manifest the same as the other's."""
+    whole, damaged = (kit.write_table(tmp_path / name, "ds", {"train": rows}) for name in ("a", "b"))
+    assert not compare(whole, damaged).is_read
+    file = damaged / "dataset_info.json" if damage == "metadata" else next(damaged.glob("*.h5"))
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-1])
+    for pair in ((whole, damaged), (damaged, whole)):
+        with pytest.raises(MissingFileError if damage == "gone" else DamagedFileError, match=file.name):
+            compare(*pair)
+
+
+def test_nothing_to_compare_by(tmp_path, rows):
+    """Where no column is alike, no example is said to be kept or to have come from elsewhere, and fewer are not the same."""
+    before = publish(tmp_path, "1.0.0", {"train": {"a": rows["row"]}, "old": {"a": rows["row"]}})
+    after = publish(tmp_path, "2.0.0", {"train": {"b": rows["row"][:9]}, "new": {"b": rows["row"]}})
+    found = compare(before, after)
+    assert (found.compared_by, found.not_compared) == ((), ())
+    assert found.splits["train"] == SplitChange(before=30, after=9)
+    assert not found.splits["train"].is_same
+    assert not found.splits["new"].moved_from
 
 
 @kit.both_formats
