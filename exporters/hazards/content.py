@@ -23,6 +23,8 @@ from tfds_builder.contract.layout import Layout
 
 _SAMPLE = 16_384
 """Values of a channel that are looked at."""
+_LOOKED_AT = 8_000_000
+"""Values of float images from which it is told what `integers=` must say."""
 _WORTH = 8
 """So many times smaller PNG must be to be worth telling."""
 _EXPONENTS = {"float16": 0x7C00, "bfloat16": 0x7F80}
@@ -49,7 +51,8 @@ def _as_integers(field: AnyField, values: Array) -> str:
     """The line that stores float images as the integers they came from; without one, what else mends them."""
     otherwise = "leave ToTensor() and Normalize() out of the export: torchvision.transforms.v2.PILToTensor()"
     pixels = values.reshape(-1, field.feature.shape[-1]) if values.ndim == 1 else values
-    said = advise(field.name, pixels, pixels.ndim - 1)
+    some = pixels[: max(1, _LOOKED_AT // max(1, pixels[:1].size))]
+    said = advise(field.name, some, some.ndim - 1)
     if said is None:
         return otherwise
     return f"say {wording.argument('integers', said)}: uint8 is stored, and every float comes back; or {otherwise}"

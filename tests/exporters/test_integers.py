@@ -328,3 +328,20 @@ def test_on_the_command_line():
     for wrong in ("image=", "image=1", "image=a/b", "=0/1", "image=1/2/x"):
         with pytest.raises(exporters.ExportError, match="--integers takes"):
             arguments.integers([wrong])
+
+
+@pytest.mark.needs_tensorflow
+def test_the_page(tmp_path, monkeypatch):
+    """The first lines of docs/integers.md run as they stand, and give what their comments say."""
+    monkeypatch.chdir(tmp_path)
+    page = pathlib.Path(__file__).parents[2] / "docs" / "integers.md"
+    blocks = [block.partition("```")[0] for block in page.read_text().split("```python\n")[1:3]]
+    photos = Photos(PIPELINES["Normalize"])
+    found = {"exporters": exporters, "tfds": tfds, "tfds_builder": tfds_builder, "loader": DataLoader(photos, BATCH)}
+    exec("\n".join(blocks), found)
+    given = torch.stack([image for image, _ in photos])
+    assert torch.equal(torch.stack([image for image, _ in found["dataset"]]), given)
+    assert np.array_equal(
+        np.concatenate([batch["image"] for batch in found["ds"].as_numpy_iterator()]), given.permute(0, 2, 3, 1)
+    )
+    np.testing.assert_allclose(tfds_builder.statistics("photos").restored().mean, given.mean((0, 2, 3)), atol=1e-5)
