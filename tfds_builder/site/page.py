@@ -6,7 +6,7 @@ Everything is short whatever a manifest holds: a page stays under a megabyte, an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfds_builder.cards.schema_org import page_json_ld
@@ -21,6 +21,9 @@ DESCRIPTION, CITATION, NOTES = 8000, 4000, 600
 FEATURES, DECISIONS, FILES, CLASSES, VERSIONS, SPLITS = 150, 150, 100, 300, 40, 8
 """Rows that are shown of each."""
 _NAME, _LINE, _SEARCH, _HEAD = 120, 240, 900, 700
+_CLASSES_TOLD = 6
+_TOLD = ("description", "homepage", "citation")
+"""What of a card is only said to be another one."""
 
 
 def summary_of(manifest: Manifest, date: str) -> dict[str, Any]:
@@ -157,16 +160,8 @@ def _versions(versions: Sequence[Manifest]) -> list[dict[str, Any]]:
             {
                 "version": manifest.version,
                 "href": f"{manifest.version}.html",
-                "splits": [
-                    {
-                        "name": cap(name, 60),
-                        "examples": split.examples,
-                        "change": _change(split.examples, before.splits[name].examples)
-                        if before is not None and name in before.splits
-                        else ("new" if before is not None else ""),
-                    }
-                    for name, split in list(manifest.splits.items())[:SPLITS]
-                ],
+                "splits": _splits(manifest, before)[:SPLITS],
+                "splits_cut": max(0, len(_splits(manifest, before)) - SPLITS),
                 "bytes": sum(file.bytes for file in manifest.files),
                 "format": manifest.format,
                 "changes": "" if before is None else _changes(manifest, before),
@@ -181,12 +176,32 @@ def _notes(version: str, versions: Sequence[Manifest]) -> str:
     return next((manifest.release_notes[version] for manifest in versions if version in manifest.release_notes), "")
 
 
-def _change(now: int, before: int) -> str:
-    return "" if now == before else f"{now - before:+,}"
+def _splits(manifest: Manifest, before: Manifest | None) -> list[dict[str, Any]]:
+    """The splits of a version with what changed since another one, and those that are gone."""
+    then = {} if before is None else {name: split.examples for name, split in before.splits.items()}
+    now = {name: split.examples for name, split in manifest.splits.items()}
+    found = []
+    for name, count in now.items():
+        change = "" if before is None or then.get(name) == count else f"{count - then[name]:+,}" if name in then else "new"
+        found.append({"name": cap(name, 60), "examples": count, "change": change})
+    gone = [{"name": cap(name, 60), "examples": None, "change": f"gone, -{then[name]:,}"} for name in then if name not in now]
+    return gone + found
 
 
 def _changes(manifest: Manifest, before: Manifest) -> Text:
-    """What features came, went and changed since another version, in words."""
+    """What changed since another version but for its examples, in words: features, classes, what is supervised, the card."""
+    parts = [*_feature_changes(manifest, before), *_class_changes(manifest, before)]
+    if manifest.supervised_keys != before.supervised_keys:
+        told = [", ".join(one.supervised_keys or ()) or "nothing" for one in (before, manifest)]
+        parts.append(f"as_supervised gives {told[1]}, and gave {told[0]}")
+    licences = [" ".join(one.card.get("license", "").split()) for one in (before, manifest)]
+    if licences[0] != licences[1]:
+        parts.append(f"licence: {' → '.join(str(cap(text, 80)) or 'not said' for text in licences)}")
+    parts += [f"another {key}" for key in _TOLD if manifest.card.get(key, "") != before.card.get(key, "")]
+    return cap("; ".join(parts) or "the same", NOTES)
+
+
+def _feature_changes(manifest: Manifest, before: Manifest) -> list[str]:
     now, then = ({feature.name: feature for feature in describe(one)} for one in (manifest, before))
     parts = [f"{name} is new" for name in now if name not in then] + [f"{name} is gone" for name in then if name not in now]
     for name in now.keys() & then.keys():
@@ -194,7 +209,24 @@ def _changes(manifest: Manifest, before: Manifest) -> Text:
         if (new.shape, new.dtype, new.note) != (old.shape, old.dtype, old.note):
             told = [f"{one.dtype} {_shape(one.shape)} {one.note}".strip() for one in (old, new)]
             parts.append(f"{name}: {told[0]} → {told[1]}")
-    return cap("; ".join(sorted(parts)) or "the same", NOTES)
+    return sorted(parts)
+
+
+def _class_changes(manifest: Manifest, before: Manifest) -> Iterator[str]:
+    """The classes of each label of both that came, went or have another number."""
+    for label in manifest.labels.keys() & before.labels.keys():
+        now, then = ({name: number for number, name in enumerate(one.labels[label])} for one in (manifest, before))
+        moved = [name for name in now if name in then and now[name] != then[name]]
+        kinds = {
+            "new": [name for name in now if name not in then],
+            "gone": [name for name in then if name not in now],
+            "of another number": moved,
+        }
+        for word, names in kinds.items():
+            if names:
+                shown = ", ".join(str(cap(name, 40)) for name in names[:_CLASSES_TOLD])
+                more = f" and {len(names) - _CLASSES_TOLD:,} more" if len(names) > _CLASSES_TOLD else ""
+                yield f"{label}: {shown}{more} {'is' if len(names) == 1 else 'are'} {word}"
 
 
 def _shape(shape: Sequence[int | None]) -> str:

@@ -211,6 +211,38 @@ def test_configs_and_versions(goldens):
     assert {"href": "../../index.html"} in older.of("a")
 
 
+def test_what_changed_between_versions():
+    """A table of versions says of each what came, went and changed since the one before it: splits, features, classes, card."""
+
+    def change(directory, **fields):
+        return dataclasses.replace(page_lib_manifest(directory), **fields)
+
+    golden = kit.GOLDEN / "pairs_hdf5" / "1.0.0"
+    old = change(golden, labels={"label": tuple("abcd")}, card={"license": "MIT", "description": "One"})
+    old = dataclasses.replace(old, splits={name: old.splits[name] for name in ("train", "test")})
+    new = change(
+        golden, version="1.1.0", labels={"label": tuple("abdec")}, card={"license": "CC0 <b>", "description": "Another"},
+        splits={"train": old.splits["train"], "extra": old.splits["train"]}, supervised_keys=None,
+    )  # fmt: skip
+    (now, then) = page_lib.page_of(new, "", "/data", [new, old], None)["versions"]
+    assert [(str(split["name"]), split["examples"], split["change"]) for split in now["splits"]] == [
+        ("test", None, f"gone, -{old.splits['test'].examples}"),
+        ("train", old.splits["train"].examples, ""),
+        ("extra", old.splits["train"].examples, "new"),
+    ]
+    assert str(now["changes"]).split("; ") == [
+        "label: e is new", "label: c, d are of another number",
+        "as_supervised gives nothing, and gave image, label", "licence: MIT → CC0 <b>", "another description",
+    ]  # fmt: skip
+    assert then["changes"] == ""
+    gone = dataclasses.replace(old, labels={"label": tuple("abc")})
+    assert str(page_lib.page_of(gone, "", "/data", [gone, old], None)["versions"][0]["changes"]) == "label: d is gone"
+    shown = page_lib.page_of(new, "", "/data", [new, old], None)
+    page = render.render("version.html.j2", **shown, shown=None, charts=None, unread="", downloads=()).decode()
+    assert f"gone, -{old.splits['test'].examples}" in page
+    assert "CC0 &lt;b&gt;" in page
+
+
 def test_unchanged(tmp_path):
     """A second build makes nothing again, touches no file, and needs no template."""
     write(tmp_path / "data")

@@ -7,6 +7,7 @@ import consumer_kit as kit
 import numpy as np
 
 from tfds_builder.pages.statistics import statistics_of
+from tfds_builder.site import render
 from tfds_builder.site.charts import charts_of
 
 
@@ -25,6 +26,34 @@ def test_balance(golden, format):
     assert sampled["values"]["image"]["sample"] in ("", "a sample of 10 examples")
     mean = truth["train"]["image"].mean()
     assert charts["values"]["image"]["text"].startswith(f"mean {mean:.4g}, ")
+
+
+def test_balance_is_of_a_split(tmp_path):
+    """Splits are not pooled: ratio and shares are of one split each, and what `train` lacks and another split has is named."""
+    directory = kit.copy_golden("pairs_hdf5", tmp_path)
+    statistics = statistics_of(directory, use_cache=False)
+
+    def split_of(counts, unlabelled=0):
+        split = statistics.splits["train"]
+        label = split.features["label"]
+        classes = dataclasses.replace(label.classes, num_classes=4, counts=counts, unlabelled=unlabelled, names=tuple("abcd"))
+        return dataclasses.replace(split, features={"label": dataclasses.replace(label, classes=classes)})
+
+    splits = {"test": split_of({1: 8}), "train": split_of({0: 30, 2: 10}, 5), "empty": split_of({}, 7)}
+    charts = charts_of(dataclasses.replace(statistics, splits=splits))
+    (balance,) = charts["balance"]
+    assert balance["text"] == "train: 2 of 4 classes occur, the most frequent 3.0 times as often as the rarest"
+    assert {row["name"]: row["shares"] for row in balance["rows"]} == {
+        "a": ["0.0 %", "75.0 %", "-"], "b": ["100.0 %", "0.0 %", "-"], "c": ["0.0 %", "25.0 %", "-"],
+    }  # fmt: skip
+    assert balance["lacking"] == {"split": "train", "names": ["b"], "cut": 0}
+    assert balance["unlabelled"] == "5 of train, 7 of empty"
+    assert charts["spark"] == [30, 0, 10]
+    (alone,) = charts_of(dataclasses.replace(statistics, splits={"test": split_of({1: 8})}))["balance"]
+    assert (alone["text"], alone["lacking"]["names"]) == ("1 of 4 classes occurs", [])
+    page = render.render("balance.html.j2", charts=charts).decode()
+    assert "b: in another split, and not in train." in page
+    assert page.count("75.0 %") == 1
 
 
 def test_many_classes():
