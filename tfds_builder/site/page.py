@@ -214,7 +214,7 @@ def _feature_changes(manifest: Manifest, before: Manifest) -> list[str]:
 
 def _class_changes(manifest: Manifest, before: Manifest) -> Iterator[str]:
     """The classes of each label of both that came, went or have another number."""
-    for label in manifest.labels.keys() & before.labels.keys():
+    for label in filter(before.labels.__contains__, manifest.labels):
         now, then = ({name: number for number, name in enumerate(one.labels[label])} for one in (manifest, before))
         moved = [name for name in now if name in then and now[name] != then[name]]
         kinds = {

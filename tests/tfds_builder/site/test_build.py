@@ -231,7 +231,7 @@ def test_what_changed_between_versions():
         ("extra", old.splits["train"].examples, "new"),
     ]
     assert str(now["changes"]).split("; ") == [
-        "label: e is new", "label: c, d are of another number",
+        "label: e is new", "label: d, c are of another number",
         "as_supervised gives nothing, and gave image, label", "licence: MIT → CC0 <b>", "another description",
     ]  # fmt: skip
     assert then["changes"] == ""
