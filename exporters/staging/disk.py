@@ -14,6 +14,7 @@ import pwd
 import shlex
 import socket
 import stat
+import time
 from collections.abc import Iterable, Iterator
 
 from exporters import wording
@@ -23,6 +24,8 @@ from exporters.staging import space as room
 _SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
 _TRIES = 10
 """Times a directory is made again that others remove meanwhile."""
+_WAITS, _SECONDS = 40, 0.05
+"""Times a lock is tried again whose holder has ended, and seconds between them."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _HELD: set[int] = set()
 """Descriptors that hold a lock. A forked child (a worker of a DataLoader) shares it, and would keep it alive."""
@@ -99,6 +102,13 @@ def lock_directory(path: pathlib.Path, holder: pathlib.Path, parent: int, *, sha
     """
     descriptor = os.open(path.name, _DIRECTORY, dir_fd=parent)
     try:
+        for _ in range(_WAITS):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            if not _has_ended(holder):
+                break
+            time.sleep(_SECONDS)  # a process that it had forked an instant before holds it still
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
@@ -134,6 +144,14 @@ def remove_file(path: pathlib.Path) -> None:
 def open_no_link(path: str, flags: int) -> int:
     """An opener (of `open`) that follows no link in the last place of the path."""
     return os.open(path, flags | os.O_NOFOLLOW)
+
+
+def _has_ended(holder: pathlib.Path) -> bool:
+    """Whether whoever has signed was a process of this machine that is there no more."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(holder.read_bytes())
+        return content["host"] == socket.gethostname() and not os.path.exists(f"/proc/{int(content['pid'])}")
+    return False
 
 
 def _read_holder(holder: pathlib.Path) -> str:

@@ -77,7 +77,11 @@ KINDS = {
     "text": lambda: seeded(Texts()),
     "two splits": lambda: {**seeded(Images()), "test": DataLoader(Stream(), batch_size=7)},
     "overwrite": lambda: in_order(Images()),
+    "processes": lambda: seeded(Texts()),
 }
+
+
+PROCESSES = {"engine": "processes", "engine_options": {"workers": 3, "start_method": "fork"}}
 
 
 def export_to(data_dir, kind, format, loaders=None):
@@ -85,7 +89,7 @@ def export_to(data_dir, kind, format, loaders=None):
     try:
         exporters.export(
             loaders or KINDS[kind](), data_dir, name="ds", format=format, shard_bytes=900, overwrite=kind == "overwrite",
-            progress=False,
+            progress=False, **(PROCESSES if kind == "processes" else {}),
         )  # fmt: skip
     except exporters.AlreadyPublishedError:
         generate(data_dir / "ds" / "1.0.0")

@@ -6,13 +6,16 @@ import builtins
 import collections
 import errno
 import io
+import json
 import os
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import types
 
 import pytest
@@ -373,3 +376,25 @@ def test_a_full_disk_in_bytes(tmp_path, monkeypatch):
         with pytest.raises(OSError) as caught:
             run(tmp_path / "data", dataset=data)
     assert any("bytes are free at" in note and "are still to be written" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_lock_that_outlives_its_holder(is_there, tmp_path):
+    """A process that a killed export had forked an instant before may hold the lock still: it is waited for, and nobody else."""
+    (tmp_path / "stage").mkdir()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    holder = tmp_path / "holder"
+    pid = os.getpid() if is_there else ended.pid
+    holder.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "since": "now"}))
+    parent = os.open(tmp_path, os.O_RDONLY)
+    held = disk.lock_directory(tmp_path / "stage", holder, parent)
+    timer = threading.Timer(0.3, disk.unlock, [held])
+    timer.start()
+    if is_there:
+        with pytest.raises(exporters.DataDirError, match="another export"):
+            disk.lock_directory(tmp_path / "stage", holder, parent)
+    else:
+        disk.unlock(disk.lock_directory(tmp_path / "stage", holder, parent))
+    timer.join()
+    os.close(parent)
