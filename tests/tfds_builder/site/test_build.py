@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import html.parser
+import importlib.util
 import json
 import os
 import pathlib
@@ -14,11 +15,13 @@ import xml.etree.ElementTree
 import consumer_kit as kit
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from tfds_builder.cards.snippets import snippets
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.manifest import ToldHazard
 from tfds_builder.errors import MissingFileError, MissingPackageError, SiteError
+from tfds_builder.features.feature_json import features_to_json
 from tfds_builder.pages.texts import clean
 from tfds_builder.site import build as build_lib
 from tfds_builder.site import page as page_lib
@@ -520,12 +523,48 @@ def test_snippets_are_python(goldens):
     data_dir, _, _ = goldens
     for path in data_dir.rglob("manifest.json"):
         manifest = page_lib_manifest(path.parent)
-        for place in (str(data_dir), '/it\'s "here"\n$(rm)'):
+        for place in (str(data_dir), '/it\'s "here"\n$(rm)', "https://example.org/'\n$(rm)"):
             for title, code in snippets(manifest, place):
                 if title != "Command line":
                     compile(code, title, "exec")
                 else:
                     assert "$(rm)" not in code.replace("'", "") or "'" in code
+
+
+def test_snippets_of_a_url(golden):
+    """Where readers know the data_dir by a URL, which nothing reads, the lines are for a copy of it, and say so."""
+    for title, code in snippets(page_lib_manifest(golden / "pairs_hdf5" / "1.0.0"), "https://example.org/data"):
+        first, _, rest = code.partition("\n")
+        assert first == "# 'data' is your copy of 'https://example.org/data': URLs are not read", title
+        assert "data" in rest
+        assert "example.org" not in rest
+
+
+def test_snippets_of_episodes(golden):
+    """Datasets in a dataset are not batched by TensorFlow, and not stacked by anybody."""
+    manifest = page_lib_manifest(golden / "pairs_tfrecord" / "1.0.0")
+    steps = tfds.features.FeaturesDict({"steps": tfds.features.Dataset({"action": np.float32})})
+    found = dict(snippets(dataclasses.replace(manifest, features=features_to_json(steps)), "/data"))
+    assert "batch_size" not in found["TensorFlow"]
+    assert "collate_fn=list" in found["PyTorch"]
+    assert "batch_fn=list" in found["Grain (JAX)"]
+
+
+@pytest.mark.needs_torch
+@kit.both_formats
+def test_snippets_of_rows_that_differ(goldens, format):
+    """The lines for PyTorch and Grain go over examples that differ in size; of those that do not, they give arrays."""
+    data_dir, _, _ = goldens
+    for name, count in ((f"rows_{format}", None), (f"pairs_{format}", len(("image", "label")))):
+        manifest = page_lib_manifest(data_dir / name / "1.0.0")
+        found = dict(snippets(manifest, str(data_dir)))
+        names = {}
+        exec(found["PyTorch"], names)
+        (batch,) = names["loader"]
+        assert len(batch) == (count or manifest.splits["train"].examples)
+        if importlib.util.find_spec("grain"):
+            exec(found["Grain (JAX)"], names)
+            assert len(next(iter(names["train"]))) == (count or manifest.splits["train"].examples)
 
 
 @pytest.mark.needs_tensorflow
