@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import types
 from collections.abc import Mapping, Sequence
@@ -116,7 +117,7 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
         try:
             return super()._pick_version(requested_version)
         except AssertionError as error:
-            raise AssertionError(f"{error} Published are {self._describe_published()}") from error
+            raise AssertionError(f"{error} Published in {self._root}: {self._describe_published()}") from error
 
     def _describe_published(self) -> str:
         return "; ".join(
@@ -178,6 +179,12 @@ class ExportedBuilder(tfds.core.DatasetBuilder, skip_registration=True):  # type
 
     def _download_and_prepare(self, dl_manager: object = None, download_config: object = None) -> None:
         raise MissingFileError(f"{self.data_dir} is gone; an exported dataset cannot be downloaded, export it again")
+
+    @functools.wraps(tfds.core.DatasetBuilder.as_dataset)
+    def as_dataset(self, *args: Any, **options: Any) -> LoadedDataset:
+        if not Directory.at(self.data_path).exists():  # TFDS would say that it must be downloaded
+            self._download_and_prepare()
+        return super().as_dataset(*args, **options)
 
     def _build_single_dataset(
         self,

@@ -26,7 +26,7 @@ _JSON_VALUES = 64
 
 def head(
     path: VersionDir,
-    split: Annotated[str, typer.Option(help="Name of a split.")] = "train",
+    split: Annotated[str | None, typer.Option(help="Name of a split; train, or else the first one.", show_default=False)] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=10_000, help="How many examples.")] = 5,
     in_json: Json = False,
 ) -> None:
@@ -36,8 +36,13 @@ def head(
 
     builder = builder_from_directory(path)
     known = builder.manifest.splits
+    if split is None:
+        split = "train" if "train" in known else next(iter(known))
     if split not in known:
-        raise ArgumentError(f"{builder.manifest.tfds_name} has no split {split!r}; --split is one of {', '.join(known)}")
+        there = ", ".join(map(repr, known))
+        raise ArgumentError(
+            f"{builder.manifest.tfds_name} has no split {split!r}; its splits are {there}: give --split one of them"
+        )
     source = builder.as_data_source(split)
     examples = (source[row] for row in range(min(count, len(source))))
     if in_json:

@@ -64,7 +64,10 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove those that no process holds.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List what exports that were stopped have left under DATA_DIR; with --yes, remove it. Exits 1 if something must stay."""
+    """List what exports that were stopped have left under DATA_DIR; with --yes, remove it.
+
+    Exits 1 if something that no process holds could not be removed.
+    """
     from exporters.removal import find_left, remove_left
 
     found = find_left(data_dir)

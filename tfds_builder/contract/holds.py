@@ -15,6 +15,7 @@ import contextlib
 import gc
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -22,8 +23,10 @@ from typing import BinaryIO
 from tfds_builder.contract.directory import MANIFEST, Directory
 from tfds_builder.errors import DatasetError
 
-_MOST = 64
+_MOST = 200
 """So many versions are held by a process at once: each costs an open file, of which there are often no more than 1,024."""
+_PAUSE = 10.0
+"""Seconds between two looks whether some that are held are garbage, where there are so many."""
 
 
 class Hold:
@@ -35,6 +38,7 @@ class Hold:
 
 _held: weakref.WeakValueDictionary[tuple[int, int], Hold] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
+_looked = [float("-inf")]
 
 
 def _renew_lock() -> None:
@@ -54,6 +58,9 @@ def hold(directory: Directory) -> Hold | None:
         return None
     found = os.fstat(stream.fileno())
     key = found.st_dev, found.st_ino
+    if len(_held) >= _MOST and time.monotonic() - _looked[0] > _PAUSE:
+        gc.collect()
+        _looked[0] = time.monotonic()
     with _lock:
         known = _held.get(key)
         if known is not None or len(_held) >= _MOST or not _try_lock(stream, exclusive=False):

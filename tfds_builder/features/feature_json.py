@@ -10,9 +10,10 @@ import tensorflow_datasets as tfds
 from tfds_builder.aliases import Features, Json, JsonObject
 from tfds_builder.contract.manifest import Manifest
 from tfds_builder.contract.untrusted import show
-from tfds_builder.errors import ManifestError
+from tfds_builder.errors import ManifestError, MissingPackageError
 from tfds_builder.features.kinds import is_known_class, kind_of
 from tfds_builder.features.specs import flatten_features, serialized_specs
+from tfds_builder.install import how_to_install
 
 
 def features_to_json(features: Features) -> JsonObject:
@@ -32,6 +33,7 @@ def parse_features(content: Json, labels: Mapping[str, Sequence[str]], where: st
 
     Raises:
       ManifestError: TFDS cannot make sense of it, or it names a class nobody has imported; it begins with `where`.
+      MissingPackageError: it has an `Audio` or a `Video`, of which TFDS makes none without TensorFlow.
     """
     try:
         for name in _class_names(content):
@@ -44,8 +46,22 @@ def parse_features(content: Json, labels: Mapping[str, Sequence[str]], where: st
                 raise ManifestError(f"labels of {show(name)}, which is no ClassLabel")
             found[name].feature.names = list(names)
     except Exception as error:  # TFDS raises whatever its parsers raise
+        if _lacks_tensorflow(error):
+            names = ", ".join(sorted({name.rpartition(".")[2] for name in _class_names(content)} & {"Audio", "Video"}))
+            raise MissingPackageError(
+                f"{where} have {names or 'one'} among them, which TFDS makes of TensorFlow: {how_to_install('tensorflow-cpu')}"
+            ) from error
         raise ManifestError(f"{where} are not TFDS features: {error!s:.300}") from error
     return features
+
+
+def _lacks_tensorflow(error: BaseException | None) -> bool:
+    """Whether an error came of TensorFlow not being installed."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def features_of(manifest: Manifest) -> Features:

@@ -15,6 +15,11 @@ from tfds_builder.errors import SearchPathError, UnreadableFileError
 
 VARIABLE = "TORCH2TFDS_PATH"
 NAMESPACE = re.compile(r"[A-Za-z0-9_-]+")
+try:
+    _BEGAN_IN = pathlib.Path.cwd()
+except FileNotFoundError:  # it was removed
+    _BEGAN_IN = pathlib.Path()
+"""What relative paths of the variable are of: a process that goes elsewhere still finds what it found."""
 _KEYS = {"data_dir", "namespace"}
 _EXAMPLE = '[[catalog]]\ndata_dir = "/data/vision"\nnamespace = "vision"'
 """What the file holds; the namespace may be left out."""
@@ -113,4 +118,4 @@ def _directory(text: str, where: str, refuse_relative: str) -> Directory:
         raise SearchPathError(f"{where}: {text!r}: {error}") from error
     if refuse_relative and not path.is_absolute():
         raise SearchPathError(f"{where}: data_dir {text!r} must begin with / or ~ ({refuse_relative})")
-    return Directory.given(path).absolute()
+    return Directory.given(_BEGAN_IN / path).absolute()

@@ -49,6 +49,7 @@ class NumberCollector:
         self._counts = np.zeros((channels, 1 << 8 * dtype.itemsize), np.int64) if is_counted else None
         self._count = np.zeros(channels, np.int64)
         self._sum, self._squares = np.zeros(channels), np.zeros(channels)
+        self._apart, self._mean_apart = np.zeros(channels, np.int64), np.zeros(channels)
         self._range: list[list[Number]] = [[None, None] for _ in range(channels)]
         self._edges: list[Number] = []
         self._bins: Array = np.zeros((channels, 0), np.int64)
@@ -92,18 +93,38 @@ class NumberCollector:
             highs = [high for _, high in self._range if high is not None]
             self._edges = edges_between(min(lows), max(highs), self._is_integer)
             self._bins = np.zeros((self._channels, len(self._edges) - 1), np.int64)
-        finite = None if self._is_integer else np.isfinite(values)
-        keep_all = finite is None or bool(finite.all())
+        if self._is_integer:
+            for channel in range(self._channels):
+                self._add_differences(channel, values[:, channel])
+                self._bins[channel] += self._place(values[:, channel])
+            return
+        finite = np.isfinite(values)
+        keep_all = bool(finite.all())
         mean = self._mean()
         if keep_all:
             with np.errstate(over="ignore", invalid="ignore"):
                 self._squares += ((values - mean) ** 2).sum(axis=0, dtype=np.float64)
         for channel in range(self._channels):
-            of_channel = values[:, channel] if keep_all or finite is None else values[finite[:, channel], channel]
+            of_channel = values[:, channel] if keep_all else values[finite[:, channel], channel]
             if not keep_all:
                 with np.errstate(over="ignore", invalid="ignore"):
                     self._squares[channel] += ((of_channel - mean[channel]) ** 2).sum(dtype=np.float64)
             self._bins[channel] += self._place(of_channel)
+
+    def _add_differences(self, channel: int, values: Array) -> None:
+        """Takes in how far integers are from the smallest one, which is exact: floats know large ones by hundreds only.
+
+        Means and squares of parts are put together as by Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm
+        for computing sample variances", 1979).
+        """
+        if not len(values):
+            return
+        apart = (values.astype(np.uint64) - np.uint64(self._range[channel][0] % (1 << 64))).astype(np.float64)
+        mean, before, now = float(apart.mean()), int(self._apart[channel]), len(values)
+        distance = mean - self._mean_apart[channel]
+        self._apart[channel] += now
+        self._mean_apart[channel] += distance * now / (before + now)
+        self._squares[channel] += float(((apart - mean) ** 2).sum()) + distance**2 * before * now / (before + now)
 
     def _place(self, values: Array) -> Array:
         lower = np.array(self._edges[:-1], values.dtype if self._is_integer else np.float64)
@@ -113,6 +134,8 @@ class NumberCollector:
     def _mean(self) -> Array:
         with np.errstate(invalid="ignore"):
             mean: Array = self._sum / np.maximum(self._count, 1)
+        for channel in np.flatnonzero(self._apart).tolist():
+            mean[channel] = self._range[channel][0] + self._mean_apart[channel]
         return mean
 
     def numbers(self, rows: int, is_sample: bool) -> tuple[Numbers, tuple[Numbers, ...]]:
@@ -135,7 +158,7 @@ class NumberCollector:
         used = self._count > 0
         with np.errstate(over="ignore", invalid="ignore"):
             middle = float((mean * self._count).sum() / max(count, 1))
-            spread = float((squares + self._count * (mean - middle) ** 2).sum())
+            spread = float((squares + self._count * (mean - middle) ** 2).sum()) if self._channels > 1 else float(squares[0])
         lows = [low for low, _ in self._range if low is not None]
         highs = [high for _, high in self._range if high is not None]
         bounds = (min(lows), max(highs)) if used.any() else (None, None)

@@ -27,7 +27,7 @@ import numpy as np
 
 from tfds_builder.aliases import Array
 from tfds_builder.contract.directory import AnyDirectory, Directory
-from tfds_builder.contract.holds import Hold, hold
+from tfds_builder.contract.holds import hold
 from tfds_builder.contract.manifest import File
 from tfds_builder.errors import DamagedFileError, MissingFileError
 from tfds_builder.table.memory import Buffers
@@ -116,7 +116,7 @@ class Files:
 
     Args:
       directory: where they are. If it must be of a version (`Directory.of_version`), it is whenever a file is opened.
-        It is held from the first of them on (`contract.holds`).
+        It is held as long as this lives (`contract.holds`).
 
     Attributes:
       buffers: memory for rows that are copied.
@@ -126,7 +126,7 @@ class Files:
         self.directory, self.buffers = Directory.at(directory), Buffers(_relieve(self))
         self._mappings: collections.OrderedDict[str, _Mapping | None] = collections.OrderedDict()
         self._bytes, self._maps = 0, True
-        self._hold: Hold | None = None
+        self._hold = hold(self.directory)
         self._lock = threading.RLock()
         _ALL_FILES.add(self)
 
@@ -139,7 +139,6 @@ class Files:
           DamagedFileError: it is shorter or longer, or a link or anything else that is no regular file.
         """
         self.directory.check_version()
-        self._hold = self._hold or hold(self.directory)
         path = self.path_of(file)
         try:
             size = self.directory.size(file.file)

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
+import exporters
 from exporters.cli import app
 from exporters.command.head import describe
 
@@ -78,4 +79,12 @@ def test_values():
 
 def test_no_such_split(version):
     """The error names the splits there are, as an option."""
-    assert "--split is one of train" in str(run(version, "--split", "test").exception)
+    assert "its splits are 'train': give --split one of them" in str(run(version, "--split", "test").exception)
+
+
+def test_the_first_split(tmp_path):
+    """Without `--split`, that is train, or else the first one there is."""
+    for splits, expected in ((("test", "train"), "train"), (("only", "other"), "only")):
+        loaders = {split: DataLoader(list(range(4)), 2) for split in splits}
+        result = exporters.export(loaders, tmp_path, name=f"ds_{expected}", progress=False, on_hazard="ignore")
+        assert f"  {expected}: 4 examples" in run(result.path).stdout

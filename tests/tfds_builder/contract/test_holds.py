@@ -2,6 +2,7 @@
 
 import errno
 import os
+import weakref
 
 import consumer_kit as kit
 import pytest
@@ -12,6 +13,12 @@ from tfds_builder.table.table import Segment, Table
 
 pytestmark = pytest.mark.once
 fcntl = pytest.importorskip("fcntl")
+
+
+@pytest.fixture(autouse=True)
+def nothing_held(monkeypatch):
+    """What other tests have left open is not counted."""
+    monkeypatch.setattr(holds, "_held", weakref.WeakValueDictionary())
 
 
 @pytest.fixture

@@ -76,3 +76,31 @@ def test_custom_feature_the_user_imported(tmp_path):
 
     kit.edit_manifest(directory, change)
     assert type(tfds_builder.builder_from_directory(directory).info.features["image"]) is Own
+
+
+@pytest.mark.once
+def test_sound_without_tensorflow(tmp_path, run_python):
+    """TFDS makes its `Audio` of TensorFlow: where that is not installed, the error says so, and what installs it."""
+    code = """
+        import importlib.abc, sys
+
+        class Missing(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path, target=None):
+                if name.partition(".")[0] == "tensorflow":
+                    raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+        sys.meta_path.insert(0, Missing())
+        from tfds_builder import MissingPackageError
+        from tfds_builder.features.feature_json import parse_features
+        name = "tensorflow_datasets.core.features"
+        sound = {"pythonClassName": f"{name}.audio_feature.Audio", "audio": {"dtype": "int16"}}
+        sound["audio"] |= {"shape": {"dimensions": ["-1"]}, "sampleRate": "8000", "encoding": "NONE"}
+        whole = {"pythonClassName": f"{name}.features_dict.FeaturesDict", "featuresDict": {"features": {"sound": sound}}}
+        try:
+            parse_features(whole, {}, "here")
+        except MissingPackageError as error:
+            print(error)
+    """
+    told = run_python(code).stdout
+    assert "here have Audio among them, which TFDS makes of TensorFlow" in told
+    assert 'pip install ".[tensorflow-cpu]"' in told

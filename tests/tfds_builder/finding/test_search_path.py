@@ -171,6 +171,17 @@ def test_where_the_file_is(monkeypatch, tmp_path):
     assert search_path.search_path() == []
 
 
+def test_relative_directories(data_dir, variable, monkeypatch, run_python, tmp_path):
+    """A relative path in the variable is of the directory in which the process began, wherever it goes."""
+    variable("catalog")
+    code = """
+        import os, tfds_builder
+        os.chdir("/")
+        print(tfds_builder.register())
+    """
+    assert run_python(code).stdout == "['alpha', 'beta']\n"
+
+
 def test_home_of_the_user(monkeypatch, toml, data_dir, tmp_path):
     """`~` in the file and in the variable is the user's home."""
     monkeypatch.setenv("HOME", str(tmp_path))

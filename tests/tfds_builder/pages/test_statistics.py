@@ -2,13 +2,17 @@
 
 import itertools
 import json
+import statistics
 
 import consumer_kit as kit
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from tfds_builder.contract.manifest import FILENAME
 from tfds_builder.errors import ManifestError
+from tfds_builder.pages import collectors
 from tfds_builder.pages.statistics import Statistics, statistics_of
 
 
@@ -235,7 +239,6 @@ def test_labels_without_a_class(tmp_path):
 
 def test_strings_that_are_too_many():
     """Beyond the limit nothing is said of how many there are, or of which is the most common."""
-    from tfds_builder.pages import collectors
 
     strings = collectors.StringCollector()
     strings.add(np.array([str(number).encode() for number in range(collectors.LIMIT)], object))
@@ -284,3 +287,23 @@ def test_nested_features(tmp_path, format):
     assert found["texts/de"].strings.most_common == (("hallo", 12),)
     assert (found["image"].shapes.smallest, found["image"].shapes.largest) == ((5, 6, 3), (16, 6, 3))
     assert found["image"].values.count == sum(row["image"].size for row in rows)
+
+
+@pytest.mark.once
+@hypothesis.given(
+    start=st.integers(-(1 << 63), (1 << 63) - 1000), steps=st.lists(st.integers(0, 999), min_size=1, max_size=40),
+    cuts=st.sets(st.integers(0, 40), max_size=3),
+)  # fmt: skip
+def test_large_integers(start, steps, cuts):
+    """Integers that floats tell apart by hundreds only have the standard deviation that they have, however blocks are cut."""
+    values = np.array([start + step for step in steps], np.int64)
+    collector = collectors.NumberCollector(np.int64, 1)
+    blocks = np.split(values, sorted(cut for cut in cuts if cut < len(values)))
+    for block in blocks:
+        collector.add(block)
+    for block in blocks:
+        collector.add_again(block)
+    found, _ = collector.numbers(len(values), False)
+    assert found.std == pytest.approx(statistics.pstdev(steps), rel=1e-9)
+    assert found.mean == pytest.approx(start + statistics.fmean(steps), rel=1e-12)
+    assert (found.minimum, found.maximum, found.count) == (int(values.min()), int(values.max()), len(values))
