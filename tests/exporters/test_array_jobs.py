@@ -69,6 +69,26 @@ def noise():
     return make("random")
 
 
+class Telling(Dataset):
+    def __len__(self):
+        return 80
+
+    def __getitem__(self, index):
+        tokens = list(range(1, 3 + index // 2 % 5))
+        x = torch.full((40,), float("nan") if index == 7 else float(index // 2))
+        return {"x": x, "tokens": tokens + [0] * (8 - len(tokens)), "label": 4}
+
+
+def pad(rows):
+    return {"x": torch.stack([row["x"] for row in rows])} | {
+        key: torch.tensor([row[key] for row in rows]) for key in ("tokens", "label")
+    }
+
+
+def telling():
+    return DataLoader(Telling(), 3, collate_fn=pad, drop_last=True)
+
+
 def stream():
     return DataLoader(Stream(), 4)
 """
@@ -217,6 +237,18 @@ def test_hazards_are_told(planned, command):
     told = json.loads(command("publish", stage, "--json"))
     assert ["shared_examples", "test", 50] in [[found["name"], found["split"], found["count"]] for found in told["hazards"]]
     assert told["counts"]["train"] == {"expected": 90, "read": 90, "written": 90}
+
+
+def test_every_hazard_is_told(planned, whole, command, tmp_path, tree):
+    """Ranks and `publish` tell what one export tells: of the loader, of batches, and what only all ranks show together."""
+    stage = planned("telling")
+    for rank in (2, 0, 1):
+        command("work", stage, "--rank", rank, "--world", 3)
+    names = {"drop_last", "padding", "not_finite", "single_class", "duplicates"}
+    assert {found["name"] for found in json.loads(command("publish", stage, "--json"))["hazards"]} == names
+    told = json.loads((tmp_path / "data" / "ds" / "1.0.0" / "manifest.json").read_bytes())["hazards"]
+    assert [hazard["name"] for hazard in told] == ["drop_last", "padding", "not_finite", "single_class", "duplicates"]
+    assert tree(tmp_path / "data") == whole("telling")
 
 
 def test_what_cannot_be_planned(planned, tmp_path):
