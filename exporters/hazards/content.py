@@ -100,8 +100,9 @@ def is_one_hot(values: Array) -> bool:
     """Whether each row has a single 1 and else 0, in floats, and not all in one place: eight rows and three classes at least."""
     if values.dtype.kind not in "fV" or values.ndim != 2 or len(values) < 8 or values.shape[1] < 3:
         return False
-    ones = values == 1
-    return bool(((values == 0) | ones).all() and (ones.sum(axis=1) == 1).all() and ones.any(axis=0).sum() > 1)
+    with np.errstate(all="ignore"):  # bfloat16 warns of NaN
+        zeros, ones = values == 0, values == 1
+    return bool((zeros | ones).all() and (ones.sum(axis=1) == 1).all() and ones.any(axis=0).sum() > 1)
 
 
 def is_mask(values: Array) -> bool:
@@ -112,11 +113,12 @@ def is_mask(values: Array) -> bool:
         return False
     if not len(values) or values.ndim < (2 if is_float else 3) or values[0].size < (64 if is_float else 4096):
         return False
-    some = values[: max(1, _SAMPLE // values[0].size)]
-    if not ((some == 0) | (some == 1)).all():
-        return False
-    ones = values == 1
-    return bool(((values == 0) | ones).all() and ones.any() and not ones.all() and not is_one_hot(values))
+    for rows in (values[: max(1, _SAMPLE // values[0].size)], values):  # a few tell of nearly all that it is none
+        with np.errstate(all="ignore"):
+            zeros, ones = rows == 0, rows == 1
+        if not (zeros | ones).all():
+            return False
+    return bool(ones.any() and zeros.any() and not is_one_hot(values))
 
 
 def _zipped(values: Array) -> int:
