@@ -360,7 +360,7 @@ AS_A_WHOLE = {
     "tfds_builder.site.page": "one site: test_build",
     "tfds_builder.site.render": "one site: test_build",
     "tfds_builder.cards.snippets": "one site: test_build",
-    "tfds_builder.site.sweep": "one site: test_build",
+    "tfds_builder.site.place": "one site: test_build",
     "tfds_builder.table.ragged_columns": "a way of reading tables: test_table, test_checked_rows",
 }
 """Modules without a file of tests of their own, and where they are tried."""

@@ -11,7 +11,8 @@ import sys
 from exporters import wording
 from tfds_builder.contract.directory import Directory
 from tfds_builder.contract.untrusted import printable
-from tfds_builder.site.build import DEFAULT, Built, build
+from tfds_builder.site.build import Built, build
+from tfds_builder.site.place import DEFAULT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,8 @@ def catalog(options: Options, as_json: bool, progress: bool | None, port: int | 
         print(json.dumps(dataclasses.asdict(built), indent=2))
     else:
         _tell_problems(built)
-        for name in built.damaged:
-            print(printable(f"{name}: damaged"))
+        if options.check:
+            _tell_verified(built)
         print(printable(f"{built.index} ({wording.plural(built.versions, 'version')}, {built.written} made anew)"))
     if port is not None:
         _serve(options, port)
@@ -67,6 +68,14 @@ def _build(options: Options, progress: bool | None) -> Built:
             verified_by=f"torch2tfds {__version__}",
             on_versions=bar.add,
         )
+
+
+def _tell_verified(built: Built) -> None:
+    for name, problems in built.damaged.items():
+        for problem in problems:
+            print(printable(f"{name}: damaged: {problem}"))
+    found = f"{len(built.damaged):,} damaged" if built.damaged else "all whole" if built.verified > 1 else "whole"
+    print(f"{wording.plural(built.verified, 'version')} verified: {found}")
 
 
 def _tell_problems(built: Built) -> None:

@@ -3,8 +3,8 @@
 >>> dataset_card_of(manifest, preview, lines).splitlines()[:2]       # doctest: +SKIP
 ['---', 'license: cc0-1.0']
 
-What the Hub could not make use of is not claimed: the one config whose data files it can load is the preview; splits and
-sizes are those of the version.
+What the Hub could not make use of is not claimed: the one config is the preview, whose data it can load. Splits and sizes of the
+version stand in the text.
 """
 
 from __future__ import annotations
@@ -65,24 +65,15 @@ def _front_matter(manifest: Manifest, preview: Preview | None) -> dict[str, Yaml
     found: dict[str, Yaml] = {"license": licence.hub}
     if licence.hub == "other":
         found["license_name"] = re.sub(r"[^a-z0-9.]+", "-", licence.text.lower())[:60].strip("-.") or "own"
-        if any(file.file == "LICENSE" for file in manifest.metadata):
-            found["license_link"] = "LICENSE"
-        elif licence.url:
+        if licence.url:  # and not "LICENSE", which lies beside the shards, while this file lies with the site
             found["license_link"] = licence.url
         found["license_details"] = licence.text
     if tasks := _task_categories(manifest):
         found["task_categories"] = tasks
     total = sum(split.examples for split in manifest.splits.values())
-    size = sum(file.bytes for file in manifest.files)
     found["size_categories"] = [size_category(total)]
     found["tags"] = ["tensorflow-datasets", "torch2tfds", *keywords_of(manifest)]
     found["pretty_name"] = title_of(manifest)
-    splits: list[Yaml] = [
-        {"name": name, "num_bytes": split.bytes, "num_examples": split.examples} for name, split in manifest.splits.items()
-    ]
-    found["dataset_info"] = {
-        "config_name": manifest.config_name or "default", "splits": splits, "download_size": size, "dataset_size": size,
-    }  # fmt: skip
     if preview is not None:
         found["configs"] = [{"config_name": "preview", "data_files": [{"split": "preview", "path": PREVIEW_FILE}]}]
     return found

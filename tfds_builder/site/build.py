@@ -18,20 +18,18 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfds_builder.cards.croissant import annotations_of
 from tfds_builder.cards.downloads import downloads_of, told_of
 from tfds_builder.cards.preview import Preview, preview_of
-from tfds_builder.catalog.listing import is_published
 from tfds_builder.catalog.location import explain_misplaced
 from tfds_builder.catalog.read import read_manifest
 from tfds_builder.catalog.survey import Entry, find_root, survey
 from tfds_builder.checks.published import verify as run_verify
 from tfds_builder.contract.directory import MANIFEST, AnyDirectory, Directory
 from tfds_builder.contract.manifest import HEAD, Manifest
-from tfds_builder.contract.untrusted import parse_json
 from tfds_builder.errors import DatasetError, SiteError
 from tfds_builder.pages.statistics import statistics_of
 from tfds_builder.pages.texts import cap
@@ -40,15 +38,11 @@ from tfds_builder.site import render
 from tfds_builder.site.charts import charts_of
 from tfds_builder.site.examples import examples_of
 from tfds_builder.site.index import index_of, index_page
-from tfds_builder.site.sweep import are_there, files_of, sweep
+from tfds_builder.site.place import API, DEFAULT, GENERATOR, are_there, files_of, open_site, read_json, sweep
 
-INDEX, API, FEED, VERIFIED = "index.html", "catalog.json", "feed.xml", "verified.json"
-DEFAULT = "_catalog"
-"""Where in a data_dir its site is, unless another place is given; no dataset can have that name."""
+INDEX, FEED, VERIFIED = "index.html", "feed.xml", "verified.json"
 PAGE_BYTES = 1_000_000
-GENERATOR = "torch2tfds catalog"
-_CONTENTS, _LOCK, _SOURCE = ".contents", ".lock", ".data_dir"
-_STATE_BYTES = 64 * 1024 * 1024
+_CONTENTS = ".contents"
 _PROBLEMS = 20
 _INSIDE: Mapping[str, Any] = {"shown": None, "charts": None, "preview": None, "annotations": {}, "unread": ""}
 """What pages and the files beside them show of shards; of those that cannot be read."""
@@ -65,14 +59,16 @@ class Built:
       versions: how many have a page.
       written: how many pages were made anew; the others were as they had to be.
       problems: what has no page, or one without examples, by name, and why; and what was found on the way.
-      damaged: names of versions that verify found something wrong with (`verify=True`).
+      verified: how many were verified (`verify=True`).
+      damaged: of those that verify found something wrong with, by name: the first problems.
     """
 
     index: str
     versions: int
     written: int
     problems: dict[str, str]
-    damaged: tuple[str, ...] = ()
+    verified: int = 0
+    damaged: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def build(
@@ -109,70 +105,19 @@ def build(
     root = find_root(data_dir).absolute()
     entries, notes = survey(root)
     site = root.below(DEFAULT) if out is None else Directory.given(out).absolute()
-    with _open_site(site, root):
+    with open_site(site, root):
         builder = _Builder(site, images, str(root) if data_dir_shown is None else data_dir_shown)
         if verify:
             builder.verify(entries, verified_by)
         builder.add(entries, on_versions)
         builder.finish(entries)
     problems = builder.problems | builder.unread | {f"note {number}": note for number, note in enumerate(notes, 1)}
-    return Built(site.path_of(INDEX), len(builder.pages), builder.written, problems, tuple(builder.damaged))
-
-
-@contextlib.contextmanager
-def _open_site(site: Directory, root: Directory) -> Iterator[None]:
-    """Makes the site's directory, if that may be one, and keeps other processes from building it at the same time."""
-    levels = range(1, len(site.parts))
-    if is_published(site) or any(is_published(site.above(level)) for level in levels):
-        raise SiteError(f"{site} lies in a published version, into which nothing is written; give another directory")
-    if site.exists() and site.names() and not _is_site(site):
-        raise SiteError(f"{site} holds other files than a catalog; give a directory that is empty or new")
-    site.make()
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(site.locked(_LOCK))
-        except BlockingIOError as error:
-            raise SiteError(f"{site} is being built by another process; try again when it is done") from error
-        _claim(site, root)
-        yield
-
-
-def _claim(site: Directory, root: Directory) -> None:
-    """Notes whose site it is, by a digest of the path: pages of another data_dir would be taken for those of what is gone.
-
-    Raises:
-      SiteError: it is that of another data_dir.
-    """
-    source = f"{_digest(str(root.resolved()))}\n".encode()
-    if not site.has(_SOURCE):
-        site.replace(_SOURCE, source)
-    elif site.read(_SOURCE, _STATE_BYTES) != source:
-        if site.resolved() != root.below(DEFAULT).resolved():
-            other = _read_json(site, API).get("data_dir", "another data_dir")
-            raise SiteError(
-                f"{site} is the catalog of {other}, whose pages would be removed, and not of {root}: give another directory. "
-                f"If it is the same data_dir, moved or found by another path, remove {site.path_of(_SOURCE)} and build again"
-            )
-        site.replace(_SOURCE, source)  # the data_dir was moved or copied, and its site with it
-
-
-def _is_site(site: Directory) -> bool:
-    """Whether a directory has what an earlier build has left, be it one that was stopped."""
-    return _read_json(site, API).get("generator") == GENERATOR or site.has(_LOCK)
-
-
-def _read_json(directory: Directory, name: str) -> dict[str, Any]:
-    """What a file of the site says; nothing if it is not there or is damaged: it is then made anew."""
-    try:
-        found = parse_json(directory.read(name, _STATE_BYTES), _STATE_BYTES, name)
-    except DatasetError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    return Built(site.path_of(INDEX), len(builder.pages), builder.written, problems, builder.verified, builder.damaged)
 
 
 def build_key(site: Directory) -> str:
     """What a site is made of, as a digest: another one after each build that changed it; "" of none."""
-    return str(_read_json(site, API).get("build", ""))
+    return str(read_json(site, API).get("build", ""))
 
 
 def _to_json(content: Any, indent: int | None = 1) -> bytes:
@@ -209,18 +154,19 @@ class _Builder:
       written: how many pages were made.
       problems: of versions without a page, by name.
       unread: of versions whose page has no examples, why, by name.
-      damaged: what verify found something wrong with.
+      verified: how many versions were verified.
+      damaged: what verify found wrong, by the name of the version.
     """
 
     def __init__(self, site: Directory, images: bool, data_dir: str) -> None:
         self._site, self._images, self._data_dir = site, images, data_dir
-        self._records = _read_json(site, VERIFIED)
+        self._records = read_json(site, VERIFIED)
         self._keep: set[str] = set()
         self.pages: list[dict[str, Any]] = []
         self.problems: dict[str, str] = {}
         self.unread: dict[str, str] = {}
-        self.damaged: list[str] = []
-        self.written = 0
+        self.damaged: dict[str, list[str]] = {}
+        self.written = self.verified = 0
 
     def verify(self, entries: Sequence[Entry], by: str) -> None:
         """Checks every version, and keeps what was found."""
@@ -235,18 +181,22 @@ class _Builder:
                 "digest": digest, "whole": not report.problems, "when": now, "by": by, "deep": report.deep,
                 "files": report.files, "bytes": report.bytes, "examples": report.examples, "problems": problems,
             }  # fmt: skip
-            if report.problems:
-                self.damaged.append(_name_of(entry))
+            self.verified += 1
+            if problems:
+                self.damaged[_name_of(entry)] = problems
         self._records = {name: self._records[name] for name in map(_name_of, entries) if name in self._records}
         self._site.replace(VERIFIED, _to_json(self._records))
 
     def add(self, entries: Sequence[Entry], on_versions: Callable[[int], Any]) -> None:
         """Brings the page of every version up to date."""
         groups: dict[tuple[str, str], list[Entry]] = {}
+        configs: dict[str, list[str]] = {}
         for entry in entries:
             groups.setdefault((entry.name, entry.config), []).append(entry)
-        for group in groups.values():
-            self._add_group([self._find(entry) for entry in group if entry.version])
+            configs.setdefault(entry.name, []).append(entry.config)
+        for (name, _), group in groups.items():
+            default = configs[name][0] if len(set(configs[name])) > 1 else None
+            self._add_group([self._find(entry) for entry in group if entry.version], default)
             self.problems |= {_name_of(entry): entry.problem for entry in group if entry.problem}
             on_versions(len(group))
 
@@ -259,21 +209,21 @@ class _Builder:
         date = datetime.datetime.fromtimestamp(modified, datetime.UTC).isoformat(timespec="seconds")
         return _Found(entry, _head_of(directory), date)
 
-    def _add_group(self, versions: Sequence[_Found]) -> None:
-        """The versions of one dataset, or of one of its configs."""
+    def _add_group(self, versions: Sequence[_Found], default: str | None) -> None:
+        """The versions of one dataset, or of one of its configs; `default` is the one that the name alone stands for."""
         manifests: dict[str, Manifest] = {}
         beside = [(found.entry.version, found.digest) for found in versions]
         for found in versions:
             entry = found.entry
             record = self._record_of(found)
-            key = _digest(render.fingerprint(), found.digest, found.date, beside, record, self._images, self._data_dir)
+            key = _digest(render.fingerprint(), found.digest, found.date, beside, record, self._images, self._data_dir, default)
             place = self._site.below(entry.name, entry.config)
-            known = _read_json(place, f"{entry.version}.json")
+            known = read_json(place, f"{entry.version}.json")
             if not (found.digest and known.get("key") == key and are_there(place, entry.version, known)) or self._is_readable(
                 found, known, versions, manifests
             ):
                 try:
-                    known = self._write_page(found, place, key, record, self._read_all(versions, manifests))
+                    known = self._write_page(found, place, key, record, self._read_all(versions, manifests), default)
                 except DatasetError as error:
                     self.problems[_name_of(entry)] = str(error)
                     continue
@@ -308,7 +258,13 @@ class _Builder:
         return record if found.digest and record["digest"] == found.digest else None
 
     def _write_page(
-        self, found: _Found, place: Directory, key: str, record: Mapping[str, Any] | None, manifests: Mapping[str, Manifest]
+        self,
+        found: _Found,
+        place: Directory,
+        key: str,
+        record: Mapping[str, Any] | None,
+        manifests: Mapping[str, Manifest],
+        default: str | None,
     ) -> dict[str, Any]:
         """Makes the page of a version, and the files beside it.
 
@@ -319,7 +275,7 @@ class _Builder:
         manifest = manifests.get(entry.version) or read_manifest(entry.path)
         if manifest.place != tuple(filter(None, (entry.name, entry.config, entry.version))):
             raise SiteError(explain_misplaced(Directory.at(entry.path), manifest.place))
-        content = page_lib.page_of(manifest, found.date, self._data_dir, list(manifests.values()), record)
+        content = page_lib.page_of(manifest, found.date, self._data_dir, list(manifests.values()), record, default)
         inside = self._contents(manifest, entry)
         preview = None if inside["preview"] is None else Preview.from_json(inside["preview"])
         downloads = downloads_of(manifest, self._data_dir, preview, inside["annotations"])
@@ -328,7 +284,7 @@ class _Builder:
             page = render.render("version.html.j2", **content | less)
             if len(page) <= PAGE_BYTES:
                 break
-        summary = page_lib.summary_of(manifest, found.date) | {
+        summary = page_lib.summary_of(manifest, found.date, default) | {
             "metadata": {name: "/".join([*manifest.place, name]) for name in downloads},
         }
         known = {
@@ -351,7 +307,7 @@ class _Builder:
     def _contents(self, manifest: Manifest, entry: Entry) -> dict[str, Any]:
         """What pages show of the shards of a version: as it was found once, or found now. What cannot be read is said."""
         place, name = self._site.below(_CONTENTS), self._contents_name(manifest.digest)
-        kept = _read_json(place, name)
+        kept = read_json(place, name)
         if kept.get("key") == render.fingerprint():
             return {key: kept[key] for key in _INSIDE}
         found: dict[str, Any] = dict(_INSIDE)
@@ -375,7 +331,7 @@ class _Builder:
         """The index, the API and the feed, if anything in them has changed; then what is of no version any more is removed."""
         pages = [[page["key"], page["unread"]] for page in self.pages]
         key = _digest(render.fingerprint(), pages, self.problems, self._data_dir)
-        if _read_json(self._site, API).get("build") != key or not all(self._site.has(name) for name in (INDEX, FEED)):
+        if read_json(self._site, API).get("build") != key or not all(self._site.has(name) for name in (INDEX, FEED)):
             index, feed = index_of(self.pages, self.problems, entries, self._data_dir)
             api = {
                 "generator": GENERATOR, "build": key, "data_dir": self._data_dir,

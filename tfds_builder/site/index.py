@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfds_builder.cards.licences import licence_of
 from tfds_builder.catalog.survey import Entry
 from tfds_builder.pages.texts import cap
 from tfds_builder.site import render
@@ -50,7 +51,9 @@ def index_of(
     index = {
         "title": cap(title, 200),
         "rows": rows,
+        "datasets": len({row["title"] for row in rows}),
         "versions": len(pages),
+        "is_newest_only": len(pages) == len(newest),
         "examples": sum(summary["total"] for summary in shown),
         "bytes": sum(page["summary"]["bytes"] for page in pages),
         "choices": {
@@ -88,7 +91,8 @@ def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
         "tasks": summary["tasks"],
         "kinds": summary["kinds"],
         "led_by": next((kind for kind in summary["kinds"] if kind not in ("label", "number")), ""),
-        "licence": str(cap(summary["license"].strip(), 40)),
+        "licence": licence_of(summary["license"]).spdx or str(cap(summary["license"].strip(), 40)),
+        "is_default": bool(summary["config"]) and summary["config"] == summary["default_config"],
         "classes": summary["classes"],
         "size_class": next(value for limit, value, _ in SIZES if summary["bytes"] < limit),
         "bytes": summary["bytes"],
@@ -109,7 +113,7 @@ def _problem_row(entry: Entry, problem: str) -> dict[str, Any]:
     title = "/".join(filter(None, (entry.name, entry.config)))
     return {
         **empty, **texts, "name": entry.tfds_name, "title": title, "version": entry.version, "search": title.lower(),
-        "problem": str(cap(problem, 300)), "verified": None, "cover_width": _COVER_WIDTH,
+        "problem": str(cap(problem, 300)), "verified": None, "cover_width": _COVER_WIDTH, "is_default": False,
     }  # fmt: skip
 
 

@@ -26,17 +26,19 @@ _TOLD = ("description", "homepage", "citation")
 """What of a card is only said to be another one."""
 
 
-def summary_of(manifest: Manifest, date: str) -> dict[str, Any]:
+def summary_of(manifest: Manifest, date: str, default_config: str | None = None) -> dict[str, Any]:
     """A version as `catalog.json` has it, and as the index shows it.
 
     Args:
       manifest: of the version.
       date: when its manifest was written, in ISO 8601.
+      default_config: the config that the dataset's name alone stands for; None if it has no other.
     """
     features = describe(manifest)
     return {
         "name": manifest.name,
         "config": manifest.config_name,
+        "default_config": default_config,
         "version": manifest.version,
         "tfds_name": manifest.tfds_name,
         "format": manifest.format,
@@ -72,7 +74,12 @@ def search_text(manifest: Manifest) -> str:
 
 
 def page_of(
-    manifest: Manifest, date: str, data_dir: str, versions: Sequence[Manifest], record: Mapping[str, Any] | None
+    manifest: Manifest,
+    date: str,
+    data_dir: str,
+    versions: Sequence[Manifest],
+    record: Mapping[str, Any] | None,
+    default_config: str | None = None,
 ) -> dict[str, Any]:
     """What `version.html.j2` shows, but for what lies in the shards.
 
@@ -82,6 +89,7 @@ def page_of(
       data_dir: as the reader of the page calls it.
       versions: the manifests of all versions of the dataset (of the config), the newest first.
       record: what verify found (`Site`), or None.
+      default_config: the config that the dataset's name alone stands for; None if it has no other.
     """
     features, layouts = describe(manifest), layouts_of(manifest.columns)
     sources = {column.name.removesuffix("/value"): column.source_dtype for column in manifest.columns}
@@ -92,6 +100,8 @@ def page_of(
         "version": manifest.version,
         "root": "../" * (len(manifest.place) - 1),
         "newer": {"version": newest, "href": f"{newest}.html"} if newest != manifest.version else None,
+        "default_config": None if default_config is None else {"name": manifest.name, "config": default_config},
+        "is_default": default_config == manifest.config_name,
         "description": cap(card.get("description", ""), DESCRIPTION),
         "description_head": cap(card.get("description", ""), _HEAD),
         "config_description": cap(manifest.config_description, DESCRIPTION // 4),

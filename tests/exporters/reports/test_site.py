@@ -10,6 +10,8 @@ import urllib.request
 
 import pytest
 
+from exporters.reports.site import Options, catalog
+
 pytest.importorskip("jinja2")
 pytestmark = pytest.mark.once
 
@@ -32,8 +34,28 @@ def test_what_is_printed(data, tmp_path):
     assert first.stdout == f"{tmp_path / 'site' / 'index.html'} (1 version, 1 made anew)\n"
     again = subprocess.run(command(data, "--out", tmp_path / "site", "--json"), capture_output=True, text=True, check=True)
     assert json.loads(again.stdout) == {
-        "index": str(tmp_path / "site" / "index.html"), "versions": 1, "written": 0, "problems": {}, "damaged": [],
+        "index": str(tmp_path / "site" / "index.html"), "versions": 1, "written": 0, "problems": {}, "verified": 0,
+        "damaged": {},
     }  # fmt: skip
+
+
+def test_what_verify_found_is_printed(data, tmp_path, capsys):
+    """`--verify` says how many versions were verified, and of each that is damaged, in which file and how."""
+    options = Options(data, tmp_path / "site", images=True, data_dir_shown=None, check=True)
+    assert catalog(options, False, False, None) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "1 version verified: whole"
+    shutil.copytree(GOLDEN / "rows_hdf5", data / "rows_hdf5", ignore=shutil.ignore_patterns("__pycache__"))
+    assert catalog(options, False, False, None) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "2 versions verified: all whole"
+    shard = next(data.glob("pairs_tfrecord/1.0.0/*train*00000-of*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert catalog(options, False, False, None) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "2 versions verified: 1 damaged"
+    assert any(line.startswith("pairs_tfrecord:1.0.0: damaged: ") and shard.name in line for line in lines[:-2])
+    catalog(options, True, False, None)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verified"], shard.name in str(found["damaged"]["pairs_tfrecord:1.0.0"])) == (2, True)
 
 
 def test_serve(data, tmp_path):

@@ -246,6 +246,55 @@ def test_what_changed_between_versions():
     assert "CC0 &lt;b&gt;" in page
 
 
+def test_default_config(tmp_path):
+    """Where a dataset has several configs, its pages and the index say which one its name alone stands for, whatever came."""
+    data, out = tmp_path / "data", tmp_path / "site"
+    write(data, config_name="small")
+    build(data, out)
+    assert "without a config" not in (out / "noise" / "small" / "1.0.0.html").read_text()
+    assert "default config" not in (out / "index.html").read_text()
+    write(data, config_name="big")
+    assert build(data, out).written == 2
+    assert "noise without a config is this one." in said(out / "noise" / "big" / "1.0.0.html")
+    assert "noise without a config is the config big ." in said(out / "noise" / "small" / "1.0.0.html")
+    index = (out / "index.html").read_text()
+    assert index.count("default config") == 1
+    assert index.index('data-name="noise/big:1.0.0"') < index.index("default config") < index.index('data-name="noise/small:')
+    assert json.loads((out / "catalog.json").read_bytes())["datasets"][1]["default_config"] == "big"
+    write(data)
+    build(data, out)
+    assert "noise without a config is the versions that have none." in said(out / "noise" / "big" / "1.0.0.html")
+
+
+def said(path):
+    """The text of a page, in a line."""
+    return " ".join(check_page(path).text.split())
+
+
+def test_totals_of_the_index(tmp_path):
+    """The index says of which versions its examples and its bytes are, and counts a dataset once, be a version of it damaged."""
+    data, out = tmp_path / "data", tmp_path / "site"
+    size = sum(file.bytes for file in page_lib_manifest(write(data)).files)
+    build(data, out)
+    assert f"1 dataset, 6 examples, {render.size(size)}." in said(out / "index.html")
+    size += sum(file.bytes for file in page_lib_manifest(write(data, version="1.1.0")).files)
+    (write(data, version="1.2.0") / "manifest.json").write_text("{")
+    build(data, out)
+    told = f"1 dataset in 2 versions, 6 examples in the newest ones, {render.size(size)} in all versions."
+    assert told in said(out / "index.html")
+
+
+def test_licences_of_the_index(tmp_path):
+    """A licence under several names is one choice of the index; words of one's own are themselves."""
+    data, out = tmp_path / "data", tmp_path / "site"
+    for number, licence in enumerate(["MIT", "MIT License", "The MIT License", "ask us"]):
+        write(data, f"noise{number}", card={"license": licence})
+    build(data, out)
+    values = [attributes.get("value") for attributes in check_page(out / "index.html").of("option")]
+    assert [value for value in values if value in ("MIT", "MIT License", "The MIT License", "ask us")] == ["MIT", "ask us"]
+    assert "MIT (3)" in said(out / "index.html")
+
+
 def test_unchanged(tmp_path):
     """A second build makes nothing again, touches no file, and needs no template."""
     write(tmp_path / "data")
@@ -275,6 +324,7 @@ def test_changed(tmp_path, change):
         expected = 2  # and the older one, which now says so
     elif change == "config":
         write(data, config_name="small")
+        expected = 2  # and the one without a config, which the name alone stands for
     elif change == "removed":
         os.rename(first, tmp_path / "away")
         expected = 0
@@ -396,7 +446,9 @@ def test_verify(tmp_path):
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
     assert "not yet" in build_and_read(data, out, "pairs_tfrecord")
     built = build(data, out, verify=True, verified_by="me <1>")
-    assert built.damaged == ("coded_tfrecord:1.0.0",)
+    assert list(built.damaged) == ["coded_tfrecord:1.0.0"]
+    assert shard.name in built.damaged["coded_tfrecord:1.0.0"][0]
+    assert built.verified == 2
     page = check_page(out / "pairs_tfrecord" / "1.0.0.html").text
     assert "✓ whole" in page
     assert "me <1>" in page

@@ -1,4 +1,4 @@
-"""Which files a site has of a version, and what becomes of those of versions that are gone.
+"""The directory of a site: which may be one, whose it is, which files it has of a version, and what becomes of those of none.
 
 >>> sweep(site, ".contents", keep)                               # doctest: +SKIP
 """
@@ -6,14 +6,74 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tfds_builder.cards.downloads import NAMES
+from tfds_builder.catalog.listing import is_published
 from tfds_builder.contract.directory import Directory
-from tfds_builder.contract.untrusted import CONFIG, NAME, VERSION
-from tfds_builder.errors import DatasetError
+from tfds_builder.contract.untrusted import CONFIG, NAME, VERSION, parse_json
+from tfds_builder.errors import DatasetError, SiteError
+
+API = "catalog.json"
+DEFAULT = "_catalog"
+"""Where in a data_dir its site is, unless another place is given; no dataset can have that name."""
+GENERATOR = "torch2tfds catalog"
+_STATE_BYTES = 64 * 1024 * 1024
+_LOCK, _SOURCE = ".lock", ".data_dir"
+
+
+@contextlib.contextmanager
+def open_site(site: Directory, root: Directory) -> Iterator[None]:
+    """Makes the site's directory, if that may be one, and keeps other processes from building it at the same time."""
+    levels = range(1, len(site.parts))
+    if is_published(site) or any(is_published(site.above(level)) for level in levels):
+        raise SiteError(f"{site} lies in a published version, into which nothing is written; give another directory")
+    if site.exists() and site.names() and not _is_site(site):
+        raise SiteError(f"{site} holds other files than a catalog; give a directory that is empty or new")
+    site.make()
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(site.locked(_LOCK))
+        except BlockingIOError as error:
+            raise SiteError(f"{site} is being built by another process; try again when it is done") from error
+        _claim(site, root)
+        yield
+
+
+def _claim(site: Directory, root: Directory) -> None:
+    """Notes whose site it is, by a digest of the path: pages of another data_dir would be taken for those of what is gone.
+
+    Raises:
+      SiteError: it is that of another data_dir.
+    """
+    source = f"{hashlib.sha256(str(root.resolved()).encode()).hexdigest()}\n".encode()
+    if not site.has(_SOURCE):
+        site.replace(_SOURCE, source)
+    elif site.read(_SOURCE, _STATE_BYTES) != source:
+        if site.resolved() != root.below(DEFAULT).resolved():
+            other = read_json(site, API).get("data_dir", "another data_dir")
+            raise SiteError(
+                f"{site} is the catalog of {other}, whose pages would be removed, and not of {root}: give another directory. "
+                f"If it is the same data_dir, moved or found by another path, remove {site.path_of(_SOURCE)} and build again"
+            )
+        site.replace(_SOURCE, source)  # the data_dir was moved or copied, and its site with it
+
+
+def _is_site(site: Directory) -> bool:
+    """Whether a directory has what an earlier build has left, be it one that was stopped."""
+    return read_json(site, API).get("generator") == GENERATOR or site.has(_LOCK)
+
+
+def read_json(directory: Directory, name: str) -> dict[str, Any]:
+    """What a file of the site says; nothing if it is not there or is damaged: it is then made anew."""
+    try:
+        found = parse_json(directory.read(name, _STATE_BYTES), _STATE_BYTES, name)
+    except DatasetError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def files_of(version: str, known: Mapping[str, Any]) -> list[str]:
