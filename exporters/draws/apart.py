@@ -4,11 +4,17 @@ shards, from example to batch, and is to the dataset what a worker of a DataLoad
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import multiprocessing
+import os
 import random
+import signal
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing import connection
 from typing import Any
 
 import numpy as np
@@ -44,8 +50,10 @@ class Part:
         place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
         nothing = {"sampler": None, "batch_sampler": None, "generator": None, "_iterator": None} | {place: ()}
         alone = {"num_workers": 0, "timeout": 0, "prefetch_factor": None, "persistent_workers": False, "pin_memory": False}
+        begin = loader.worker_init_fn
+        own = {"worker_init_fn": begin.begin if isinstance(begin, _Guarded) else begin}
         context = {"_DataLoader__multiprocessing_context": None}
-        return cls(facts.twin_of(loader, **nothing, **alone, **context))
+        return cls(facts.twin_of(loader, **nothing, **alone, **own, **context))
 
     @classmethod
     def pickled_of(cls, loader: Loader, split: str) -> Part:
@@ -129,11 +137,40 @@ def base_seed_of(loader: Loader, order: Order) -> int:
     return int(torch_module().empty((), dtype=torch_module().int64).random_(generator=generator).item())
 
 
+def end_with(ends: Sequence[Any]) -> None:
+    """Ends this process, in whatever it is, as soon as one of some ends of pipes says so: that of its parent, say."""
+    with contextlib.suppress(OSError):
+        connection.wait(ends)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Guarded:
+    """A `worker_init_fn` whose worker ends with its parent, also if that ends before the worker looks (PyTorch's own workers note
+    their parent only then), and which calls the loader's own one."""
+
+    begin: Callable[[int], None] | None
+
+    def __call__(self, worker: int) -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None, "a worker has a parent"
+        threading.Thread(target=end_with, args=([parent.sentinel],), name="end with parent", daemon=True).start()
+        if self.begin is not None:
+            self.begin(worker)
+
+
 def with_worker(loader: Loader) -> Loader:
     """A loader like this one that reads its dataset in a worker, if it would read it in this process: processes that are forked
     afterwards would share with each other what the dataset has opened here, and read from each other's places in it."""
     if loader.num_workers:
         return loader
     return facts.twin_of(
-        loader, num_workers=1, prefetch_factor=1, timeout=0, _iterator=None, _DataLoader__multiprocessing_context=None
+        loader,
+        num_workers=1,
+        prefetch_factor=1,
+        timeout=0,
+        worker_init_fn=_Guarded(loader.worker_init_fn),
+        is_read_apart=True,
+        _iterator=None,
+        _DataLoader__multiprocessing_context=None,
     )

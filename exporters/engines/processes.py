@@ -6,7 +6,6 @@ ends with the process that began it, whatever ends that.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from exporters import wording
 from exporters.draws import pickling
+from exporters.draws.apart import end_with
 from exporters.engines.base import Place, Work
 from exporters.engines.failures import Failure
 from exporters.engines.sent import do_there
@@ -135,15 +135,8 @@ def _begin(given: Any, numbers: Any, count: int, halt: connection.Connection) ->
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None, "a process of a pool has a parent"
-    threading.Thread(target=_end_with, args=([parent.sentinel, halt],), name="end with parent", daemon=True).start()
+    threading.Thread(target=end_with, args=([parent.sentinel, halt],), name="end with parent", daemon=True).start()
     _PROCESS[:] = [(given, numbers.get(), count)]
-
-
-def _end_with(ends: list[Any]) -> None:
-    """Ends this process, in whatever it is, as soon as its parent has ended or says so."""
-    with contextlib.suppress(OSError):
-        connection.wait(ends)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _do(task: Task) -> Any:

@@ -8,6 +8,7 @@ at batches while they are drained.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterable
@@ -115,6 +116,7 @@ def _message(split: str, finding: Finding) -> str:
 def _stacklevel() -> int:
     """The `stacklevel` at which the caller of `report` warns in the name of the code that called this package."""
     frame, level, package = sys._getframe(1), 1, __name__.partition(".")[0]
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    ours = (package, contextlib.__name__)  # which enters what `export` opens
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ours:
         frame, level = frame.f_back, level + 1
     return level

@@ -345,13 +345,20 @@ def reads_differ(loader: Loader) -> bool:
     False as well where it is not read: with workers, because what the dataset opens here would be shared with them;
     a stream; a DataLoader that iterates in its own way; a dataset that has no item 0.
     """
-    if is_iterable(loader) or loader.num_workers or not _iterates_as_torch(loader):
+    is_apart = hasattr(loader, "is_read_apart")  # by `draws.apart.with_worker`: then a worker reads it
+    if is_iterable(loader) or (loader.num_workers and not is_apart) or not _iterates_as_torch(loader):
         return False
     with random_state_kept(loader):
         try:
+            if is_apart:
+                return not is_same(*draw(loader, _as_it_is, [0, 0] if loader.batch_sampler is None else [[0], [0]]))
             return not is_same(loader.dataset[0], loader.dataset[0])
         except Exception:  # whatever it is, the drain will meet it too, and raise it
             return False
+
+
+def _as_it_is(item: Examples) -> Examples:
+    return item
 
 
 def is_same(one: RawValue, other: RawValue) -> bool:

@@ -339,6 +339,22 @@ def test_the_driver_is_ended(end, tmp_path, tree):
     assert tree(data) == tree(tmp_path / "whole")
 
 
+class Threads(Rows):
+    """Says which threads there are where its rows are read."""
+
+    def __getitem__(self, index):
+        return {"watched": "end with parent" in [thread.name for thread in threading.enumerate()]}
+
+
+def test_whoever_reads_the_dataset_ends_with_the_driver():
+    """The worker that looks at the first batches, too, ends with the process of `export`; it begins as the loader's own would."""
+    from exporters.draws.apart import Part, with_worker
+
+    guarded = with_worker(DataLoader(Threads(None, 8), 4, worker_init_fn=begin))
+    assert all(batch["watched"].all() for batch in guarded)
+    assert Part.of(guarded).loader.worker_init_fn is begin
+
+
 class Locked(Rows):
     """A dataset that has something which cannot be pickled."""
 
@@ -376,6 +392,14 @@ def test_a_stream_is_drained_here(tmp_path, tree):
     with pytest.warns(exporters.ExportWarning, match="split 'test' is drained by this process alone"):
         shared = export(loaders(), tmp_path / "shared", on_hazard="ignore", shard_bytes=2000, **FORK)
     assert tree(shared.path) == tree(export(loaders(), tmp_path / "whole", on_hazard="ignore", shard_bytes=2000).path)
+
+
+def test_random_data_is_told_alike(tmp_path, tree):
+    """A dataset that gives other examples each time is found out in a worker as in this process: the manifest says it."""
+    make = lambda: DataLoader(Rows(lambda index: {"x": torch.rand(9), "index": index}), 4)  # noqa: E731
+    results = [export(make(), tmp_path / str(len(options)), seed=1, shard_bytes=400, **options) for options in ({}, FORK)]
+    assert [[hazard.name for hazard in result.hazards] for result in results] == [["random_transform"]] * 2
+    assert tree(results[0].path) == tree(results[1].path)
 
 
 def test_hazards_are_merged(tmp_path):
