@@ -46,7 +46,15 @@ _CONTENTS = ".contents"
 _PROBLEMS = 20
 _INSIDE: Mapping[str, Any] = {"shown": None, "charts": None, "preview": None, "annotations": {}, "unread": ""}
 """What pages and the files beside them show of shards; of those that cannot be read."""
-_RECORD: Mapping[str, type] = {"digest": str, "whole": bool, "when": str, "by": str, "deep": bool, "problems": list}
+_RECORD: Mapping[str, type] = {
+    "digest": str,
+    "whole": bool,
+    "when": str,
+    "by": str,
+    "deep": bool,
+    "problems": list,
+    "left_out": int,
+}
 """What is kept of each version that was verified, and what the pages say of it."""
 
 
@@ -177,13 +185,15 @@ class _Builder:
             report = run_verify(entry.path)
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             problems = [str(cap(str(problem), 400)) for problem in report.problems[:_PROBLEMS]]
+            left_out = len(report.problems) - len(problems)
             self._records[_name_of(entry)] = {
                 "digest": digest, "whole": not report.problems, "when": now, "by": by, "deep": report.deep,
                 "files": report.files, "bytes": report.bytes, "examples": report.examples, "problems": problems,
+                "left_out": left_out,
             }  # fmt: skip
             self.verified += 1
             if problems:
-                self.damaged[_name_of(entry)] = problems
+                self.damaged[_name_of(entry)] = [*problems, f"and {left_out:,} more problems"] if left_out else problems
         self._records = {name: self._records[name] for name in map(_name_of, entries) if name in self._records}
         self._site.replace(VERIFIED, _to_json(self._records))
 

@@ -91,8 +91,7 @@ def page_of(
       record: what verify found (`Site`), or None.
       default_config: the config that the dataset's name alone stands for; None if it has no other.
     """
-    features, layouts = describe(manifest), layouts_of(manifest.columns)
-    sources = {column.name.removesuffix("/value"): column.source_dtype for column in manifest.columns}
+    features, given = describe(manifest), _given(manifest)
     card = manifest.card
     newest = versions[0].version if versions else manifest.version
     return {
@@ -121,7 +120,7 @@ def page_of(
                 "shape": _shape(feature.shape),
                 "dtype": cap(feature.dtype, 40),
                 "what": cap(feature.note, _NAME),
-                "source": cap(" ".join(filter(None, (layouts.get(feature.name, ""), sources.get(feature.name, "")))), 60),
+                "source": cap(given[feature.name], 60),
             }
             for feature in features[:FEATURES]
         ],
@@ -159,6 +158,14 @@ def checksums_of(manifest: Manifest) -> bytes:
         name = file.file.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
         lines.append(f"{chr(92) if name != file.file else ''}{file.sha256}  {name}\n")
     return "".join(lines).encode()
+
+
+def _given(manifest: Manifest) -> dict[str, str]:
+    """What the loader gave for each feature, which `as_torch` gives back: layout and dtype."""
+    layouts = layouts_of(manifest.columns)
+    dtypes = {column.name.removesuffix("/value"): column.source_dtype for column in manifest.columns}
+    names = [feature.name for feature in describe(manifest)]
+    return {name: " ".join(filter(None, (layouts.get(name, ""), dtypes.get(name, "")))) for name in names}
 
 
 def _versions(versions: Sequence[Manifest]) -> list[dict[str, Any]]:
@@ -213,12 +220,15 @@ def _changes(manifest: Manifest, before: Manifest) -> Text:
 
 def _feature_changes(manifest: Manifest, before: Manifest) -> list[str]:
     now, then = ({feature.name: feature for feature in describe(one)} for one in (manifest, before))
+    given = _given(before), _given(manifest)
     parts = [f"{name} is new" for name in now if name not in then] + [f"{name} is gone" for name in then if name not in now]
     for name in now.keys() & then.keys():
         new, old = now[name], then[name]
         if (new.shape, new.dtype, new.note) != (old.shape, old.dtype, old.note):
             told = [f"{one.dtype} {_shape(one.shape)} {one.note}".strip() for one in (old, new)]
             parts.append(f"{name}: {told[0]} → {told[1]}")
+        elif given[0][name] != given[1][name]:
+            parts.append(f"{name}: the loader gave {given[1][name] or 'it as it is'}, before {given[0][name] or 'it as it is'}")
     return sorted(parts)
 
 

@@ -240,6 +240,11 @@ def test_what_changed_between_versions():
     assert then["changes"] == ""
     gone = dataclasses.replace(old, labels={"label": tuple("abc")})
     assert str(page_lib.page_of(gone, "", "/data", [gone, old], None)["versions"][0]["changes"]) == "label: d is gone"
+    columns = tuple(dataclasses.replace(column, source_dtype="int32") for column in old.columns)
+    other = dataclasses.replace(old, columns=columns)
+    told = str(page_lib.page_of(other, "", "/data", [other, old], None)["versions"][0]["changes"])
+    assert "label: the loader gave int32, before int64" in told
+    assert "image: the loader gave NCHW int32, before NCHW uint8" in told
     shown = page_lib.page_of(new, "", "/data", [new, old], None)
     page = render.render("version.html.j2", **shown, shown=None, charts=None, unread="", downloads=()).decode()
     assert f"gone, -{old.splits['test'].examples}" in page
@@ -463,6 +468,20 @@ def test_verify(tmp_path):
     assert "not yet" not in build_and_read(data, out, "pairs_tfrecord")
     kit.edit_manifest(directory, lambda content: content["card"].update(description="new"))
     assert "not yet" in build_and_read(data, out, "pairs_tfrecord")
+
+
+def test_many_problems(tmp_path):
+    """Of very many problems the first are shown, and all are counted."""
+    data, out = tmp_path / "data", tmp_path / "site"
+    directory = kit.write_table(data, "noise", {"train": kit.numbers(60)}, rows_per_shard=2)
+    for shard in directory.glob("*.h5"):
+        shard.unlink()
+    built = build(data, out, verify=True)
+    assert len(built.damaged["noise:1.0.0"]) == 21
+    assert built.damaged["noise:1.0.0"][-1] == "and 10 more problems"
+    page = said(out / "noise" / "1.0.0.html")
+    assert "✗ 30 problems" in page
+    assert "10 more are not shown" in page
 
 
 def build_and_read(data, out, name):
