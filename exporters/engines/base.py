@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import os
 import pathlib
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager
@@ -85,3 +86,8 @@ def do(work: Work[Task, Done], task: Task) -> Done | None:
     """Does one task in a session of its own."""
     with contextlib.ExitStack() as stack:
         return stack.enter_context(work.open(task)).write(task)
+
+
+def cpus() -> int:
+    """How many CPUs this process may use, where the system says it; else how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from exporters import wording
 from exporters.draws import pickling
-from exporters.engines.base import Place, Work
+from exporters.engines.base import Place, Work, cpus
 from exporters.engines.failures import Failure, failure_of
 from exporters.engines.sent import do_there
 from exporters.errors import EngineError, MissingDependencyError
@@ -29,7 +29,7 @@ Done = TypeVar("Done")
 
 _SECONDS = 0.1
 """Between two looks at what has come."""
-_ON_THIS_MACHINE = {"direct_running_mode": "multi_processing", "direct_num_workers": len(os.sched_getaffinity(0))}
+_ON_THIS_MACHINE = {"direct_running_mode": "multi_processing", "direct_num_workers": cpus()}
 """What the DirectRunner is told if nothing else is: to run side by side, in processes of its own."""
 _WORK = "work-00000.data"
 """The file of what tasks need. Once it is gone, what has not begun does nothing."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 from exporters import wording
 from exporters.draws import pickling
 from exporters.draws.apart import end_with
-from exporters.engines.base import Place, Work
+from exporters.engines.base import Place, Work, cpus
 from exporters.engines.failures import Failure
 from exporters.engines.sent import do_there
 from exporters.errors import ArgumentError, EngineError
@@ -67,7 +66,7 @@ class Processes:
           EngineError: a process was killed, or ended itself.
         """
         tasks, context = list(tasks), multiprocessing.get_context(self.start_method)
-        count = min(self.workers or len(os.sched_getaffinity(0)), len(tasks))
+        count = min(self.workers or cpus(), len(tasks))
         if not count:
             return
         numbers = context.SimpleQueue()

@@ -150,7 +150,11 @@ def _has_ended(holder: pathlib.Path) -> bool:
     """Whether whoever has signed was a process of this machine that is there no more."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads(holder.read_bytes())
-        return content["host"] == socket.gethostname() and not os.path.exists(f"/proc/{int(content['pid'])}")
+        if content["host"] == socket.gethostname():
+            try:
+                os.kill(int(content["pid"]), 0)
+            except ProcessLookupError:
+                return True
     return False
 
 
