@@ -53,6 +53,7 @@ class Ledger:
 
     def __init__(self, stage: Stage, loaders: Mapping[str, Loader], known: JsonMapping, told: bytes = b"") -> None:
         self._stage, self._known, self._told = stage, dict(known), told
+        self._results: dict[str, dict[int, ShardResult]] = {}
         self.plan: Plan | None = None
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
         if stage.has_finished_shards():
@@ -87,6 +88,7 @@ class Ledger:
         ]
         if files and not self._stage.files.names():
             self._stage.begin_anew()
+            self._results.clear()
             return None
         damage = list(filter(None, (self._stage.files.find_damage(*file, reads=self._stage.was_moved) for file in files)))
         if damage:
@@ -186,8 +188,9 @@ class Ledger:
             )
 
     def finished(self, split: str) -> list[ShardResult]:
-        """The finished shards of a split, in order."""
-        return [ShardResult.from_json(json.loads(note)) for note in self._stage.notes.finished_shards(split)]
+        """The finished shards of a split, in order, up to the first gap."""
+        noted = self._noted(split)
+        return [noted[number] for number in itertools.takewhile(noted.__contains__, itertools.count())]
 
     def done(self, split: str) -> dict[int, ShardResult]:
         """The finished shards of a split by number: those behind a gap too, where batches can be drawn by number."""
@@ -196,8 +199,11 @@ class Ledger:
         return self._noted(split)
 
     def _noted(self, split: str) -> dict[int, ShardResult]:
-        notes = self._stage.notes.shards_of(split)
-        return {number: ShardResult.from_json(json.loads(note)) for number, note in notes.items()}
+        """The finished shards of a split by number. Their notes are read once: of 300,000 shards that takes a minute."""
+        if split not in self._results:
+            notes = self._stage.notes.shards_of(split)
+            self._results[split] = {number: ShardResult.from_json(json.loads(note)) for number, note in notes.items()}
+        return dict(self._results[split])
 
     def seen(self, split: str, number: int, load: Callable[[bytes], Seen]) -> Seen:
         """What was seen of the examples of a finished shard.
@@ -276,6 +282,8 @@ class Ledger:
             self._stage.notes.write(_state_note(split, number), state)
         self._stage.notes.write(_seen_note(split, number), seen)
         self._stage.notes.write_shard(split, number, json.dumps(shard.to_json()).encode())
+        if split in self._results:
+            self._results[split][number] = shard
 
     def finish_split(self, split: str) -> None:
         """Notes that a split has no more shards, and how many it has."""

@@ -56,7 +56,11 @@ def hold(directory: Directory) -> Hold | None:
         stream = directory.open(MANIFEST, 0)
     except DatasetError:
         return None
-    found = os.fstat(stream.fileno())
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:  # it is no file of this system: another store (`Directory`)
+        stream.close()
+        return None
     key = found.st_dev, found.st_ino
     if len(_held) >= _MOST and time.monotonic() - _looked[0] > _PAUSE:
         gc.collect()
