@@ -6,7 +6,7 @@ import importlib
 import pathlib
 from typing import Any
 
-NAMES = ("growth", "mixing", "cold", "memory", "stalls", "startup", "columns", "workers", "ragged", "access", "integers")
+NAMES = ("growth", "mixing", "cold", "memory", "stalls", "startup", "columns", "workers", "ragged", "access", "integers", "scale")
 
 
 def run(name: str, out: pathlib.Path, *, small: bool, repeat: int) -> list[Any]:
