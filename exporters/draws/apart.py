@@ -170,7 +170,6 @@ def with_worker(loader: Loader) -> Loader:
         prefetch_factor=1,
         timeout=0,
         worker_init_fn=_Guarded(loader.worker_init_fn),
-        is_read_apart=True,
         _iterator=None,
         _DataLoader__multiprocessing_context=None,
     )

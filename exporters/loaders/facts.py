@@ -342,15 +342,14 @@ def sampler_of(loader: Loader) -> Sampler:
 def reads_differ(loader: Loader) -> bool:
     """Whether `dataset[0]`, read twice, differs bit for bit; the state of every random generator is put back.
 
-    False as well where it is not read: with workers, because what the dataset opens here would be shared with them;
-    a stream; a DataLoader that iterates in its own way; a dataset that has no item 0.
+    With workers one of them reads it: what the dataset opens here would be shared with them. False as well where it is not
+    read: a stream; a DataLoader that iterates in its own way; a dataset that has no item 0.
     """
-    is_apart = hasattr(loader, "is_read_apart")  # by `draws.apart.with_worker`: then a worker reads it
-    if is_iterable(loader) or (loader.num_workers and not is_apart) or not _iterates_as_torch(loader):
+    if is_iterable(loader) or not _iterates_as_torch(loader):
         return False
     with random_state_kept(loader):
         try:
-            if is_apart:
+            if loader.num_workers:
                 return not is_same(*draw(loader, _as_it_is, [0, 0] if loader.batch_sampler is None else [[0], [0]]))
             return not is_same(loader.dataset[0], loader.dataset[0])
         except Exception:  # whatever it is, the drain will meet it too, and raise it

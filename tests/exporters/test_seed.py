@@ -160,3 +160,11 @@ def test_slices_are_not_seeded(tmp_path, read_back):
     """Where nothing is drawn at random, batches are taken in slices as without a seed."""
     result = export(DataLoader(StackDataset(x=torch.arange(ROWS)), 4), tmp_path, on_hazard="ignore")
     assert read_back(result)["x"].tolist() == [*range(ROWS)]
+
+
+def test_what_is_told_does_not_depend_on_workers(tmp_path, tree):
+    """That the dataset draws at random is found out, and published, whether this process reads it or workers do."""
+    for workers in (0, 2):
+        found = export(loaders(workers=workers, collate_fn=None), tmp_path / str(workers), on_hazard="warn").hazards
+        assert {(hazard.name, hazard.split) for hazard in found} >= {("random_transform", "train"), ("random_transform", "test")}
+    assert tree(tmp_path / "0") == tree(tmp_path / "2")
