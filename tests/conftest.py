@@ -67,6 +67,21 @@ def no_search_path(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_catalog():
+    """What a test registers is forgotten after it, in every namespace: tests of both packages run in one process."""
+    before = {namespace: dict(catalog.builders) for namespace, catalog in known_catalogs().items()}
+    yield
+    for namespace, catalog in known_catalogs().items():
+        catalog._builders = before.get(namespace, {})
+
+
+def known_catalogs():
+    """The catalogs of this process; none before it has asked for any."""
+    provider = sys.modules.get("tfds_builder.finding.provider")
+    return {} if provider is None else provider._catalogs
+
+
 RELIABILITY = pathlib.Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- endurance: begin -->", "<!-- endurance: end -->"
 FAULTS = (

@@ -32,7 +32,8 @@ def run(setting: Setting) -> list[Sheet]:
             "Once, before the first byte. Peak memory is of the whole process; PyTorch and TFDS are 250 MB of it.",
         ),
         Sheet(
-            "Shards of one example each", ("shards", "ms a shard", "CPU ms a shard", "take up, ms a shard", "publish, ms a shard"),
+            "Shards of one example each",
+            ("shards", "ms a shard", "CPU ms a shard", "take up, ms a shard", "publish, ms a shard"),
             shards,
             "Per shard: written, hashed, fsynced and noted; noted ones taken up by an export that goes on; named and published.",
         ),

@@ -8,17 +8,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def own_catalog():
-    """What a test registers is forgotten after it, in every namespace."""
-    from tfds_builder.finding import provider
-
-    before = {namespace: dict(catalog.builders) for namespace, catalog in provider._catalogs.items()}
-    yield
-    for namespace, catalog in provider._catalogs.items():
-        catalog._builders = before.get(namespace, {})
-
-
 @pytest.fixture(scope="session")
 def golden(tmp_path_factory):
     """A copy of the golden datasets that no test changes."""

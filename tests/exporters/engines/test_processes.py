@@ -116,6 +116,16 @@ def test_the_same_bytes(case, format, tmp_path, tree):
     assert told(shared) == told(whole)
 
 
+@pytest.fixture
+def pickled_by_value():
+    """What this module defines goes to another process as it is: none can import a module of tests."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.mark.usefixtures("pickled_by_value")
 def test_the_same_bytes_from_spawned_processes(tmp_path, tree):
     """So it is where the dataset is pickled; what only this test defines goes by cloudpickle."""
     make = lambda: shuffled(lambda index: {**text(index), "more": fixed(index)})  # noqa: E731

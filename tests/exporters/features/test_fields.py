@@ -25,6 +25,6 @@ def test_a_worker_that_decides_otherwise():
         return schema_lib.infer(batches_lib.to_batch(raw, "train", 0), ["0", "1"], None, Options(names, {names[0]: feature}))
 
     ours, theirs = decide(["a", "b"]), decide(["c", "b"])
-    encoded = batches_lib.encode_parts(raw, {"0": workers._encoder(theirs.fields[1])})
+    encoded = batches_lib.encode_parts(raw, {"0": workers._encoder(theirs.fields[1], None, "c")})
     with pytest.raises(SchemaError, match=r"split 'train', batch 4, feature 'a': expected name 'a', got name 'c' from a worker"):
         ours.encode(batches_lib.to_batch(encoded, "train", 4), "train")

@@ -68,7 +68,8 @@ def test_single_examples(case, workers, kind, publish, read_back):
     """The items of a map-style dataset are examples: as many rows as it is long, in its order, and the decisions say so."""
     rows, expected = SINGLE[case]
     result = publish(
-        LOADERS[kind](rows, batch_size=None, num_workers=workers), on_hazard={"default": "error", "duplicates": "ignore"}
+        LOADERS[kind](rows, batch_size=None, num_workers=workers),
+        on_hazard={"default": "error", "duplicates": "ignore", "one_hot": "ignore"},
     )
     assert result.examples == {"train": 70}
     assert result.counts["train"].expected == 70

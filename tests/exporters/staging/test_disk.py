@@ -296,12 +296,13 @@ def test_too_many_open_files(format, tmp_path, tree):
     """Without a file descriptor to be had an export says so and by which file, and with some it goes on to the same bytes."""
     run(tmp_path / "whole", format)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest)
+    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(21)]  # other tests may have left some open in between
+    for descriptor in free:
+        os.close(descriptor)
     failed = 0
     for more in range(20):
         data_dir = tmp_path / f"with_{more}"
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + more, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free[more], hard))
         try:
             run(data_dir, format)
             break
