@@ -140,6 +140,7 @@ class Case:
       needs: modules without which it cannot be asked.
       without: modules whose presence changes the answer of both.
       slow: whether it is left to the endurance tests.
+      by_chance: whether it may come out the same for once, by how far TensorFlow has read ahead.
     """
 
     section: str
@@ -151,6 +152,7 @@ class Case:
     needs: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     slow: bool = False
+    by_chance: bool = False
 
     def __post_init__(self) -> None:
         if self.differs and not self.note:

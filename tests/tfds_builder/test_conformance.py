@@ -74,6 +74,8 @@ def test_case(case, sides, written, found, is_writing):
     if any(importlib.util.find_spec(module) for module in case.without):
         pytest.skip(f"{case.without} is installed")
     stock, ours = grid.observe(case, sides["stock"]), grid.observe(case, sides["tfrecord"])
+    if case.by_chance and not grid.differences(stock, ours) and not is_writing:
+        return
     assert grid.differences(stock, ours) == case.differs, (stock, ours)
     if case.hdf5:
         other = grid.observe(case, sides["hdf5"])
