@@ -238,13 +238,8 @@ class Job:
         axes = observer.axes or AxisOrders.of(self._opening.first_columns(split))
         self._opening.drop(split)
         draws = Draws(part, load_order, base_seed_of(loader, load_order()))
-        return SplitWork(
-            split=split,
-            plan=self._ledger.settled_plan,
-            settled=settled,
-            format=self._format,
-            stage=self._stage.path,
-            aside=self._stage.notes.directory,
+        return dataclasses.replace(
+            self._work(split, loader, settled, observer),
             drain=draws.drain,
             observe=functools.partial(ShardObserver, observer.scope, axes),
             state=None,

@@ -11,10 +11,11 @@ import sys
 import textwrap
 import time
 
+import engines_kit
 import pytest
-import tensorflow_datasets as tfds
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from engines_kit import PNG, Rows, fixed, notes_of, picture, text, told
+from torch.utils.data import DataLoader, get_worker_info
 
 import exporters
 from tfds_builder.table.table import Table
@@ -28,36 +29,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::exporters.HazardWarning", "ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # sockets that Beam leaves open
 ]
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Beam's processes cannot import it
+for module in (sys.modules[__name__], engines_kit):
+    cloudpickle.register_pickle_by_value(module)  # Beam's processes cannot import it
 
 BEAM = {"engine": "beam", "engine_options": {"direct_num_workers": 2}}
 
 
-class Rows(Dataset):
-    def __init__(self, make, count=80, seconds=0.0):
-        self.make, self.count, self.seconds = make, count, seconds
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        time.sleep(self.seconds)
-        return self.make(index)
-
-
-def fixed(index):
-    return {"image": torch.full((3, 5, 6), index % 256, dtype=torch.uint8), "label": index % 7}
-
-
-def text(index):
-    return {"text": "é" * (index % 9), "number": index}
-
-
-def picture(index):
-    return {"image": torch.full((3, 7, 6), index % 256, dtype=torch.uint8), "label": index % 3}
-
-
-PNG = {"image": tfds.features.Image(shape=(7, 6, 3)), "label": tfds.features.ClassLabel(num_classes=3)}
 KINDS = {"fixed": (fixed, None, "hdf5"), "text": (text, None, "tfrecord"), "png": (picture, PNG, "tfrecord")}
 
 
@@ -67,14 +44,6 @@ def loader(make, seconds=0.0):
 
 def export(loaders, data_dir, **options):
     return exporters.export(loaders, data_dir, **{"name": "ds", "progress": False, "shard_bytes": 200, **options})
-
-
-def told(result):
-    return [(hazard.name, hazard.split, hazard.count) for hazard in result.hazards], result.counts
-
-
-def notes_of(data_dir):
-    return list((data_dir / "ds/1.0.0.resume").glob("*.shard.json"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +61,7 @@ class Broken(Rows):
     """Goes wrong at a row as long as a file is there."""
 
     def __init__(self, mark, kills):
-        super().__init__(text)
+        super().__init__(text, 80)
         self.mark, self.kills = mark, kills
 
     def __getitem__(self, index):
@@ -113,7 +82,7 @@ def test_a_bundle_that_fails_once(tmp_path, tree):
     assert notes_of(tmp_path / "data")
     mark.unlink()
     result = export(DataLoader(Broken(mark, False), 4), tmp_path / "data", on_hazard="ignore", **BEAM)
-    assert tree(result.path) == tree(export(DataLoader(Rows(text), 4), tmp_path / "whole", on_hazard="ignore").path)
+    assert tree(result.path) == tree(export(DataLoader(Rows(text, 80), 4), tmp_path / "whole", on_hazard="ignore").path)
 
 
 class Whose(Rows):
@@ -135,7 +104,7 @@ def test_tasks_in_this_process(tmp_path):
     """A runner that does tasks in the process of `export` is refused, with the option that mends it; nothing is written."""
     options = {"engine": "beam", "engine_options": {"direct_running_mode": "in_memory"}}
     with pytest.raises(exporters.EngineError, match=r"process of export.*direct_running_mode.*multi_processing"):
-        export(DataLoader(Rows(text), 4), tmp_path / "data", **options)
+        export(DataLoader(Rows(text, 80), 4), tmp_path / "data", **options)
     assert not (tmp_path / "data").exists()
 
 
@@ -150,7 +119,7 @@ def test_the_driver_is_killed(tmp_path, tree):
     """After SIGKILL the same line goes on: what is finished is not written again, and the bytes are those of one go."""
     script = tmp_path / "driver.py"
     script.write_text(textwrap.dedent(DRIVER))
-    paths = [str(pathlib.Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    paths = [*map(str, pathlib.Path(__file__).parents[:2]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, str(script), str(tmp_path / "data")]
     with open(tmp_path / "said", "w") as said:

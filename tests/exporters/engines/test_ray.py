@@ -12,10 +12,11 @@ import textwrap
 import threading
 import time
 
+import engines_kit
 import pytest
-import tensorflow_datasets as tfds
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from engines_kit import PNG, Rows, fixed, notes_of, picture, text, told
+from torch.utils.data import DataLoader, get_worker_info
 
 import exporters
 from tfds_builder.table.table import Table
@@ -31,7 +32,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # sockets that Ray leaves open
 ]
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import it
+for module in (sys.modules[__name__], engines_kit):
+    cloudpickle.register_pickle_by_value(module)  # Ray's processes cannot import it
 
 
 @pytest.fixture(scope="module")
@@ -44,31 +46,6 @@ def cluster():
     made.shutdown()
 
 
-class Rows(Dataset):
-    def __init__(self, make, count=200, seconds=0.0):
-        self.make, self.count, self.seconds = make, count, seconds
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        time.sleep(self.seconds)
-        return self.make(index)
-
-
-def fixed(index):
-    return {"image": torch.full((3, 5, 6), index % 256, dtype=torch.uint8), "label": index % 7}
-
-
-def text(index):
-    return {"text": "é" * (index % 9), "number": index}
-
-
-def picture(index):
-    return {"image": torch.full((3, 7, 6), index % 256, dtype=torch.uint8), "label": index % 3}
-
-
-PNG = {"image": tfds.features.Image(shape=(7, 6, 3)), "label": tfds.features.ClassLabel(num_classes=3)}
 KINDS = {"fixed": (fixed, None), "text": (text, None), "png": (picture, PNG)}
 
 
@@ -83,14 +60,6 @@ def export(loaders, data_dir, **options):
 
 def on(cluster, **options):
     return {"engine": "ray", "engine_options": {"address": cluster.address, **options}}
-
-
-def told(result):
-    return [(hazard.name, hazard.split, hazard.count) for hazard in result.hazards], result.counts
-
-
-def notes_of(data_dir):
-    return list((data_dir / "ds/1.0.0.resume").glob("*.shard.json"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -108,7 +77,7 @@ class Killed(Rows):
     """The process that is asked for one row first is killed, once."""
 
     def __init__(self, mark):
-        super().__init__(text)
+        super().__init__(text, 200)
         self.mark = mark
 
     def __getitem__(self, index):
@@ -123,7 +92,7 @@ def test_a_process_is_killed(cluster, tmp_path, tree):
     loader = lambda dataset: DataLoader(dataset, 4)  # noqa: E731
     result = export(loader(Killed(tmp_path / "mark")), tmp_path / "ray", shard_bytes=200, **on(cluster))
     assert (tmp_path / "mark").exists()
-    assert tree(result.path) == tree(export(loader(Rows(text)), tmp_path / "local", shard_bytes=200).path)
+    assert tree(result.path) == tree(export(loader(Rows(text, 200)), tmp_path / "local", shard_bytes=200).path)
 
 
 def test_a_node_is_killed(cluster, tmp_path, tree):
@@ -155,7 +124,7 @@ class Broken(Rows):
 def test_an_error(cluster, tmp_path):
     """What one process raises is raised here, and finished shards are kept."""
     with pytest.raises(ValueError, match="of the dataset") as caught:
-        export(DataLoader(Broken(text), 4), tmp_path, shard_bytes=100, **on(cluster))
+        export(DataLoader(Broken(text, 200), 4), tmp_path, shard_bytes=100, **on(cluster))
     assert "in raise_error" in str(caught.value.__cause__)
     assert notes_of(tmp_path)
     assert not (tmp_path / "ds/1.0.0").exists()
@@ -190,7 +159,7 @@ def test_the_driver_is_killed(cluster, tmp_path, tree):
     """After SIGKILL the same line goes on: what is finished is not written again, and the bytes are those of one go."""
     script = tmp_path / "driver.py"
     script.write_text(textwrap.dedent(DRIVER))
-    paths = [str(pathlib.Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    paths = [*map(str, pathlib.Path(__file__).parents[:2]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, str(script), str(tmp_path / "data"), cluster.address]
     with open(tmp_path / "said", "w") as said:
@@ -213,5 +182,5 @@ def test_the_driver_is_killed(cluster, tmp_path, tree):
 def test_options_that_make_no_sense(options, words, tmp_path):
     """They are refused before anything is made."""
     with pytest.raises(exporters.ArgumentError, match=words):
-        export(DataLoader(Rows(text), 4), tmp_path / "data", engine="ray", engine_options=options)
+        export(DataLoader(Rows(text, 200), 4), tmp_path / "data", engine="ray", engine_options=options)
     assert not (tmp_path / "data").exists()
