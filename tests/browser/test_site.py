@@ -67,6 +67,7 @@ def data(tmp_path_factory):
         data_dir, "hostile", {"train": columns}, card=card, config_name="evil", config_description=kit.ATTACK,
         release_notes={"1.0.0": kit.ATTACK}, decisions=(kit.ATTACK, *kit.ATTACKS), producer=kit.ATTACK,
     )  # fmt: skip
+    kit.write_table(data_dir, "noise2", {"train": kit.numbers(6)})
     kit.write_table(data_dir, "links", {"train": columns}, card={**card, "homepage": "javascript:alert(1)"})
     damaged = kit.write_table(data_dir, "damaged", {"train": kit.numbers(6)})
     (damaged / "manifest.json").write_text("{")
@@ -186,6 +187,9 @@ def test_filters_and_sorting(site, watched):
         page.select_option("[name=sort]", key)
         values = page.eval_on_selector_all("[data-row]:not([hidden])", f"all => all.map(one => Number(one.dataset.{number}))")
         assert values == sorted(values, key=lambda value: sign * value)
+    page.select_option("[name=sort]", "name")
+    assert names(page) == sorted(names(page))
+    page.select_option("[name=sort]", "-examples")
     address = page.url
     assert "format=hdf5" in address
     assert "sort=-examples" in address

@@ -80,7 +80,6 @@ def _row(page: Mapping[str, Any], versions: int) -> dict[str, Any]:
     summary = page["summary"]
     record = summary["verified"]
     return {
-        "name": summary["tfds_name"],
         "title": "/".join(filter(None, (summary["name"], summary["config"]))),
         "version": summary["version"],
         "page": summary["page"],
@@ -112,7 +111,7 @@ def _problem_row(entry: Entry, problem: str) -> dict[str, Any]:
     texts = dict.fromkeys(("page", "led_by", "description", "format", "licence", "size_class", "date", "cover", "balance"), "")
     title = "/".join(filter(None, (entry.name, entry.config)))
     return {
-        **empty, **texts, "name": entry.tfds_name, "title": title, "version": entry.version, "search": title.lower(),
+        **empty, **texts, "title": title, "version": entry.version, "search": title.lower(),
         "problem": str(cap(problem, 300)), "verified": None, "cover_width": _COVER_WIDTH, "is_default": False,
     }  # fmt: skip
 
