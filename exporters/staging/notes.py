@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import collections
-import itertools
 import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from exporters import wording
 from exporters.errors import ExportError, ResumeError
@@ -72,14 +71,6 @@ class Notes:
         """The notes of a split's finished shards, by number."""
         found = sorted(filter(None, map(contents.shard_of, self.shard_names())))
         return {number: self.read(f"{split}-{number:05d}{SHARD_NOTE}") for owner, number in found if owner == split}
-
-    def finished_shards(self, split: str) -> Iterator[bytes]:
-        """The notes of a split's finished shards, in order."""
-        for number in itertools.count():
-            note = self.directory / f"{split}-{number:05d}{SHARD_NOTE}"
-            if not note.exists():
-                return
-            yield note.read_bytes()
 
     def write_identity(self, inode: int) -> None:
         """Notes which directory the notes are about; 0 as long as what is there is being removed."""
