@@ -31,6 +31,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 
 def pytest_addoption(parser):
     parser.addoption("--endurance", action="store_true", help="run the tests marked endurance too (many minutes)")
+    parser.addoption("--kills", type=int, default=100, help="how many processes of each engine --endurance kills (100)")
+    parser.addoption("--kills-seed", type=int, help="of what is drawn of such kills: which, and when; printed by each run")
     parser.addoption(
         "--peers", action="store_true", help="run TFDS's own tests of its features too; tox -e peers has what they need"
     )
@@ -85,8 +87,9 @@ def known_catalogs():
 RELIABILITY = pathlib.Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- endurance: begin -->", "<!-- endurance: end -->"
 FAULTS = (
-    "killed at a random instant", "a disk that fails", "a bit flipped", "a file cut off", "a hostile manifest",
-    "a hostile shard or index", "hostile records",
+    "killed at a random instant", "a process killed, engine `processes`", "a process killed, engine `ray`",
+    "a process killed, engine `beam`", "a process killed, ranks of an array job", "a disk that fails", "a bit flipped",
+    "a file cut off", "a hostile manifest", "a hostile shard or index", "hostile records",
 )  # fmt: skip
 """The rows of the table, in order."""
 

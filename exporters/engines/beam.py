@@ -4,6 +4,7 @@ whose workers share the data_dir. What was done comes back as files there, while
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -74,13 +75,14 @@ class Beam:
             pipeline = self._pipeline(elements)
             thread = threading.Thread(target=_run, args=(pipeline, errors), name="pipeline", daemon=True)
             _DRIVEN.add(key)
-            thread.start()
-            try:
-                yield from _results(directory, thread, errors, count)
-            finally:
-                (directory / _WORK).unlink()
-                thread.join()
-                _DRIVEN.discard(key)
+            with _noticing_what_dies():
+                thread.start()
+                try:
+                    yield from _results(directory, thread, errors, count)
+                finally:
+                    (directory / _WORK).unlink()
+                    thread.join()
+                    _DRIVEN.discard(key)
 
     def _pipeline(self, elements: list[Any]) -> Any:
         """The pipeline that does the tasks."""
@@ -100,6 +102,40 @@ def _run(pipeline: Any, errors: list[BaseException]) -> None:
         pipeline.run().wait_until_finish()
     except BaseException as error:  # told in the thread of `export`
         errors.append(error)
+
+
+@contextlib.contextmanager
+def _noticing_what_dies() -> Iterator[None]:
+    """Meanwhile, Beam's own runner notices that a process it has begun has died: what it had asked of it is answered by an error.
+    By itself (2.77) it waits for that answer for ever."""
+    from apache_beam.portability import python_urns
+    from apache_beam.portability.api import beam_fn_api_pb2 as messages
+    from apache_beam.runners.portability.fn_api_runner import worker_handlers as handlers
+
+    fewer = wording.argument("engine_options", {"direct_num_workers": 1})
+    why = f"(by the kernel, if memory ran out: then run fewer of them, {fewer})"
+    died = f"a process of the pipeline was killed {why} or ended itself"
+    is_over = threading.Event()
+
+    class Noticing(handlers.SubprocessSdkWorkerHandler):
+        def start_worker(self) -> None:
+            super().start_worker()
+            threading.Thread(target=self._answer, name="answer for the dead", daemon=True).start()
+
+        def _answer(self) -> None:
+            self.worker_thread.join()
+            while not is_over.wait(_SECONDS):  # of one that was let go, nothing is asked
+                for name, future in list(self.control_conn._futures_by_id.items()):
+                    future.set(messages.InstructionResponse(instruction_id=name, error=died))
+
+    known = handlers.WorkerHandler._registered_environments
+    before = known[python_urns.SUBPROCESS_SDK]
+    known[python_urns.SUBPROCESS_SDK] = Noticing, before[1]
+    try:
+        yield
+    finally:
+        is_over.set()
+        known[python_urns.SUBPROCESS_SDK] = before
 
 
 def _results(directory: pathlib.Path, thread: threading.Thread, errors: list[BaseException], count: int) -> Iterator[Any]:

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 
+import kills_kit
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -266,3 +267,18 @@ def test_killed_at_random_instants(amount, tmp_path, tree, endurance):
     text = f"to see was {seen}; run again, the same SHA-256 of every file" + (left if campaign.left else "")
     endurance(amount, "killed at a random instant", campaign.killed, len(campaign.lost), text)
     assert not campaign.lost
+
+
+WAYS = {
+    "forked": kills_kit.Way.of_engine("processes", {"workers": 3, "start_method": "fork"}),
+    "ranks": kills_kit.Way.of_ranks(),
+}
+
+
+@pytest.mark.filterwarnings("ignore::exporters.HazardWarning")
+@pytest.mark.parametrize("amount", kills_kit.AMOUNTS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_process_of_several_is_killed(way, amount, tmp_path, pytestconfig, endurance):
+    """Whichever process of `export` or of an array job is killed, whenever: run again until it is published, nothing is lost,
+    doubled or left, and every file has the bytes of an export by one process."""
+    kills_kit.run_campaign(WAYS[way], amount, pytestconfig, tmp_path, endurance)

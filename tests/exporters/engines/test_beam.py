@@ -12,6 +12,7 @@ import textwrap
 import time
 
 import engines_kit
+import kills_kit
 import pytest
 import torch
 from engines_kit import PNG, Rows, fixed, notes_of, picture, text, told
@@ -85,6 +86,21 @@ def test_a_bundle_that_fails_once(tmp_path, tree):
     assert tree(result.path) == tree(export(DataLoader(Rows(text, 80), 4), tmp_path / "whole", on_hazard="ignore").path)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # by which Beam tells it, and goes on waiting
+def test_a_process_is_killed(tmp_path, tree):
+    """The export does not wait for one that is dead: an error says what to do, what the others do is kept, and the next run goes
+    on to the same bytes."""
+    mark = tmp_path / "mark"
+    mark.touch()
+    with pytest.raises(exporters.EngineError, match=r'was killed .*"direct_num_workers": 1.* to go on after what is finished'):
+        export(DataLoader(Broken(mark, True), 4), tmp_path / "data", on_hazard="ignore", **BEAM)
+    kept = notes_of(tmp_path / "data")
+    assert kept
+    mark.unlink()
+    result = export(DataLoader(Broken(mark, True), 4), tmp_path / "data", on_hazard="ignore", **BEAM)
+    assert tree(result.path) == tree(export(DataLoader(Rows(text, 80), 4), tmp_path / "whole", on_hazard="ignore").path)
+
+
 class Whose(Rows):
     def __getitem__(self, index):
         info = get_worker_info()  # None where the first batch is looked at, which is this process
@@ -134,3 +150,11 @@ def test_the_driver_is_killed(tmp_path, tree):
     result = export(loader(text), tmp_path / "data", on_hazard="ignore")
     assert tree(result.path) == tree(export(loader(text), tmp_path / "whole", on_hazard="ignore").path)
     assert result.examples == {"train": 80}
+
+
+@pytest.mark.parametrize("amount", kills_kit.AMOUNTS)
+def test_whatever_is_killed(amount, tmp_path, pytestconfig, endurance):
+    """Whichever process of `export` or of Beam's is killed, whenever: run again until it is published, nothing is lost, doubled
+    or left, and every file has the bytes of an export by one process."""
+    way = kills_kit.Way.of_engine("beam", BEAM["engine_options"], ["apache_beam", "cloudpickle"], splits=["train"])
+    kills_kit.run_campaign(way, amount, pytestconfig, tmp_path, endurance)

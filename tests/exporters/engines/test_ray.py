@@ -13,6 +13,7 @@ import threading
 import time
 
 import engines_kit
+import kills_kit
 import pytest
 import torch
 from engines_kit import PNG, Rows, fixed, notes_of, picture, text, told
@@ -173,6 +174,25 @@ def test_the_driver_is_killed(cluster, tmp_path, tree):
     assert len(kept) < 50
     result = export(loaders(text), tmp_path / "data", shard_bytes=100, on_hazard="ignore", **on(cluster))
     assert tree(result.path) == tree(export(loaders(text), tmp_path / "whole", shard_bytes=100, on_hazard="ignore").path)
+
+
+@pytest.mark.parametrize("amount", kills_kit.AMOUNTS)
+def test_whatever_is_killed(amount, cluster, tmp_path, pytestconfig, endurance):
+    """Whichever process of `export` or of Ray's is killed, or node, whenever: Ray repeats its tasks, or they are run again, until
+    it is published; nothing is lost, doubled or left, and every file has the bytes of an export by one process."""
+
+    def kill_a_node(run, dice):
+        if run.is_over():
+            return False
+        node = dice.choice(cluster.nodes_added)
+        kills_kit.kill(raylet := node.all_processes["raylet"][0].process.pid, kills_kit.life_of(raylet)[0])
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.nodes_added.remove(node)
+        cluster.nodes_added.append(cluster.add_node(num_cpus=1, object_store_memory=80_000_000))
+        return True
+
+    way = kills_kit.Way.of_engine("ray", {"address": cluster.address}, ["ray", "cloudpickle"], node=kill_a_node)
+    kills_kit.run_campaign(way, amount, pytestconfig, tmp_path, endurance)
 
 
 @pytest.mark.parametrize(("options", "words"), [
