@@ -44,8 +44,9 @@ SAMPLE = 3
 """Kills in a run without `--endurance`."""
 IN_A_ROW = 3
 """Kills of one export at most; then it is left alone."""
-PATIENCE = 120.0
-"""Seconds after which a process that is not disturbed any more counts as one that hangs, or was left over."""
+PATIENCE = 180.0
+"""Seconds after which a process that is not disturbed any more counts as one that hangs, or was left over: those
+of Beam's that have just been begun look for an `export` that was killed for two minutes."""
 ADVICE = "to go on after what is finished"
 """What an error of an engine ends with."""
 WORLD = 3
@@ -134,10 +135,10 @@ def kill(pid, began):
         os.close(descriptor)
 
 
-def running_in(sessions):
-    """The processes of some sessions, as pairs of number and command."""
-    pids = [int(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdecimal()]
-    return [(pid, command_of(pid)) for pid in pids if life_of(pid)[1] in sessions]
+def running_in(sessions, until):
+    """The processes of some sessions that had begun by a tick: numbers, and when they began. Numbers are given out anew later."""
+    lives = {int(path.name): life_of(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdecimal()}
+    return [(pid, began) for pid, (began, session) in lives.items() if session in sessions and began <= until]
 
 
 def command_of(pid):
@@ -188,7 +189,7 @@ class Run:
         for process in self.processes:
             process.start()
         self.born = {process.pid: life_of(process.pid)[0] for process in self.processes}
-        self.struck = set()
+        self.struck, self.end = set(), float("inf")
 
     def is_over(self, seconds=0.0):
         """Whether all calls have ended, by the end of some seconds at most."""
@@ -196,6 +197,7 @@ class Run:
         while waiting := [process.sentinel for process in self.processes if process.exitcode is None]:
             if not connection.wait(waiting, max(0.0, end - time.monotonic())):
                 return False
+        self.end = min(self.end, time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
         return True
 
     def workers(self):
@@ -212,12 +214,12 @@ class Run:
         return True
 
     def left_over(self):
-        """What still runs of it."""
-        return [(pid, command_of(pid)) for pid, _ in self.workers()] + running_in(set(self.born))
+        """What still runs of it, once it is over: numbers, and when they began."""
+        return sorted({*self.workers(), *running_in(self.born.keys(), self.end)})
 
-    def end(self):
-        """Ends whatever still runs of it."""
-        for pid, began in [*self.workers(), *self.born.items(), *((pid, life_of(pid)[0]) for pid, _ in self.left_over())]:
+    def stop(self):
+        """Ends a run that is not over."""
+        for pid, began in [*self.workers(), *self.born.items()]:
             kill(pid, began)
         assert self.is_over(10)
 
@@ -276,13 +278,13 @@ class Campaign:
 
     def __init__(self, way, root, seed):
         self.way, self.root, self.dice = way, root, random.Random(seed)
-        self.runs, self.whole, self.spans = 0, {}, {}
+        self.runs, self.whole, self.spans = [], {}, {}
         self.killed, self.seen, self.exports, self.lost = collections.Counter(), collections.Counter(), 0, []
         self.went_on = 0
 
     def begin(self, calls):
-        self.runs += 1
-        return Run(calls, self.root, self.runs)
+        self.runs.append(Run(calls, self.root, len(self.runs)))
+        return self.runs[-1]
 
     def prepare(self, format):
         """What one process writes, and how long each step takes that nobody disturbs."""
@@ -305,27 +307,18 @@ class Campaign:
 
     def attack(self, format, most):
         """One export that is killed up to a few times, and run again until it is done."""
-        data_dir, runs = self.root / "attacked", []
+        data_dir = self.root / "attacked"
         doomed = [self.dice.choice(list(self.way.victims)) for _ in range(min(most, IN_A_ROW))]
         for step, make in self.way.steps.items():
             waiting = [name for name in doomed if self.way.victims[name][1] == step]
             calls = make(str(data_dir), format)
             while calls:
-                run = self.begin(calls)
-                runs.append(run)
-                struck = []
+                run, struck = self.begin(calls), []
                 while waiting and self.strike(run, waiting[0], format):
                     struck.append(waiting.pop(0))
                 calls = self.again(run, struck)
                 if calls and not struck:
                     break  # it fails by itself, which is told
-        end = time.monotonic() + PATIENCE
-        while (left := [found for run in runs for found in run.left_over()]) and time.monotonic() < end:
-            time.sleep(0.05)
-        if left:
-            self.lose(f"left over: {left}", runs[0])
-            for run in runs:
-                run.end()
         self.exports += 1
         self.compare(data_dir, format)
 
@@ -346,7 +339,7 @@ class Campaign:
         """Waits for a run to end, and notes how; the calls that must be made again."""
         if not run.is_over(PATIENCE):
             self.lose(f"hangs after {struck}", run)
-            run.end()
+            run.stop()
             return run.calls
         failed = []
         for call, said, process in zip(run.calls, run.said, run.processes, strict=True):
@@ -379,6 +372,16 @@ class Campaign:
                 if sorted(ids) != list(range(ROWS[split])):
                     self.lose(f"examples lost or doubled: {ids}", None)
         shutil.rmtree(data_dir)
+
+    def look_for_processes(self):
+        """Nothing that was begun may run any more, if it has some time for that."""
+        end = time.monotonic() + PATIENCE
+        while (left := [pair for run in self.runs for pair in run.left_over()]) and time.monotonic() < end:
+            time.sleep(0.1)
+        if left:
+            self.lose(f"left over: {[(pid, command_of(pid)) for pid, _ in left]}", None)
+        for pid, began in left:
+            kill(pid, began)
 
     def lose(self, problem, run):
         print(f"{self.way.name}: {problem} ({run and run.place})", flush=True)
@@ -414,8 +417,9 @@ def run_campaign(way, amount, config, root, report):
             campaign.prepare(format)
         while (left := kills - campaign.killed.total()) > 0:
             campaign.attack(formats[campaign.exports % len(formats)], left)
-    killed = ", ".join(f"{victim} {count}" for victim, count in sorted(campaign.killed.items()))
-    again = ", ".join(f"{what} {count:,}" for what, count in campaign.seen.most_common())
+        campaign.look_for_processes()
+    killed = ", ".join(f"{victim} {count}" for victim, count in sorted((+campaign.killed).items()))
+    again = ", ".join(f"{what} {count:,}" for what, count in campaign.seen.most_common()) or "none"
     text = (
         f"killed were {killed}; {campaign.went_on} runs went on to their end, {campaign.seen.total()} calls were made again "
         f"({again}); {campaign.exports} exports, the same SHA-256 of every file, no process left"
