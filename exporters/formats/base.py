@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from exporters.formats.hands import Hands
 from exporters.tensors.arrays import Columns
 from tfds_builder.aliases import Buffer, JsonMapping
 from tfds_builder.contract.manifest import Column, Geometry
@@ -69,5 +70,5 @@ class Format(Protocol):
           SchemaError: it cannot store one of them.
         """
 
-    def open(self, data: Sink, index: Sink | None, context: ShardContext) -> ShardWriter:
-        """A writer of one shard; `index` is given where `stored.needs_index` says so."""
+    def open(self, data: Sink, index: Sink | None, context: ShardContext, hands: Hands) -> ShardWriter:
+        """A writer of one shard; `index` is given where `stored.needs_index` says so, and `hands` may help with its bytes."""

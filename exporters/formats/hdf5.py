@@ -20,6 +20,7 @@ from exporters import wording
 from exporters.errors import MissingDependencyError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import Blocks
+from exporters.formats.hands import Hands
 from exporters.tensors.arrays import Columns
 from tfds_builder.aliases import Array, Buffer, DType, JsonMapping
 from tfds_builder.contract.decode import to_numpy_dtype
@@ -56,8 +57,8 @@ class HDF5Format:
             for c in columns
         )
 
-    def open(self, data: Sink, index: Sink | None, context: ShardContext) -> HDF5Writer:
-        return HDF5Writer(data, context)
+    def open(self, data: Sink, index: Sink | None, context: ShardContext, hands: Hands) -> HDF5Writer:
+        return HDF5Writer(data, context, hands)
 
 
 FORMAT = HDF5Format()
@@ -71,8 +72,8 @@ class HDF5Writer:
     fewer, it is taken back and the shard is written as if nothing had been said.
     """
 
-    def __init__(self, data: Sink, context: ShardContext) -> None:
-        self._data, self._context = data, context
+    def __init__(self, data: Sink, context: ShardContext, hands: Hands) -> None:
+        self._data, self._context, self._hands = data, context, hands
         self._streamed: _Stream | None = None
         self._skeleton: tuple[_SparseFile, dict[str, int]] | None = None  # of the rows that were expected
         self._rows = 0
@@ -87,7 +88,7 @@ class HDF5Writer:
         column = min((c for c in self._context.columns if c.width), key=lambda c: places[c.name], default=None)
         if column is not None:
             self._copy_metadata(skeleton, 0, places[column.name])
-            self._streamed = _Stream(self._data, column, places[column.name])
+            self._streamed = _Stream(self._data, column, places[column.name], self._hands)
 
     def append(self, columns: Columns) -> None:
         for column in self._context.columns:
@@ -224,15 +225,14 @@ class _Variable:
 class _Stream:
     """A column that goes to the file as it is drained; `start` is where it begins."""
 
-    def __init__(self, data: Sink, column: Column, start: int) -> None:
+    def __init__(self, data: Sink, column: Column, start: int, hands: Hands) -> None:
         self.column, self.start = column, start
         shape, dtype = column.item_shape, to_numpy_dtype(column.dtype)
-        self._blocks = Blocks(data, lambda rows: np.empty((rows, *shape), dtype), column.width)
+        self._blocks = Blocks(data, lambda rows: np.empty((rows, *shape), dtype), column.width, hands)
         self.flush = self._blocks.flush
 
     def append(self, values: Array) -> None:
-        for rows, part in self._blocks.room(len(values)):
-            copy_into(rows, values[part])
+        self._blocks.append(len(values), lambda rows, part: copy_into(rows, values[part]))
 
 
 class _SparseFile(io.RawIOBase):

@@ -24,6 +24,7 @@ import numpy as np
 from exporters.errors import SchemaError
 from exporters.formats.base import ShardContext, Sink
 from exporters.formats.blocks import Blocks
+from exporters.formats.hands import Hands
 from exporters.tensors.arrays import Columns
 from tfds_builder.aliases import Array, Buffer
 from tfds_builder.contract.layout import copy_into
@@ -180,8 +181,8 @@ class TFRecordFormat:
     def columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         return tuple(columns)
 
-    def open(self, data: Sink, index: Sink | None, context: ShardContext) -> TFRecordWriter:
-        return TFRecordWriter(data, index, context)
+    def open(self, data: Sink, index: Sink | None, context: ShardContext, hands: Hands) -> TFRecordWriter:
+        return TFRecordWriter(data, index, context, hands)
 
 
 FORMAT = TFRecordFormat()
@@ -190,10 +191,10 @@ FORMAT = TFRecordFormat()
 class TFRecordWriter:
     """Writes one TFRecord shard; see `exporters.formats.base.ShardWriter`."""
 
-    def __init__(self, data: Sink, index: Sink | None, context: ShardContext) -> None:
+    def __init__(self, data: Sink, index: Sink | None, context: ShardContext, hands: Hands) -> None:
         self._data, self._index, self._columns = data, index, context.columns
         self._template = _Template(context.columns, context.lists)
-        self._blocks = Blocks(data, self._template.make, self._template.record_bytes, _fill_checksums)
+        self._blocks = Blocks(data, self._template.make, self._template.record_bytes, hands)
         self._position = 0
         self._fixed = np.empty((0, 0), np.uint8)  # the fixed parts of the records of a batch
 
@@ -202,8 +203,12 @@ class TFRecordWriter:
         if self._template.variable:
             self._append_indexed(columns, rows)
             return
-        for records, part in self._blocks.room(rows):
+
+        def fill(records: Array, part: slice) -> None:
             self._fill(records, columns, part)
+            _fill_checksums(records)
+
+        self._blocks.append(rows, fill)
 
     def _fill(self, records: Array, columns: Columns, part: slice) -> None:
         """Writes the fixed columns of some rows into records whose constant bytes are in place."""
@@ -318,7 +323,7 @@ def _put_checksums(out: Array, starts: Array, stops: Array) -> None:
 def _fill_checksums(records: Array) -> None:
     """Puts the masked CRC-32C of each record's data into its last four bytes.
 
-    Not in the writing thread: a call a row holds the interpreter lock, and the drain would wait for it.
+    Not in the file's threads: a call a row holds the interpreter lock, and the drain would wait for it.
     """
     size = records.shape[1] - FRAME
     values: Iterator[int]

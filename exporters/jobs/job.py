@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from exporters import wording
 from exporters.aliases import Loader, RawBatch
@@ -24,7 +24,7 @@ from exporters.jobs.crew import Crew
 from exporters.jobs.opening import Opening
 from exporters.jobs.session import SplitWork
 from exporters.jobs.settled import Settled
-from exporters.jobs.task import Done, Task, in_order
+from exporters.jobs.task import Done, Drained, Noting, Task, in_order
 from exporters.loaders import facts, lookahead, saved_state
 from exporters.loaders.first_batch import First, without_examples
 from exporters.loaders.random_state import random_state_kept
@@ -192,19 +192,27 @@ class Job:
         self._bar.pass_over(rows, len(done))
         observer = SplitObserver(self._watch, split, loader, settled.schema)
         work = self._work(split, loader, settled, observer) if part is None else self._work_apart(split, loader, part, observer)
-        with contextlib.closing(engine.run(work, self._tasks(split, done, loader, settled))) as results:
+        noting = Noting(functools.partial(self._finish_shard, split))
+        if part is None:
+            work = dataclasses.replace(work, on_batch=functools.partial(self._on_batch, noting))
+        run: Generator[Drained | Done, None, None] = engine.run(work, self._tasks(split, done, loader, settled))
+        with noting, contextlib.closing(run) as results:
             for result in in_order(results if part is None else self._noted(split, results), done):
                 if isinstance(result, int):
                     observer.merge(self._ledger.seen(split, result, hazard_notes.load))
                     continue
                 observer.merge(result.seen)
                 if part is None:
-                    self._finish_shard(split, result)
+                    noting.add(result)
         return observer
 
-    def _noted(self, split: str, results: Iterator[Done]) -> Iterator[Done]:
+    def _on_batch(self, noting: Noting, rows: int, size: int) -> None:
+        self._bar.add_batch(rows, size)
+        noting.look()
+
+    def _noted(self, split: str, results: Iterator[Drained | Done]) -> Iterator[Done]:
         """Shards that come in any order: each is noted as it comes, so that it counts after a stop, whatever lacks before it."""
-        for result in results:
+        for result in (each.close() for each in results):
             self._finish_shard(split, result)
             self._bar.add_batch(result.shard.rows, result.shard.data.bytes)
             yield result
@@ -336,10 +344,11 @@ class Job:
             settled = self._opening.open(split, loader, tasks[0].start or 0)
             observer = SplitObserver(self._watch, split, loader, settled.schema)
             work = dataclasses.replace(self._work(split, loader, settled, observer), begin=_pass_by)
-            results = stack.enter_context(contextlib.closing(Local().run(work, tasks)))
+            run: Generator[Drained | Done, None, None] = Local().run(work, tasks)
+            results = stack.enter_context(contextlib.closing(run))
             for result in results:
                 observer.merge(result.seen)
-                self._finish_shard(split, result)
+                self._finish_shard(split, result.close())
 
     def missing(self) -> dict[str, int]:
         """By split of which shards are not finished, how many."""

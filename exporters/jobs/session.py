@@ -15,22 +15,27 @@ from collections.abc import Callable, Iterator
 
 from exporters import wording
 from exporters.aliases import NumberedBatches
+from exporters.engines.base import cpus
 from exporters.errors import EngineError, ResumeError
 from exporters.features.codecs import codecs_of
 from exporters.formats import Format
 from exporters.hazards.observers import ShardObserver
 from exporters.jobs.settled import Settled
-from exporters.jobs.task import Done, Task
+from exporters.jobs.task import Done, Drained, Task
 from exporters.loaders.lookahead import Numbered
 from exporters.plans.cut import cut_into_shards
 from exporters.plans.plan import Plan
-from exporters.plans.shard import ShardResult, write_shard
+from exporters.plans.shard import DrainedShard, ShardResult, write_shard
 from exporters.schema.round_trip import UnequalImages
 from exporters.staging.contents import ASIDE
 from exporters.tensors.arrays import Columns
 
 Batches = Iterator[tuple[int, Columns]]
 """Stored columns of batches that have rows, with the number of each in its split."""
+
+_THREADS = 4
+"""Threads that make the bytes of a shard at most, in the process of `export`: half of the CPUs, since hashing and writing take as
+many. Of an engine each process is one of many, and takes one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +104,11 @@ class SplitWork:
                 f"shard {task.number} of split {task.split!r} begins where the one before it ends: do both in one session"
             )
         with contextlib.closing(self.drain(task.start)) as raws:
-            yield SplitSession(self, task.split, raws, task.start)
+            session = SplitSession(self, task.split, raws, task.start)
+            try:
+                yield session
+            finally:
+                session.wait()
 
 
 class SplitSession:
@@ -112,7 +121,13 @@ class SplitSession:
     def __init__(self, work: SplitWork, split: str, raws: Numbered, start: int) -> None:
         self._work, self._split, self._raws, self.position = work, split, raws, start
         self._unequal = UnequalImages(work.settled.schema.fields)
+        self._last: DrainedShard | None = None
         self._runs = cut_into_shards(self._encode(raws), self._size, work.plan.shard_bytes)
+
+    def wait(self) -> None:
+        """Waits until nothing that was written is on its way to the disk any more."""
+        if self._last is not None:
+            self._last.wait()
 
     def goes_on_with(self, task: Task) -> bool:
         """Whether the task begins where the session is."""
@@ -133,8 +148,10 @@ class SplitSession:
                 self._work.on_batch(batch.rows, settled.size(columns))
             del raw, batch, columns  # no batch is held while the next one is drained
 
-    def write(self, task: Task) -> Done | None:
+    def write(self, task: Task) -> Drained | Done | None:
         """Writes the shard of a task, or compares it with what is finished; None if there is no batch left.
+
+        In the process of `export` the shard may not be on disk yet: what is left is done while the next one is drained.
 
         Raises:
           ResumeError: the loader gives other data than before the export was stopped.
@@ -149,13 +166,15 @@ class SplitSession:
             return Done(task, self._pass_over(task), observer.take(), None)
         batches = observer.watching(run)
         if task.before is not None:
-            shard = self._compare(task, task.before, batches)
-        else:
-            if self._work.state is not None:
-                batches = _with_state(batches, self._work.state, states)
-            shard = self._write(task, self._work.stage, batches)
+            again = self._compare(task, task.before, batches)
+            self.position = again.stop
+            return Done(task, again, observer.take(), None)
+        if self._work.state is not None:
+            batches = _with_state(batches, self._work.state, states)
+        self._last = shard = self._write(task, self._work.stage, batches)
         self.position = shard.stop
-        return Done(task, shard, observer.take(), states[-1] if states else None)
+        drained = Drained(task, shard, observer.take(), states[-1] if states else None)
+        return drained if self._work.begin is None else drained.close()
 
     def _next_run(self, task: Task) -> Batches | None:
         """The batches of a task, of those that have rows; None if there are none."""
@@ -170,15 +189,16 @@ class SplitSession:
         start, self.position = self.position, task.stop
         return ShardResult.empty(start, task.stop)
 
-    def _write(self, task: Task, directory: pathlib.Path, batches: Batches) -> ShardResult:
+    def _write(self, task: Task, directory: pathlib.Path, batches: Batches) -> DrainedShard:
         context = self._work.settled.context(self._work.plan, task.split, task.number, task.rows)
-        shard = write_shard(self._work.format, context, directory, self._work.stem(task), batches)
+        threads = max(1, min(_THREADS, cpus() // 2)) if self._work.begin is None else 1
+        shard = write_shard(self._work.format, context, directory, self._work.stem(task), batches, threads)
         return shard if task.stop is None else dataclasses.replace(shard, start=self.position, stop=task.stop)
 
     def _compare(self, task: Task, before: ShardResult, batches: Batches) -> ShardResult:
         """Writes a shard once more, to be thrown away."""
         with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self._work.aside) as aside:
-            again = self._write(task, pathlib.Path(aside), batches)
+            again = self._write(task, pathlib.Path(aside), batches).close()
         if again != before:
             raise _other_data(task, "differs")
         return again

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import TypeVar
 
 from exporters.hazards.observers import Observations
-from exporters.plans.shard import ShardResult
+from exporters.plans.shard import DrainedShard, ShardResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +48,98 @@ class Done:
     seen: Observations
     state: bytes | None
 
+    def close(self) -> Done:
+        """It is on disk."""
+        return self
 
-def in_order(results: Iterable[Done], done: Container[int]) -> Iterator[Done | int]:
+
+@dataclasses.dataclass(frozen=True)
+class Drained:
+    """A shard that was drained in this process, and is on its way to the disk.
+
+    Attributes:
+      task, seen, state: as `Done` has them.
+      shard: what `Done` will have, once it is on disk.
+    """
+
+    task: Task
+    shard: DrainedShard
+    seen: Observations
+    state: bytes | None
+
+    def close(self) -> Done:
+        """Waits until it is on disk.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        return Done(self.task, self.shard.close(), self.seen, self.state)
+
+
+Result = TypeVar("Result", bound=Drained | Done)
+
+
+class Noting:
+    """Notes shards in their order, each once it is on disk: while the one behind it is drained, mostly.
+
+    Leaving it notes what is still to be noted, after an exception too: an export that goes on begins behind that.
+
+    Args:
+      note: given a shard that is on disk.
+    """
+
+    def __init__(self, note: Callable[[Done], None]) -> None:
+        self._note, self._last = note, list[Drained]()
+
+    def add(self, result: Drained | Done) -> None:
+        """Takes the next shard.
+
+        Raises:
+          OSError: the one before it could not be written.
+        """
+        self.finish()
+        if isinstance(result, Done):
+            self._note(result)
+        else:
+            self._last.append(result)
+
+    def look(self) -> None:
+        """Notes the last shard if it is on disk by now.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        if self._last and self._last[0].shard.is_ready:
+            self.finish()
+
+    def finish(self) -> None:
+        """Notes the last shard, and waits for it.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        for result in tuple(self._last):
+            try:
+                done = result.close()
+            except OSError:
+                self._last.clear()
+                raise
+            self._note(done)
+            self._last.clear()
+
+    def __enter__(self) -> Noting:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            self.finish()
+        except OSError as other:
+            if error is None:
+                raise
+            error.add_note(f"the shard before could not be written: {other}")
+
+
+def in_order(results: Iterable[Result], done: Container[int]) -> Iterator[Result | int]:
     """What was done, in the order of the shards, as it is merged: what comes before its turn waits for it.
 
     Args:
@@ -58,7 +149,7 @@ def in_order(results: Iterable[Done], done: Container[int]) -> Iterator[Done | i
     Raises:
       RuntimeError: a shard was not done, and one behind it was.
     """
-    waiting, following = dict[int, Done](), 0
+    waiting, following = dict[int, Result](), 0
     while following in done:
         yield following
         following += 1

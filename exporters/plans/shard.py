@@ -7,12 +7,16 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from exporters.formats import Format, ShardContext
+from exporters.formats.hands import Hands
 from exporters.staging.staged_file import StagedFile
 from exporters.tensors.arrays import Columns
 from tfds_builder import formats
 from tfds_builder.aliases import JsonMapping, JsonObject
 from tfds_builder.contract.manifest import STRINGS, Column, File, Geometry
 from tfds_builder.contract.ragged import Ragged
+
+_FEW, _AHEAD = 4, 64
+"""Buffers that wait for each file at most: blocks of a megabyte, mostly."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +66,54 @@ class ShardResult:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class DrainedShard:
+    """A shard that was drained, on its way to the disk: its files' own threads hash and write what is left, and fsync it.
+
+    Attributes:
+      files: its files, data before index; all their bytes were given.
+      rows, start, stop, geometry: as `ShardResult` has them.
+    """
+
+    files: Sequence[StagedFile]
+    rows: int
+    start: int
+    stop: int
+    geometry: Geometry
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `close` would not wait."""
+        return all(file.is_ready for file in self.files)
+
+    def close(self) -> ShardResult:
+        """Waits until every byte is fsynced.
+
+        Raises:
+          OSError: a file could not be written. None of the shard's files stays open.
+        """
+        try:
+            written = [file.close() for file in self.files]
+        except BaseException:
+            self.wait()
+            raise
+        index = written[1] if len(written) > 1 else None
+        return ShardResult(written[0], index, self.rows, self.start, self.stop, self.geometry)
+
+    def wait(self) -> None:
+        """Waits until no thread of it runs, and no file of it is open, whatever became of them."""
+        for file in self.files:
+            file.abort()
+
+
 def write_shard(
-    format: Format, context: ShardContext, directory: pathlib.Path, stem: str, batches: Iterator[tuple[int, Columns]]
-) -> ShardResult:
+    format: Format,
+    context: ShardContext,
+    directory: pathlib.Path,
+    stem: str,
+    batches: Iterator[tuple[int, Columns]],
+    threads: int = 1,
+) -> DrainedShard:
     """Drains `batches` (their number in the split, and stored columns by flat name) into one shard.
 
     Args:
@@ -74,28 +123,32 @@ def write_shard(
       stem: staged file name, without suffix.
       batches: one at least; used up; an exception they raise passes through, and the shard's files stay behind
         unfinished for the stage to remove.
+      threads: how many make its bytes, that which calls included. Where there are several, CPUs are plenty, and more waits to be
+        hashed: at the end of the shard that is done beside the next one's.
 
     Returns:
-      The shard, every byte of it fsynced.
+      The shard, which may not be on disk yet.
     """
     files: list[StagedFile] = []
     try:
         for suffix in ("data", "index") if format.stored.needs_index(context.columns) else ("data",):
-            files.append(StagedFile(directory / f"{stem}.{suffix}"))  # noqa: PERF401 (if one fails, the other is closed)
-        writer, rows = format.open(files[0], files[1] if len(files) > 1 else None, context), 0
-        numbers = list[int]()
-        for number, columns in batches:
-            writer.append(columns)
-            rows += stored_rows(columns)
-            numbers[1:] = [number]  # the first, and the last so far
-            del columns
-        geometry = writer.finish()
-        written = [file.close() for file in files]
+            files.append(StagedFile(directory / f"{stem}.{suffix}", _AHEAD if threads > 1 else _FEW))  # noqa: PERF401 (if one fails, the other is closed)
+        with Hands(threads) as hands:
+            writer, rows = format.open(files[0], files[1] if len(files) > 1 else None, context, hands), 0
+            numbers = list[int]()
+            for number, columns in batches:
+                writer.append(columns)
+                rows += stored_rows(columns)
+                numbers[1:] = [number]  # the first, and the last so far
+                del columns
+            geometry = writer.finish()
+        for file in files:
+            file.end()
     except BaseException:
         for file in files:
             file.abort()
         raise
-    return ShardResult(written[0], written[1] if len(written) > 1 else None, rows, numbers[0], numbers[-1] + 1, geometry)
+    return DrainedShard(files, rows, numbers[0], numbers[-1] + 1, geometry)
 
 
 def stored_rows(columns: Columns) -> int:

@@ -105,7 +105,7 @@ class Notes:
         for split, number in filter(None, map(contents.shard_of, self.shard_names())):
             known[split] = max(known[split], number + 1)
         for split, number in filter(None, map(contents.shard_of, files)):
-            if number > known[split]:
+            if number > known[split] + 1:  # one is on its way to the disk while the next one is drained
                 return (
                     f"{self.stage} holds shard {number} of split {split!r}, and its note in {self.directory} is gone; put it back"
                 )

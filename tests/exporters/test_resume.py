@@ -313,7 +313,7 @@ class Killer:
     NAMES = ("fsync", "rename", "unlink", "mkdir", "rmdir", "write")
 
     def __init__(self, monkeypatch, step):
-        self.step, self.count = step, 0
+        self.step, self.count, self.lock = step, 0, threading.Lock()  # files are hashed and written by threads of their own
         for name in self.NAMES:
             monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
         from exporters.staging import publishing
@@ -332,9 +332,10 @@ class Killer:
         return step
 
     def tick(self):
-        if self.count == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.count += 1
+        with self.lock:
+            if self.count == self.step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.count += 1
 
 
 def in_child(action):
@@ -395,6 +396,35 @@ def test_killed_at_every_step(format, tmp_path, tree):
         assert tree(data_dir / "ds" / "1.0.0") == tree(tmp_path / "whole" / "ds" / "1.0.0"), step
         assert not (data_dir / "ds" / "1.0.0.incomplete").exists()
     assert killed > 50
+
+
+def test_killed_while_one_shard_is_on_its_way(format, tmp_path, tree):
+    """A shard goes to the disk while the next one is drained, and is not noted before it is there. Killed then, an export goes on
+    to the same bytes."""
+    export_to(tmp_path / "whole", format)
+    data_dir, fsync = tmp_path / "killed", os.fsync
+
+    class Killed(Recorder):
+        def __getitem__(self, index):
+            if len(list(data_dir.rglob("*.data"))) == 2:
+                assert not list(data_dir.rglob("*.shard.json"))
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__getitem__(index)
+
+    def slow(file):
+        if threading.current_thread() is not threading.main_thread():
+            threading.Event().wait()
+        fsync(file)
+
+    def action():
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(os, "fsync", slow)
+            run(data_dir, {"train": shuffled(Killed()), "test": loader(Stream())}, format, shard_bytes=1900)
+
+    assert in_child(action) == signal.SIGKILL
+    check_state(data_dir, tmp_path / "whole", tree)
+    go_on(data_dir, format)
+    assert tree(data_dir / "ds" / "1.0.0") == tree(tmp_path / "whole" / "ds" / "1.0.0")
 
 
 def test_killed_at_random_instants(format, tmp_path, tree):

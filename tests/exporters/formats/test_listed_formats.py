@@ -73,7 +73,7 @@ class PlainWritten:
         assert all(column.encoding == RAW and not column.is_variable for column in columns)
         return tuple(columns)
 
-    def open(self, data, index, context):
+    def open(self, data, index, context, hands):
         assert index is None
         return PlainWriter(data, context.columns)
 

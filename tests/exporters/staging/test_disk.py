@@ -69,6 +69,7 @@ class FaultyDisk:
 
     def __init__(self, monkeypatch, root, at, code, lasting):
         self.root, self.at, self.code, self.lasting, self.count = os.fspath(root), at, code, lasting, 0
+        self.lock = threading.Lock()  # shards are written and fsynced by threads of their own
         for name in self.CALLS:
             monkeypatch.setattr(os, name, self.wrap(getattr(os, name), name))
         self.real_open = builtins.open
@@ -80,8 +81,9 @@ class FaultyDisk:
         return self.count > self.at
 
     def tick(self, path=None):
-        self.count += 1
-        if self.count - 1 == self.at or (self.lasting and self.happened):
+        with self.lock:
+            number, self.count = self.count, self.count + 1
+        if number == self.at or (self.lasting and self.happened):
             raise OSError(self.code, os.strerror(self.code), path)
 
     def wrap(self, function, name):
@@ -204,6 +206,34 @@ def test_finished_shards_survive_a_full_disk(tmp_path, tree):
     run(tmp_path / "data", dataset=Counting())
     assert 0 < len(asked) < ROWS
     assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_shard_that_cannot_be_finished_behind_the_next(code, tmp_path, tree):
+    """What the disk says of a shard while the next one is drained ends the export, as what it is; the shard is not noted, and run
+    again the export goes on to the same bytes."""
+    run(tmp_path / "whole")
+    fsync, data = os.fsync, tmp_path / "data"
+
+    def fail(file):
+        if os.readlink(f"/proc/self/fd/{file}").endswith("-00001.data"):
+            raise OSError(code, os.strerror(code))
+        fsync(file)
+
+    class Waiting(Images):
+        def __getitem__(self, index):
+            assert not list(data.rglob("*-00003.data"))
+            return super().__getitem__(index)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match=r"cannot write .*-00001\.data") as caught:
+            run(data, dataset=Waiting())
+    assert caught.value.errno == code
+    assert tfds_builder.register(data) == []
+    assert len(list(data.rglob("*.shard.json"))) == 1
+    run(data)
+    assert tree(data) == tree(tmp_path / "whole")
 
 
 REAL_DISK = """
