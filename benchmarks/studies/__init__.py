@@ -6,7 +6,21 @@ import importlib
 import pathlib
 from typing import Any
 
-NAMES = ("growth", "mixing", "cold", "memory", "stalls", "startup", "columns", "workers", "ragged", "access", "integers", "scale")
+NAMES = (
+    "growth",
+    "mixing",
+    "cold",
+    "memory",
+    "stalls",
+    "startup",
+    "columns",
+    "workers",
+    "ragged",
+    "access",
+    "integers",
+    "scale",
+    "ceiling",
+)
 
 
 def run(name: str, out: pathlib.Path, *, small: bool, repeat: int) -> list[Any]:
