@@ -10,6 +10,7 @@ and notes those that are finished; whoever publishes finds all of them, as after
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -17,7 +18,7 @@ import json
 import os
 import pathlib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,8 @@ _SUFFIX = ".incomplete"
 _PATHS = ("data_dir", "app_dir", "features")
 _LEFT_OUT = ("overwrite", "engine", "engine_option")
 """Options of `export` that `plan` has not: what is planned is nobody's yet, and ranks are the engine."""
+_RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "NODE_RANK")
+"""What torchrun and its like say of a rank to a dataset."""
 Stage = Annotated[pathlib.Path, typer.Argument(metavar="STAGE", help="What torch2tfds plan has printed.", parser=to_path)]
 OtherAppDir = Annotated[
     pathlib.Path | None,
@@ -59,7 +62,7 @@ def planning(export: Callable[..., None]) -> Callable[..., None]:
 
 def _plan(given: Mapping[str, Any]) -> None:
     call = _call_of(given, given["data_dir"])
-    with opened(call) as (stage, job, _):
+    with opened(call, divides=True) as (stage, job, _):
         shards = job.plan()
         noted = {name: os.fspath(value.absolute()) if name in _PATHS and value else value for name, value in given.items()}
         stage.notes.write(COMMAND_NOTE, json.dumps(noted, indent=1, sort_keys=True).encode())
@@ -78,10 +81,11 @@ def work(
 ) -> None:
     """Write the shards of one rank into a STAGE that plan has made. Run again, it writes what is missing of them."""
     rank, world = _rank_of(rank, world, os.environ)
-    call = _read_call(stage, app_dir, progress)
-    with opened(call, joins=True) as (_, job, _):
-        written, own = job.write_share(rank, world)
-    print(f"rank {rank} of {world}: wrote {written} of its {wording.plural(own, 'shard')}")
+    with _rank_hidden():
+        call = _read_call(stage, app_dir, progress)
+        with opened(call, joins=True) as (_, job, _):
+            written, own = job.write_share(rank, world)
+    print(f"rank {rank} of {world}: wrote {written} of its {own}")
 
 
 def publish(stage: Stage, app_dir: OtherAppDir = None, progress: ShowProgress = None, as_json: Json = False) -> None:
@@ -89,7 +93,7 @@ def publish(stage: Stage, app_dir: OtherAppDir = None, progress: ShowProgress = 
     call = _read_call(stage, app_dir, progress)
     with opened(call) as (place, job, watch):
         if missing := job.missing():
-            lacking = ", ".join(f"{wording.plural(count, 'shard')} of split {split!r}" for split, count in missing.items())
+            lacking = ", ".join(f"{tasks} of split {split!r}" for split, tasks in missing.items())
             raise ResumeError(f"{stage} lacks {lacking}: torch2tfds work {stage} --rank R --world W writes those of a rank")
         for split in job.splits:
             job.write_split(split)
@@ -147,6 +151,17 @@ def _rank_of(rank: int | None, world: int | None, environment: Mapping[str, str]
     if not 0 <= rank < world:
         raise ArgumentError(f"--rank must be 0 to {world - 1}, one less than --world (got {rank} of {world})")
     return rank, world
+
+
+@contextlib.contextmanager
+def _rank_hidden() -> Iterator[None]:
+    """Takes out of the environment which rank this is: a dataset that reads it (`webdataset.split_by_node`) would divide itself
+    by it, and the plan divides the same data once more."""
+    hidden = {name: value for name in _RANKED if (value := os.environ.pop(name, None)) is not None}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:

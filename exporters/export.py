@@ -170,12 +170,13 @@ class Call:
 
 
 @contextlib.contextmanager
-def opened(call: Call, *, joins: bool = False) -> Iterator[tuple[Stage, Job, Watch]]:
+def opened(call: Call, *, joins: bool = False, divides: bool = False) -> Iterator[tuple[Stage, Job, Watch]]:
     """The stage of an export and its job, ready to write; what the loaders themselves show is told.
 
     Args:
       call: what the caller says.
       joins: whether this is a rank of an array job, which writes a part of what others have planned.
+      divides: whether what others will write is planned.
     """
     check_tfds(BrokenInstallError)
     from exporters import formats, wording
@@ -197,7 +198,7 @@ def opened(call: Call, *, joins: bool = False) -> Iterator[tuple[Stage, Job, Wat
     if call.card is not None and not isinstance(call.card, Card):
         raise ArgumentError(f"{wording.called('card')} must be an exporters.Card (got {call.card!r:.80})")
     checks.check_seed(call.seed)
-    crew = Crew(call.engine, registry.find(call.engine, call.engine_options), splits)
+    crew = Crew(call.engine, registry.find(call.engine, call.engine_options), splits, divides=divides)
     encoder = formats.find(call.format)
     options = Options(call.names, call.features, call.layouts, call.supervised_keys, call.unpad, call.integers)
     watch = Watch(call.on_hazard, seeded=call.seed is not None)

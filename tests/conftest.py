@@ -88,8 +88,9 @@ RELIABILITY = pathlib.Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- endurance: begin -->", "<!-- endurance: end -->"
 FAULTS = (
     "killed at a random instant", "a process killed, engine `processes`", "a process killed, engine `ray`",
-    "a process killed, engine `beam`", "a process killed, ranks of an array job", "a disk that fails", "a bit flipped",
-    "a file cut off", "a hostile manifest", "a hostile shard or index", "hostile records",
+    "a process killed, engine `beam`", "a process killed, ranks of an array job",
+    "a process killed, engine `processes`, a stream in parts", "a disk that fails", "a bit flipped", "a file cut off",
+    "a hostile manifest", "a hostile shard or index", "hostile records",
 )  # fmt: skip
 """The rows of the table, in order."""
 

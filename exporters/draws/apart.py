@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from exporters import wording
-from exporters.aliases import Loader
+from exporters.aliases import Dataset, Loader
 from exporters.draws import pickling
 from exporters.errors import ExportWarning
 from exporters.loaders import facts, lookahead
@@ -48,7 +48,9 @@ class Part:
     def of(cls, loader: Loader) -> Part:
         """The part of a loader, for processes that are forked from this one, and have its memory."""
         place = "batch_sampler" if loader.batch_sampler is not None else "sampler"
-        nothing = {"sampler": None, "batch_sampler": None, "generator": None, "_iterator": None} | {place: ()}
+        nothing: dict[str, object] = {"generator": None, "_iterator": None}
+        if not facts.is_iterable(loader):  # of which a sampler only counts
+            nothing |= {"sampler": None, "batch_sampler": None} | {place: ()}
         alone = {"num_workers": 0, "timeout": 0, "prefetch_factor": None, "persistent_workers": False, "pin_memory": False}
         begin = loader.worker_init_fn
         own = {"worker_init_fn": begin.begin if isinstance(begin, _Guarded) else begin}
@@ -97,15 +99,10 @@ class Draws:
     def prepare(self, worker: int, workers: int) -> None:
         """Makes this process what a worker of a DataLoader is to the dataset (torch/utils/data/_utils/worker.py, `_worker_loop`):
         `get_worker_info()` tells which of how many it is, generators are seeded, `worker_init_fn` is called."""
-        torch, loader, seed = torch_module(), self._loader, self.base_seed + worker
-        module: Any = torch.utils.data._utils.worker
-        torch.set_num_threads(1)
-        random.seed(seed)
-        torch.manual_seed(seed)
-        np.random.seed(module._generate_state(self.base_seed, worker))
-        module._worker_info = module.WorkerInfo(id=worker, num_workers=workers, seed=seed, dataset=loader.dataset)
-        if loader.worker_init_fn is not None:
-            loader.worker_init_fn(worker)
+        torch_module().set_num_threads(1)
+        become_worker(self._loader.dataset, worker, workers, self.base_seed)
+        if self._loader.worker_init_fn is not None:
+            self._loader.worker_init_fn(worker)
 
     def drain(self, start: int) -> Numbered:
         """The raw batches from a number on, with their numbers."""
@@ -129,10 +126,20 @@ class Draws:
         vars(self).update(state)
 
 
-def base_seed_of(loader: Loader, order: Order) -> int:
+def become_worker(dataset: Dataset, worker: int, workers: int, base_seed: int) -> None:
+    """Makes this process a worker of a DataLoader: `get_worker_info()` tells which of how many, generators are seeded."""
+    torch, seed = torch_module(), base_seed + worker
+    module: Any = torch.utils.data._utils.worker
+    random.seed(seed)
+    torch.manual_seed(seed)
+    np.random.seed(module._generate_state(base_seed, worker))
+    module._worker_info = module.WorkerInfo(id=worker, num_workers=workers, seed=seed, dataset=dataset)
+
+
+def base_seed_of(loader: Loader, order: Order | None) -> int:
     """The seed of a loader's workers, as an iteration draws it: with the order of the examples, or else now."""
     generator = loader.generator
-    if order.is_drawn:  # of a generator that was in this state
+    if order is not None and order.is_drawn:  # of a generator that was in this state
         generator = facts.generator_like(facts.generator_of(loader), order.state)
     return int(torch_module().empty((), dtype=torch_module().int64).random_(generator=generator).item())
 
@@ -144,6 +151,13 @@ def end_with(ends: Sequence[Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def end_with_parent() -> None:
+    """Has this process end as soon as the one that began it has, whatever it does then."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+    threading.Thread(target=end_with, args=([parent.sentinel],), name="end with parent", daemon=True).start()
+
+
 @dataclasses.dataclass(frozen=True)
 class _Guarded:
     """A `worker_init_fn` whose worker ends with its parent, also if that ends before the worker looks (PyTorch's own workers note
@@ -152,9 +166,7 @@ class _Guarded:
     begin: Callable[[int], None] | None
 
     def __call__(self, worker: int) -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None, "a worker has a parent"
-        threading.Thread(target=end_with, args=([parent.sentinel],), name="end with parent", daemon=True).start()
+        end_with_parent()
         if self.begin is not None:
             self.begin(worker)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from exporters import wording
 from exporters.hazards.base import DRAINING, END, Finding, HazardKind, Look, Scope
-from exporters.hazards.digests import Digester, Tally
+from exporters.hazards.digests import AxisOrders, Digester, Tally
 from exporters.outcome import Counts
+from exporters.tensors.arrays import Columns
 from tfds_builder.aliases import Array
 
 _NARROW_BYTES = 64
@@ -159,6 +160,32 @@ class SharedExamples(_Compared):
             parts = [f"{about}{count:,} are also in split {other!r}" for other, count in shared.items()]
             text = f"of {total.examples:,} examples, {', '.join(parts)}"
             yield Finding("shared_examples", max(shared.values()), text)
+
+
+def find_repeating(lanes: Sequence[Iterator[Columns]]) -> Iterator[Finding]:
+    """Findings of a stream of which two lanes begin with the same rows, which are not all alike: each is a copy of the other.
+
+    Args:
+      lanes: the stored columns of each, batch by batch; of none more is taken than is compared.
+    """
+    axes: AxisOrders | None = None
+    known = dict[tuple[int, ...], int]()
+    for lane, batches in enumerate(lanes):
+        rows, digester = list[int](), Digester()
+        for number, columns in enumerate(batches):
+            axes = axes or AxisOrders.of(columns)
+            digester.add(Look(columns, number, axes).bytes_of_rows())
+            rows += digester.take().tolist()
+            if len(rows) >= _FIRST_ROWS:
+                break
+        first = tuple(rows[:_FIRST_ROWS])
+        if len(set(first)) > 1 and first in known:
+            same = wording.plural(len(first), "example")
+            text = (
+                f"the stream is read in {len(lanes)} parts, one for each worker of its DataLoader, and parts {known[first]} and "
+            )
+            yield Finding("workers_repeat", None, f"{text}{lane} begin with the same {same}")
+        known[first] = lane
 
 
 def _are_full(first: dict[int, list[int]]) -> bool:

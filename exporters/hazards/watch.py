@@ -94,14 +94,19 @@ class Watch:
         return f"{split}: {counts}" + (f"; hazards: {', '.join(names)}" if names else "")
 
 
-def refuse(scope: Scope, findings: Iterable[Finding]) -> None:
+def refuse(scope: Scope, findings: Iterable[Finding], *, always: bool = False) -> None:
     """Refuses what is an error, in a process that does not report: all else is told by the one that does.
+
+    Args:
+      scope: of the split.
+      findings: what was found.
+      always: whether it is an error wherever it is not ignored.
 
     Raises:
       HazardError: one of what was found is an error.
     """
     for finding in findings:
-        if scope.is_error(finding.name):
+        if always or scope.is_error(finding.name):
             raise HazardError(f"{_message(scope.split, finding)}; nothing was published")
 
 

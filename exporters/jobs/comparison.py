@@ -7,6 +7,7 @@ times more, and only if all of these agree with each other has the data changed.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from exporters import wording
 from exporters.aliases import Collate, Dataset, Examples, Loader, NumberedBatches, RawBatch
 from exporters.errors import ExportError, ResumeError
 from exporters.loaders import facts as loader_lib
+from exporters.loaders.lookahead import Numbered
 from exporters.loaders.order import Order
 from exporters.loaders.random_state import random_state_kept
 from exporters.plans.shard import ShardResult, stored_rows
@@ -128,11 +130,16 @@ class Comparison:
                 first = self._outcome(raw, place.number)
                 difference = self._differs_from_disk(first, place)
                 if difference and not self._is_random(first, place):
-                    raise ResumeError(
-                        f"split {self._split!r}, batch {place.number}{difference}: the loader gives other data than before "
-                        f"it was stopped; give it the data it had, or {wording.passing('overwrite', True)} to begin anew"
-                    ) from (first if isinstance(first, ExportError) else None)
+                    raise self._other_data(first, place.number, difference)
         return True
+
+    def _other_data(self, found: Columns | ExportError, number: int, difference: str) -> ResumeError:
+        error = ResumeError(
+            f"split {self._split!r}, batch {number}{difference}: the loader gives other data than before it was stopped; give it "
+            f"the data it had, or {wording.passing('overwrite', True)} to begin anew"
+        )
+        error.__cause__ = found if isinstance(found, ExportError) else None
+        return error
 
     def follow(self, raws: NumberedBatches, start: int, stop: int) -> bool:
         """Whether a loader that was put into a state gives from there what is finished, up to its end.
@@ -150,6 +157,29 @@ class Comparison:
             if number == stop - 1:
                 return start == len(self._table)
         return False
+
+    def begin(self, drain: Callable[[], Numbered]) -> bool:
+        """Whether a lane begins with the first rows of the table, or with something else each time it is read.
+
+        Args:
+          drain: reads it from its start.
+
+        Raises:
+          ResumeError: it gives other data than before.
+        """
+        first, number = self._head_of(drain())
+        difference = self._differs_from_disk(first, Place(number, 0, None)) if first else ", which has no rows now"
+        if difference and not _differ(first, self._head_of(drain())[0]):
+            raise self._other_data(first, number, difference)
+        return True
+
+    def _head_of(self, raws: Numbered) -> tuple[Columns | ExportError, int]:
+        """The stored columns of the first batch that has rows, and its number; none if there is no such batch."""
+        with contextlib.closing(raws):
+            for number, raw in raws:
+                if columns := self._outcome(raw, number):
+                    return columns, number
+        return {}, 0
 
     def _draw(self, numbers: Sequence[int]) -> Iterator[tuple[RawBatch, bool]]:
         order, collate = self._order, _Tried(self._loader.collate_fn, self._loader.dataset)
@@ -170,10 +200,7 @@ class Comparison:
         """Whether a batch differs from itself when it is drawn again, random generators being wherever they are then."""
         for raw, _ in self._draw([place.number] * _DRAWN_AGAIN):
             again = self._outcome(raw, place.number)
-            if isinstance(first, ExportError) or isinstance(again, ExportError):
-                if type(first) is not type(again):
-                    return True
-            elif find_difference(first, again) or not self._differs_from_disk(again, place):
+            if _differ(first, again) or not self._differs_from_disk(again, place):
                 return True
         return False
 
@@ -206,6 +233,13 @@ class Comparison:
             else:
                 out[spec.name] = np.asarray(column, dtype)
         return out
+
+
+def _differ(one: Columns | ExportError, other: Columns | ExportError) -> bool:
+    """Whether two outcomes of a batch differ."""
+    if isinstance(one, ExportError) or isinstance(other, ExportError) or not one or not other:
+        return type(one) is not type(other) or bool(one) != bool(other)
+    return bool(find_difference(one, other))
 
 
 def find_difference(columns: Columns, others: Columns) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from exporters import wording
 from exporters.aliases import Loader
 from exporters.draws.apart import Part, with_worker
+from exporters.draws.lanes import Lanes, has_lanes, no_lanes
 from exporters.engines.base import Engine, Place
 from exporters.engines.local import Local
 from exporters.errors import ExportWarning
@@ -24,6 +25,7 @@ class Crew:
       name: of the engine.
       engine: what runs the tasks.
       loaders: by split, as they were given.
+      divides: whether streams are read in lanes, where they divide themselves: as they are where an engine shares the work.
 
     Attributes:
       loaders: those that this process draws from. Where processes are forked from it, they read their datasets in a worker.
@@ -32,8 +34,9 @@ class Crew:
       LoaderError: it is no DataLoader, or cannot go to other processes.
     """
 
-    def __init__(self, name: str, engine: Engine, loaders: Mapping[str, Loader]) -> None:
+    def __init__(self, name: str, engine: Engine, loaders: Mapping[str, Loader], *, divides: bool = False) -> None:
         self._name, self._engine, self._parts = name, engine, dict[str, Part]()
+        self._divides = divides or engine.place is not Place.HERE
         self._guarded = set[str]()
         self.loaders: dict[str, Loader] = {}
         for split, loader in loaders.items():
@@ -41,9 +44,17 @@ class Crew:
                 self._guarded |= {split} if not loader.num_workers else set()
                 loader = with_worker(loader)
             self.loaders[split] = settled = items.settle(loader, split)
-            if engine.place is not Place.HERE and facts.describe(settled).kind in _BY_NUMBER:
-                is_sent = engine.place is Place.SENT
-                self._parts[split] = Part.pickled_of(settled, split) if is_sent else Part.of(settled)
+            if engine.place is not Place.HERE and (facts.describe(settled).kind in _BY_NUMBER or has_lanes(settled)):
+                self._parts[split] = self._part_of(split)
+
+    def _part_of(self, split: str) -> Part:
+        loader = self.loaders[split]
+        return Part.pickled_of(loader, split) if self._engine.place is Place.SENT else Part.of(loader)
+
+    def lanes(self) -> dict[str, Lanes]:
+        """By split that is a stream which divides itself among several workers, its lanes. The seed of each is drawn now."""
+        divided = {split: loader for split, loader in self.loaders.items() if self._divides and has_lanes(loader)}
+        return {split: Lanes.of(loader) for split, loader in divided.items()}
 
     def as_given(self) -> dict[str, Loader]:
         """The loaders with as many workers as they were given: these say what an iteration draws."""
@@ -52,19 +63,20 @@ class Crew:
             for split, loader in self.loaders.items()
         }
 
-    def engine_of(self, split: str, *, by_number: bool, run_past: bool) -> tuple[Engine, Part | None]:
+    def engine_of(self, split: str, *, by_number: bool, run_past: bool, in_lanes: bool) -> tuple[Engine, Part | None]:
         """Who writes a split, and what of its loader other processes get; None if it is this one.
 
         Args:
           split: the split.
           by_number: whether its batches can be drawn by number.
           run_past: whether what is finished of it must be drained again.
+          in_lanes: whether it is read in lanes.
         """
         if self._engine.place is Place.HERE:
             return self._engine, None
-        if by_number and not run_past:
-            return self._engine, self._parts[split]
-        why = "its collate_fn keeps something of the batches before" if by_number else "its batches cannot be drawn by number"
+        if in_lanes or (by_number and not run_past):
+            return self._engine, self._parts.get(split) or self._part_of(split)
+        why = "its collate_fn keeps something of the batches before" if by_number else no_lanes(self.loaders[split])
         warnings.warn(
             f"split {split!r} is drained by this process alone, not by {wording.argument('engine', self._name)}: {why}",
             ExportWarning,

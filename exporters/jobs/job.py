@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from exporters import wording
 from exporters.aliases import Loader, RawBatch
 from exporters.batches.flatten import to_batch
 from exporters.draws.apart import Draws, Part, base_seed_of
+from exporters.draws.lanes import LaneDraws, Lanes, no_lanes
 from exporters.engines.local import Local
 from exporters.errors import ArgumentError, LoaderError
 from exporters.formats import Format
@@ -27,11 +28,12 @@ from exporters.jobs.settled import Settled
 from exporters.jobs.task import Done, Drained, Noting, Task, in_order
 from exporters.loaders import facts, lookahead, saved_state
 from exporters.loaders.first_batch import First, without_examples
+from exporters.loaders.lookahead import Numbered
 from exporters.loaders.random_state import random_state_kept
 from exporters.options.features import Options
 from exporters.plans.cut import cut_into_shards
 from exporters.plans.ledger import Ledger
-from exporters.plans.shard import ShardResult
+from exporters.plans.shard import ShardResult, Written
 from exporters.progress import Progress
 from exporters.staging import space
 from exporters.staging.disk import naming
@@ -72,18 +74,22 @@ class Job:
         plan: JsonMapping,
     ) -> None:
         self._stage, self._crew, self._format, self._bar, self._watch = stage, crew, format, bar, watch
-        self._loaders = loaders = crew.loaders
         self._splits: dict[str, list[ShardResult]] = {}
         if stage.was_moved:
             bar.say(f"{stage.path} is not where it was written: every byte that is finished is read and compared")
         told = hazard_notes.dump(tuple(watch.found))
-        self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER}, told)
+        divide = lambda: {split: dataclasses.asdict(lanes) for split, lanes in crew.lanes().items()}  # noqa: E731
+        self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER}, told, divide)
+        self._lanes = {split: Lanes(**lanes) for split, lanes in self._ledger.lanes.items()}
+        self._loaders = loaders = {
+            split: self._lanes[split].whole(loader) if split in self._lanes else loader for split, loader in crew.loaders.items()
+        }
         watch.restore(self._ledger.told(hazard_notes.load) or ())
         self._check_seed(plan.get("seed"))
-        self._opening = Opening(loaders, options, format, self._ledger, bar.say, self._warn_of_space)
+        self._opening = Opening(loaders, self._lanes, options, format, self._ledger, watch, bar.say, self._warn_of_space)
         self._run_past: set[str] = set()  # splits whose finished batches are drained again, though their order is known
         if self._ledger.plan is not None and not stage.joins:
-            finished = sum(len(self._ledger.done(split)) for split in loaders)
+            finished = sum(len(written) for split in loaders for written in self._ledger.done(split).values())
             stage.files.remove_attempts(self._ledger.files())
             bar.say(f"going on after {wording.plural(finished, 'finished shard')}")
             try:
@@ -114,8 +120,9 @@ class Job:
           ResumeError: the loader gives other data than before it was stopped.
         """
         loader, order, done = self._loaders[split], self._ledger.order(split), self._ledger.done(split)
-        finished = [done[number] for number in sorted(done)]
-        if not finished or (order is None and (self._ledger.is_finished(split) or len(finished) < 2)):
+        finished = [shard for number in sorted(done) for shard in done[number]]
+        is_stream = order is None and split not in self._lanes
+        if not finished or (is_stream and (self._ledger.is_finished(split) or len(finished) < 2)):
             return True
 
         def encode(raw: RawBatch, number: int) -> Columns:
@@ -127,6 +134,9 @@ class Job:
             comparison = Comparison(loader, split, order, table, encode)
             if order is not None:
                 return comparison.run(pick(finished, order))
+            if split in self._lanes:
+                lane = next(number for number in sorted(done) if done[number])
+                return comparison.begin(lambda: self._lanes[split].drain(loader, lane, ahead=1))
             with random_state_kept(loader), saved_state.state_kept(loader) as used:
                 if not self._ledger.pass_over(split, used):
                     return True
@@ -165,7 +175,7 @@ class Job:
         if observer is None:
             self._bar.pass_over(written, len(self._splits[split]))
             observer = SplitObserver(self._watch, split, self._loaders[split], None)
-            for number in range(len(self._splits[split])):
+            for number in sorted(self._ledger.done(split)):
                 observer.merge(self._ledger.seen(split, number, hazard_notes.load))
         self._bar.say(observer.finish(written))
 
@@ -177,22 +187,24 @@ class Job:
           loader: what is drained for it: its loader, or one like it that may be put into a state.
         """
         order, done = self._ledger.order(split), {} if split in self._run_past else self._ledger.pass_over(split, loader)
-        first = next(number for number in itertools.count() if number not in done)
-        start = done[first - 1].stop if first else 0
-        if order is not None and 0 < start == len(order):
+        if done and len(done) == len(self._ledger.planned(split) or ()):
             return None
+        lanes = self._lanes.get(split)
+        first = next(number for number in itertools.count() if number not in done)
+        start = done[first - 1][-1].stop if first and lanes is None else 0
         if facts.is_put_in_order(loader):
             self._bar.say(
                 f"split {split!r}: in_order=False is drained as in_order=True, so that it can go on where it is stopped"
             )
-        engine, part = self._crew.engine_of(split, by_number=order is not None, run_past=split in self._run_past)
+        run_past, in_lanes = split in self._run_past, lanes is not None
+        engine, part = self._crew.engine_of(split, by_number=order is not None, run_past=run_past, in_lanes=in_lanes)
         with random_state_kept(loader) if part is not None else contextlib.nullcontext():
             settled = self._opening.open(split, loader, start)
-        rows = sum(shard.rows for shard in done.values())
-        self._bar.pass_over(rows, len(done))
+        finished = [shard for written in done.values() for shard in written]
+        self._bar.pass_over(sum(shard.rows for shard in finished), len(finished))
         observer = SplitObserver(self._watch, split, loader, settled.schema)
         work = self._work(split, loader, settled, observer) if part is None else self._work_apart(split, loader, part, observer)
-        noting = Noting(functools.partial(self._finish_shard, split))
+        noting = Noting(functools.partial(self._finish_task, split))
         if part is None:
             work = dataclasses.replace(work, on_batch=functools.partial(self._on_batch, noting))
         run: Generator[Drained | Done, None, None] = engine.run(work, self._tasks(split, done, loader, settled))
@@ -211,16 +223,18 @@ class Job:
         noting.look()
 
     def _noted(self, split: str, results: Iterator[Drained | Done]) -> Iterator[Done]:
-        """Shards that come in any order: each is noted as it comes, so that it counts after a stop, whatever lacks before it."""
+        """What comes in any order: each is noted as it comes, so that it counts after a stop, whatever lacks before it."""
         for result in (each.close() for each in results):
-            self._finish_shard(split, result)
-            self._bar.add_batch(result.shard.rows, result.shard.data.bytes)
+            self._finish_task(split, result)
+            for shard in result.shards:
+                self._bar.add_batch(shard.rows, shard.data.bytes)
             yield result
 
-    def _finish_shard(self, split: str, result: Done) -> None:
+    def _finish_task(self, split: str, result: Done) -> None:
         if result.task.before is None:
-            self._ledger.finish_shard(split, result.task.number, result.shard, hazard_notes.dump(result.seen), result.state)
-        self._bar.add_shard()
+            self._ledger.finish_task(split, result.task.number, result.shards, hazard_notes.dump(result.seen), result.state)
+        for _ in result.shards:
+            self._bar.add_shard()
 
     def _work(self, split: str, loader: Loader, settled: Settled, observer: SplitObserver) -> SplitWork:
         """What this process needs to write the shards of a split."""
@@ -232,20 +246,30 @@ class Job:
             format=self._format,
             stage=self._stage.path,
             aside=self._stage.notes.directory,
-            drain=lambda start: self._opening.take(split, loader, start),
+            drain=self._drain_of(split, loader),
             observe=observer.start_shard,
             state=functools.partial(saved_state.state_of, loader) if has_state else None,
             on_batch=self._bar.add_batch,
         )
 
+    def _drain_of(self, split: str, loader: Loader) -> Callable[[int], Numbered]:
+        """What gives the raw batches of a split in this process."""
+        if (lanes := self._lanes.get(split)) is None:
+            return lambda start: self._opening.take(split, loader, start)
+        self._opening.drop(split)  # lanes are drained from their start
+        return functools.partial(lanes.drain, loader)
+
     def _work_apart(self, split: str, loader: Loader, part: Part, observer: SplitObserver) -> SplitWork:
         """What other processes need for it: plain values, and what of the loader can get to them."""
         load_order, settled = self._ledger.order_of(split), self._opening.settled
-        assert load_order is not None, "its batches are drawn by number"
         assert settled is not None, "it is opened"
         axes = observer.axes or AxisOrders.of(self._opening.first_columns(split))
         self._opening.drop(split)
-        draws = Draws(part, load_order, base_seed_of(loader, load_order()))
+        if split in self._lanes:
+            draws: Draws | LaneDraws = LaneDraws(part, self._lanes[split])
+        else:
+            assert load_order is not None, "its batches are drawn by number"
+            draws = Draws(part, load_order, base_seed_of(loader, load_order()))
         return dataclasses.replace(
             self._work(split, loader, settled, observer),
             drain=draws.drain,
@@ -255,7 +279,7 @@ class Job:
             begin=draws.prepare,
         )
 
-    def _tasks(self, split: str, done: Mapping[int, ShardResult], loader: Loader, settled: Settled) -> Iterator[Task]:
+    def _tasks(self, split: str, done: Mapping[int, Written], loader: Loader, settled: Settled) -> Iterator[Task]:
         """The shards of a split that are to be written, or compared.
 
         Where batches can be drawn by number the plan says where each begins and ends. Of a stream, how many there are shows as
@@ -271,11 +295,12 @@ class Job:
         if planned is not None:
             for number, shard in enumerate(planned):
                 if number not in done:
-                    yield Task(split, number, *shard, finished.get(number))
+                    before = None if split in self._lanes else finished.get(number)
+                    yield Task(split, number, *shard, before, is_lane=split in self._lanes)
             return
         expected = dict(enumerate(self._expected_rows(loader, settled)))
         for number in itertools.count(len(done)):
-            start = done[number - 1].stop if number - 1 in done else None if number else 0
+            start = done[number - 1][-1].stop if number - 1 in done else None if number else 0
             yield Task(split, number, start, None, expected.get(number), finished.get(number))
 
     def _expected_rows(self, loader: Loader, settled: Settled) -> list[int]:
@@ -291,7 +316,8 @@ class Job:
         rows, settled = facts.expected_total(self._loaders.values()), self._opening.settled
         if rows is None or settled is None or settled.row_bytes is None:
             return None
-        done = sum(shard.rows for split in self._loaders for shard in self._ledger.done(split).values())
+        written = [written for split in self._loaders for written in self._ledger.done(split).values()]
+        done = sum(shard.rows for shards in written for shard in shards)
         return max(0, rows - done) * settled.row_bytes
 
     def _warn_of_space(self) -> None:
@@ -303,11 +329,11 @@ class Job:
         Raises:
           ExportError: it cannot be settled, or the batches of a split cannot be drawn by number.
         """
-        for split in self._loaders:
-            if self._ledger.order_of(split) is None:
+        for split, loader in self._loaders.items():
+            if self._ledger.order_of(split) is None and split not in self._lanes:
                 raise LoaderError(
-                    f"split {split!r}: its batches cannot be drawn by number (it is a stream, or iterates in a way of its own): "
-                    "nobody can begin in the midst of it; torch2tfds export drains it in one process"
+                    f"split {split!r}: nobody can begin in the midst of it: {no_lanes(loader)}; torch2tfds export drains it in "
+                    "one process"
                 )
         split, loader = next(iter(self._loaders.items()))
         with random_state_kept(loader):
@@ -315,9 +341,9 @@ class Job:
             self._opening.drop(split)
         return {split: len(self._ledger.planned(split) or ()) for split in self._loaders}
 
-    def write_share(self, rank: int, ranks: int) -> tuple[int, int]:
-        """Writes the shards of one rank of an array job that are not finished: each `ranks`-th of all. How many it has written,
-        and how many are its own.
+    def write_share(self, rank: int, ranks: int) -> tuple[int, str]:
+        """Writes the shards of one rank of an array job that are not finished: each `ranks`-th of all. Of a stream these are its
+        lanes. How many it has written, and how many are its own, in words.
 
         Raises:
           ExportError: as `write_split`.
@@ -328,11 +354,12 @@ class Job:
         own, written = shards[rank::ranks], 0
         for split in self._loaders:
             done = self._ledger.done(split)
-            tasks = [Task(split, number, *shard) for owner, number, shard in own if owner == split and number not in done]
+            pending = [(number, shard) for owner, number, shard in own if owner == split and number not in done]
+            tasks = [Task(split, number, *shard, is_lane=split in self._lanes) for number, shard in pending]
             if tasks:
                 self._write_tasks(split, tasks)
             written += len(tasks)
-        return written, len(own)
+        return written, wording.plural(len(own), "task" if self._lanes else "shard")
 
     def _write_tasks(self, split: str, tasks: Sequence[Task]) -> None:
         """Writes some shards of a split, of which others are written by others: each file has a name of its own."""
@@ -341,19 +368,20 @@ class Job:
             if self._is_seeded:
                 stack.enter_context(random_state_kept())
             self._opening.drop(split)  # it was looked at from its first batch, and is drained from another
-            settled = self._opening.open(split, loader, tasks[0].start or 0)
+            settled = self._opening.open(split, loader, 0 if split in self._lanes else tasks[0].start or 0)
             observer = SplitObserver(self._watch, split, loader, settled.schema)
             work = dataclasses.replace(self._work(split, loader, settled, observer), begin=_pass_by)
             run: Generator[Drained | Done, None, None] = Local().run(work, tasks)
             results = stack.enter_context(contextlib.closing(run))
             for result in results:
                 observer.merge(result.seen)
-                self._finish_shard(split, result.close())
+                self._finish_task(split, result.close())
 
-    def missing(self) -> dict[str, int]:
-        """By split of which shards are not finished, how many."""
-        planned = {split: len(self._ledger.planned(split) or ()) for split in self._loaders}
-        return {split: lacking for split, count in planned.items() if (lacking := count - len(self._ledger.done(split)))}
+    def missing(self) -> dict[str, str]:
+        """By split of which shards are not finished, how many, in words."""
+        lacking = {split: len(self._ledger.planned(split) or ()) - len(self._ledger.done(split)) for split in self._loaders}
+        nouns = {split: "part" if split in self._lanes else "shard" for split in lacking}
+        return {split: wording.plural(count, nouns[split]) for split, count in lacking.items() if count}
 
     def close(self) -> None:
         """Lets go of streams that were opened and not drained, and of the engine."""

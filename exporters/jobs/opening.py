@@ -6,14 +6,19 @@ comes after it, until its split is drained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 
 from exporters.aliases import Loader
 from exporters.batches.flatten import Batch, to_batch
 from exporters.batches.row_lists import Lists
+from exporters.draws.lanes import Lanes
 from exporters.engines import workers
 from exporters.features.codecs import codecs_of
 from exporters.formats import Format
+from exporters.hazards.base import Scope
+from exporters.hazards.repeats import find_repeating
+from exporters.hazards.watch import Watch, refuse
 from exporters.integers.transforms import with_scales
 from exporters.jobs.probing import settle_cut
 from exporters.jobs.settled import Settled
@@ -38,9 +43,11 @@ class Opening:
 
     Args:
       loaders: by split.
+      lanes: of the splits that are read in lanes: the first of them that gives anything is looked at.
       options: what the caller says about the features.
       format: how columns are stored.
       ledger: where the plan is noted; it may have that of an export that was stopped.
+      watch: what the caller wants done about hazards.
       say: is told what was decided, a sentence a feature.
       on_settled: called once it is, and before anything is written.
 
@@ -51,15 +58,17 @@ class Opening:
     def __init__(
         self,
         loaders: Mapping[str, Loader],
+        lanes: Mapping[str, Lanes],
         options: Options,
         format: Format,
         ledger: Ledger,
+        watch: Watch,
         say: Callable[[str], None],
         on_settled: Callable[[], None],
     ) -> None:
-        self._loaders, self._format, self._ledger = loaders, format, ledger
+        self._loaders, self._lanes, self._format, self._ledger = loaders, lanes, format, ledger
         self._options = with_scales(options, loaders.values())
-        self._say, self._on_settled = say, on_settled
+        self._watch, self._say, self._on_settled = watch, say, on_settled
         self.settled: Settled | None = None
         self._heads: dict[str, Head] = {}
         self._has_looked = False
@@ -90,6 +99,8 @@ class Opening:
                 self._say(sentence)
             self.settled = Settled(schema, lists, self._format.columns(schema.columns))
             self._note(self.settled, decisions, before.cuts if before is not None else self._cuts(self.settled, firsts))
+            for name, lanes in self._lanes.items() if before is None else ():
+                self._compare(name, lanes, self.settled)
             self._on_settled()
         return self.settled
 
@@ -110,6 +121,13 @@ class Opening:
             if order is not None:
                 cuts[split] = settle_cut(loader, split, order, *firsts[split], settled, self._ledger.shard_bytes)
         return cuts
+
+    def _compare(self, split: str, lanes: Lanes, settled: Settled) -> None:
+        """Raises HazardError if lanes of a split give the same."""
+        loader, actions = self._loaders[split], self._watch.actions
+        if actions["workers_repeat"] != "ignore":
+            firsts = [_stored(lanes.drain(loader, lane, ahead=1), split, settled) for lane in range(lanes.count)]
+            refuse(Scope.of(split, loader, actions, settled.schema), find_repeating(firsts), always=True)
 
     def _note(self, settled: Settled, decisions: tuple[str, ...], cuts: dict[str, dict[str, int]]) -> Plan:
         return self._ledger.settle(
@@ -136,8 +154,10 @@ class Opening:
         Raises:
           ExportError: as for `settle`, or there is no batch that has rows.
         """
-        order = self._ledger.order(split)
-        raws = lookahead.drain(self._encoding(loader), order, start, self._heads.pop(split, None))
+        order, head = self._ledger.order(split), self._heads.pop(split, None)
+        if head is None:
+            loader = self._looked_at(split, loader)
+        raws = lookahead.drain(self._encoding(loader), order, start, head)
         try:
             first = first_batch(raws, loader, split, self.lists if self._ledger.plan is not None else None)
             settled = self.settle(first, split)
@@ -171,6 +191,10 @@ class Opening:
         options = self._options if plan is None else schema_lib.with_tables(self._options, plan.integers)
         return workers.encoding_loader(loader, class_names.of_splits(self._loaders), options)
 
+    def _looked_at(self, split: str, loader: Loader) -> Loader:
+        """The loader whose first batch is that of the split."""
+        return self._lanes[split].first(loader) if split in self._lanes else loader
+
     def _look_ahead(self, schema: Schema, lists: Lists, split: str) -> Firsts:
         """The first batch of every other split that is pending, before a byte is written.
 
@@ -192,6 +216,7 @@ class Opening:
             is_pending = other != split and not self._ledger.finished(other)
             if not is_pending or not lookahead.can_look(loader, order, others):
                 continue
+            loader = self._looked_at(other, loader)
             head = lookahead.look(loader, other, order, self._encoding(loader), lists, encode)
             if head is not None:
                 self._heads[other] = head
@@ -202,3 +227,13 @@ class Opening:
         for head in self._heads.values():
             if head.rest is not None:
                 head.rest.close()
+
+
+def _stored(raws: Numbered, split: str, settled: Settled) -> Iterator[Columns]:
+    """The stored columns of those raw batches that have rows."""
+    with contextlib.closing(raws):
+        for number, raw in raws:
+            batch = settled.to_batch(raw, split, number)
+            columns = settled.encode(batch, split)
+            if batch.rows:
+                yield columns

@@ -47,7 +47,7 @@ class SplitWork:
       plan, settled, format: of the export.
       stage: where shards are written.
       aside: in which directory one is written that is only compared.
-      drain: gives the raw batches from a number on.
+      drain: gives the raw batches from a number on; of a lane those from its first one on.
       observe: looks at the next shard.
       state: of the loader, now; None if it has none.
       on_batch: is told of the rows and bytes of each batch.
@@ -88,9 +88,16 @@ class SplitWork:
         with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self.aside, ignore_cleanup_errors=True) as directory:
             yield pathlib.Path(directory)
 
-    def stem(self, task: Task) -> str:
-        """Staged file name of a shard, without suffix. Where several processes may write it, each attempt has one of its own."""
-        return f"{task.split}-{task.number:05d}" + (f".{secrets.token_hex(4)}" if self.begin is not None else "")
+    def stem(self, task: Task, place: int) -> str:
+        """Staged file name of a shard, without suffix. Where several processes may write it, each attempt has one of its own; so
+        it has where a lane is begun anew, which has other shards perhaps.
+
+        Args:
+          task: the task.
+          place: which of its shards it is.
+        """
+        name = f"{task.split}-{task.number:05d}" + (f"-{place:05d}" if task.is_lane else "")
+        return name + (f".{secrets.token_hex(4)}" if self.begin is not None or task.is_lane else "")
 
     @contextlib.contextmanager
     def open(self, task: Task) -> Iterator[SplitSession]:
@@ -130,8 +137,8 @@ class SplitSession:
             self._last.wait()
 
     def goes_on_with(self, task: Task) -> bool:
-        """Whether the task begins where the session is."""
-        return task.start is None or task.start == self.position
+        """Whether the task begins where the session is; a lane is a stream of its own."""
+        return not task.is_lane and (task.start is None or task.start == self.position)
 
     def _size(self, batch: tuple[int, Columns]) -> int:
         return self._work.settled.size(batch[1])
@@ -149,7 +156,7 @@ class SplitSession:
             del raw, batch, columns  # no batch is held while the next one is drained
 
     def write(self, task: Task) -> Drained | Done | None:
-        """Writes the shard of a task, or compares it with what is finished; None if there is no batch left.
+        """Writes what a task asks for, or compares it with what is finished; None if there is no batch left.
 
         In the process of `export` the shard may not be on disk yet: what is left is done while the next one is drained.
 
@@ -157,24 +164,34 @@ class SplitSession:
           ResumeError: the loader gives other data than before the export was stopped.
           ExportError: a batch contradicts the schema, or has a hazard that is an error.
         """
+        if task.is_lane:
+            return self._write_lane(task)
         run = self._next_run(task)
         if run is None and task.stop is None:
             return None
         states = list[bytes | None]()
         observer = self._work.observe()
         if run is None:
-            return Done(task, self._pass_over(task), observer.take(), None)
+            return Done(task, (self._pass_over(task),), observer.take(), None)
         batches = observer.watching(run)
         if task.before is not None:
             again = self._compare(task, task.before, batches)
             self.position = again.stop
-            return Done(task, again, observer.take(), None)
+            return Done(task, (again,), observer.take(), None)
         if self._work.state is not None:
             batches = _with_state(batches, self._work.state, states)
         self._last = shard = self._write(task, self._work.stage, batches)
         self.position = shard.stop
         drained = Drained(task, shard, observer.take(), states[-1] if states else None)
         return drained if self._work.begin is None else drained.close()
+
+    def _write_lane(self, task: Task) -> Done:
+        """Writes the shards of a lane to the disk, one after the other."""
+        observer, shards = self._work.observe(), list[ShardResult]()
+        for place, run in enumerate(map(observer.watching, self._runs)):
+            self._last = self._write(task, self._work.stage, run, place)
+            shards.append(self._last.close())
+        return Done(task, tuple(shards), observer.take(), None)
 
     def _next_run(self, task: Task) -> Batches | None:
         """The batches of a task, of those that have rows; None if there are none."""
@@ -189,10 +206,11 @@ class SplitSession:
         start, self.position = self.position, task.stop
         return ShardResult.empty(start, task.stop)
 
-    def _write(self, task: Task, directory: pathlib.Path, batches: Batches) -> DrainedShard:
-        context = self._work.settled.context(self._work.plan, task.split, task.number, task.rows)
+    def _write(self, task: Task, directory: pathlib.Path, batches: Batches, place: int = 0) -> DrainedShard:
+        places = {"lane": task.number, "shard": place} if task.is_lane else {"shard": task.number}
+        context = self._work.settled.context(self._work.plan, task.split, places, task.rows)
         threads = max(1, min(_THREADS, cpus() // 2)) if self._work.begin is None else 1
-        shard = write_shard(self._work.format, context, directory, self._work.stem(task), batches, threads)
+        shard = write_shard(self._work.format, context, directory, self._work.stem(task, place), batches, threads)
         return shard if task.stop is None else dataclasses.replace(shard, start=self.position, stop=task.stop)
 
     def _compare(self, task: Task, before: ShardResult, batches: Batches) -> ShardResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 from exporters.aliases import RawBatch
 from exporters.batches.flatten import Batch, to_batch
@@ -59,12 +60,13 @@ class Settled:
             return stored_rows(columns) * self.row_bytes
         return stored_bytes(columns, self.columns)
 
-    def context(self, plan: Plan, split: str, number: int, expected_rows: int | None) -> ShardContext:
+    def context(self, plan: Plan, split: str, places: Mapping[str, int], expected_rows: int | None) -> ShardContext:
         """What a shard says about itself (HDF5 keeps it in attributes).
 
         Args:
           plan: of the export.
-          split, number: of the shard.
+          split: of the shard.
+          places: which shard of its split it is, `{"shard": 3}`, or of its lane.
           expected_rows: rows it will have, if the loader keeps its word; None if it gave none.
         """
         facts: dict[str, JsonObject] = {}
@@ -87,7 +89,7 @@ class Settled:
                 "version": plan.version,
                 **({"config": plan.config_name} if plan.config_name else {}),
                 "split": split,
-                "shard": number,
+                **places,
                 "features": plan.features,
                 "producer": plan.producer,
             },

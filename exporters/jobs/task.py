@@ -12,7 +12,7 @@ from exporters.plans.shard import DrainedShard, ShardResult
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One shard of a split.
+    """One shard of a split, or one lane of it (`draws.lanes`), with as many shards as that makes.
 
     Attributes:
       split, number: which.
@@ -22,6 +22,7 @@ class Task:
       rows: how many it will have, if the loader keeps its word; None if it gave none.
       before: what was written of it before the export was stopped, if it is only to be compared: in a stream nothing can be
       skipped, so what is finished is drained again.
+      is_lane: whether it is a lane, from its first batch to its end.
     """
 
     split: str
@@ -30,21 +31,22 @@ class Task:
     stop: int | None = None
     rows: int | None = None
     before: ShardResult | None = None
+    is_lane: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """A shard that is on disk.
+    """A task whose shards are on disk.
 
     Attributes:
       task: what was to be done.
-      shard: its files, their hashes, its rows, and where in it columns lie.
+      shards: of each its files, their hashes, its rows, and where in it columns lie. One; of a lane any number.
       seen: of its examples; merged in the order of the shards.
       state: of the loader behind its last batch, where the loader has one.
     """
 
     task: Task
-    shard: ShardResult
+    shards: tuple[ShardResult, ...]
     seen: Observations
     state: bytes | None
 
@@ -73,7 +75,7 @@ class Drained:
         Raises:
           OSError: it could not be written.
         """
-        return Done(self.task, self.shard.close(), self.seen, self.state)
+        return Done(self.task, (self.shard.close(),), self.seen, self.state)
 
 
 Result = TypeVar("Result", bound=Drained | Done)

@@ -36,13 +36,16 @@ def settle(loader: Loader, split: str) -> Loader:
     """A DataLoader of batches, whose rows are examples, from what was given as the loader of a split.
 
     It is the loader itself, unless that gives single examples of a map-style dataset: then they are gathered. A pipeline of
-    webdataset's that gives batches, as its WebLoader does, becomes a DataLoader. Of a stream, what it gives
-    is looked at when it is there (`check_stream`).
+    webdataset's that gives batches becomes a DataLoader; of a WebLoader it is the one within it. Of a stream, what it gives is
+    looked at when it is there (`check_stream`).
 
     Raises:
       LoaderError: it is no DataLoader, or whether its items are examples is not shown.
     """
     if is_pipeline(loader):
+        inner = _only_loader(loader)
+        if inner is not None:
+            return settle(inner, split)
         return torch_module().utils.data.DataLoader(loader, batch_size=None, collate_fn=_hand_on)
     _check_loader(loader, split)
     if loader.batch_sampler is not None:
@@ -76,6 +79,12 @@ def is_data_loader(value: object) -> bool:
 def is_pipeline(value: object) -> bool:
     """Whether `value` is a pipeline of webdataset's: a WebDataset, a WebLoader."""
     return any(kind.__name__ == "DataPipeline" and kind.__module__.startswith("webdataset.") for kind in type(value).__mro__)
+
+
+def _only_loader(pipeline: Loader) -> Loader | None:
+    """The DataLoader that a pipeline of webdataset's consists of, as a WebLoader does, and whose batches it hands on once."""
+    is_plain = len(pipeline.pipeline) == 1 and pipeline.repetitions == 1 and loader_lib.length_of(pipeline) is None
+    return pipeline.pipeline[0] if is_plain and is_data_loader(pipeline.pipeline[0]) else None
 
 
 def _check_loader(loader: Loader, split: str) -> None:

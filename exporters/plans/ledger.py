@@ -12,7 +12,7 @@ import functools
 import itertools
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from exporters import wording
@@ -24,7 +24,7 @@ from exporters.loaders.order import Order, Source
 from exporters.plans.cut import ROWS, bounds_of
 from exporters.plans.differences import differences
 from exporters.plans.plan import Plan
-from exporters.plans.shard import ShardResult
+from exporters.plans.shard import ShardResult, Written
 from exporters.staging.contents import PLAN_NOTE, TOLD_NOTE
 from exporters.staging.stage import Stage
 from tfds_builder.aliases import JsonMapping, JsonObject
@@ -42,23 +42,35 @@ class Ledger:
       stage: the entered stage; its notes may be those of an export that was stopped.
       known: what is known of the plan before the first batch, by field.
       told: what was told of the loaders, to be noted with the plan.
+      divide: gives the lanes of the plan, if there is no plan yet.
 
     Attributes:
       plan: the plan, once it is settled.
       sources: what each split's loader draws from.
+      lanes: of the plan.
 
     Raises:
       ResumeError: what is finished belongs to another plan.
     """
 
-    def __init__(self, stage: Stage, loaders: Mapping[str, Loader], known: JsonMapping, told: bytes = b"") -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        loaders: Mapping[str, Loader],
+        known: JsonMapping,
+        told: bytes = b"",
+        divide: Callable[[], dict[str, dict[str, int]]] = dict,
+    ) -> None:
         self._stage, self._known, self._told = stage, dict(known), told
-        self._results: dict[str, dict[int, ShardResult]] = {}
+        self._results: dict[str, dict[int, Written]] = {}
         self.plan: Plan | None = None
+        self.lanes: dict[str, dict[str, int]] = {}
         self.sources = {split: loader_lib.describe(loader) for split, loader in loaders.items()}
         if stage.has_finished_shards():
             with self._reading():
                 self.plan = self._take_up()
+        if self.plan is None:
+            self.lanes = divide()
         if self.plan is not None:
             for split, source in self.sources.items():  # whose indices turned out to be no integers
                 if source.kind == "indices" and self.plan.sources.get(split, {}).get("kind") == "stream":
@@ -79,10 +91,11 @@ class Ledger:
           ResumeError: only a part is there, or not as it was written.
         """
         plan = Plan.from_json(self._stage.notes.read(PLAN_NOTE))
+        self.lanes = plan.lanes
         files = [
             file
             for split in plan.splits
-            for shards in [[shard for _, shard in sorted(self._noted(split).items()) if shard.rows]]
+            for shards in [[shard for _, written in sorted(self._noted(split).items()) for shard in written if shard.rows]]
             for number, shard in enumerate(shards)
             for file in shard.files(plan.format, plan.name, split, number, len(shards))
         ]
@@ -97,7 +110,7 @@ class Ledger:
                 f"{wording.passing('overwrite', True)} to begin anew"
             )
         for split, source in plan.sources.items():
-            if source["kind"] not in _ORDERED:
+            if source["kind"] not in _ORDERED and split not in plan.lanes:
                 self._check_gaps(split)
             for number in self._noted(split):
                 if not self._stage.notes.has(_seen_note(split, number)):
@@ -146,6 +159,7 @@ class Ledger:
         return {
             **self._known,
             "splits": tuple(self.sources),
+            "lanes": self.lanes,
             "sources": {split: dataclasses.asdict(source) for split, source in self.sources.items()},
         }
 
@@ -189,20 +203,30 @@ class Ledger:
 
     def finished(self, split: str) -> list[ShardResult]:
         """The finished shards of a split, in order, up to the first gap."""
+        return [shard for written in self._up_to_gap(split) for shard in written]
+
+    def _read(self, split: str, content: Any) -> Written:
+        """What a note says that a task has written: of a lane a list."""
+        shards = content if split in self.lanes else [content]
+        if not isinstance(shards, list):
+            raise TypeError(f"the note of a lane of split {split!r} is no list")
+        return tuple(map(ShardResult.from_json, shards))
+
+    def _up_to_gap(self, split: str) -> list[Written]:
         noted = self._noted(split)
         return [noted[number] for number in itertools.takewhile(noted.__contains__, itertools.count())]
 
-    def done(self, split: str) -> dict[int, ShardResult]:
-        """The finished shards of a split by number: those behind a gap too, where batches can be drawn by number."""
-        if self.order(split) is None:
-            return dict(enumerate(self.finished(split)))
+    def done(self, split: str) -> dict[int, Written]:
+        """What is finished of a split by the number of its task: what is behind a gap too, where tasks can be done alone."""
+        if self.order(split) is None and split not in self.lanes:
+            return dict(enumerate(self._up_to_gap(split)))
         return self._noted(split)
 
-    def _noted(self, split: str) -> dict[int, ShardResult]:
-        """The finished shards of a split by number. Their notes are read once: of 300,000 shards that takes a minute."""
+    def _noted(self, split: str) -> dict[int, Written]:
+        """What is noted of a split by the number of the task. Notes are read once: those of 300,000 shards take half a minute."""
         if split not in self._results:
             notes = self._stage.notes.shards_of(split)
-            self._results[split] = {number: ShardResult.from_json(json.loads(note)) for number, note in notes.items()}
+            self._results[split] = {number: self._read(split, json.loads(note)) for number, note in notes.items()}
         return dict(self._results[split])
 
     def seen(self, split: str, number: int, load: Callable[[bytes], Seen]) -> Seen:
@@ -247,12 +271,15 @@ class Ledger:
 
     def files(self) -> list[str]:
         """Names of the files of all finished shards."""
-        shards = [shard for split in self.sources for shard in self._noted(split).values() if shard.rows]
+        shards = [shard for split in self.sources for written in self._noted(split).values() for shard in written if shard.rows]
         return [file.file for shard in shards for file in (shard.data, shard.index) if file is not None]
 
-    def planned(self, split: str) -> list[tuple[int, int, int | None]] | None:
+    def planned(self, split: str) -> Sequence[tuple[int, int | None, int | None]] | None:
         """The shards of a split as the plan has them: number of the first batch of each, of the one behind its last, and how many
-        rows it will have, if that is known. None where all that shows while it is drained."""
+        rows it will have, if that is known. None where all that shows while it is drained. Of a split that is read in lanes:
+        these, by their first batches."""
+        if split in self.lanes:
+            return [(lane, None, None) for lane in range(self.lanes[split]["count"])]
         order = self.order(split)
         if order is None:
             return None
@@ -260,15 +287,15 @@ class Ledger:
         runs = itertools.pairwise(bounds_of(rule, order))
         return [(start, stop, order.indices(start, stop) if ROWS in rule else None) for start, stop in runs]
 
-    def pass_over(self, split: str, loader: Loader) -> dict[int, ShardResult]:
-        """The finished shards that need not be drained again, by number. A loader that has a state is put into the state that it
-        had after them.
+    def pass_over(self, split: str, loader: Loader) -> dict[int, Written]:
+        """What is finished and need not be drained again, by the number of its task. A loader that has a state is put into the
+        state that it had after them.
 
         The last finished shard of such a loader is drained again and compared, which shows if its state does not bring everything
         back.
         """
         done = self.done(split)
-        if self.order(split) is not None:
+        if self.order(split) is not None or split in self.lanes:
             return done
         note = _state_note(split, len(done) - 2)
         if self.sources[split].kind != "state" or not self._stage.notes.has(note):
@@ -276,14 +303,15 @@ class Ledger:
         is_restored = states.restore_state(loader, self._stage.notes.read(note))
         return {number: shard for number, shard in done.items() if is_restored and number < len(done) - 1}
 
-    def finish_shard(self, split: str, number: int, shard: ShardResult, seen: bytes, state: bytes | None = None) -> None:
-        """Notes a shard whose file is on disk, what was seen of its examples, and the loader's state after it."""
+    def finish_task(self, split: str, number: int, written: Written, seen: bytes, state: bytes | None = None) -> None:
+        """Notes a task whose files are on disk, what was seen of its examples, and the loader's state after it."""
         if state is not None:
             self._stage.notes.write(_state_note(split, number), state)
         self._stage.notes.write(_seen_note(split, number), seen)
-        self._stage.notes.write_shard(split, number, json.dumps(shard.to_json()).encode())
+        content = [shard.to_json() for shard in written]
+        self._stage.notes.write_shard(split, number, json.dumps(content if split in self.lanes else content[0]).encode())
         if split in self._results:
-            self._results[split][number] = shard
+            self._results[split][number] = written
 
     def finish_split(self, split: str) -> None:
         """Notes that a split has no more shards, and how many it has."""
@@ -300,7 +328,7 @@ class Ledger:
         with self._reading():
             noted = int(self._stage.notes.read(_split_note(split)))
             if noted != len(self.finished(split)):
-                if self.order(split) is not None:
+                if self.order(split) is not None or split in self.lanes:
                     return False  # what is missing is written again
                 raise ValueError(f"split {split!r} has {noted} shards, and there are notes of {len(self.finished(split))}")
         return True

@@ -29,6 +29,8 @@ class Plan:
       cuts: by split whose batches can be drawn by number, how they are cut into shards (`cut.bounds_of`).
       producer: version of this package.
       config_name, config_description, release_notes: as in the manifest.
+      lanes: by split that is a stream read in several lanes, how many they are, and from what they are seeded (`draws.lanes`);
+        its shards follow each other lane by lane.
       integers: the floats that integers stand for, of each feature that has them, as JSON with all of them.
       row_lists, sequences: what the lists of a batch are (`row_lists.Lists`).
     """
@@ -49,6 +51,7 @@ class Plan:
     codecs: dict[str, str] = dataclasses.field(default_factory=dict)
     seed: int | None = None
     cuts: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    lanes: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     config_name: str = ""
     config_description: str = ""
     release_notes: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -66,6 +66,10 @@ class ShardResult:
         )
 
 
+Written = tuple[ShardResult, ...]
+"""What a task has written: one shard, or those of a lane."""
+
+
 @dataclasses.dataclass(frozen=True)
 class DrainedShard:
     """A shard that was drained, on its way to the disk: its files' own threads hash and write what is left, and fsync it.

@@ -25,7 +25,7 @@ from multiprocessing import connection, resource_tracker
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 from typer.testing import CliRunner
 
 import exporters
@@ -36,7 +36,10 @@ from tfds_builder.table.table import Table
 WHOLE = pytest.param("whole", marks=[pytest.mark.endurance, pytest.mark.timeout(14400)])
 AMOUNTS = ["sample", WHOLE]
 FORMATS = ("tfrecord", "hdf5")
-ROWS = {"train": 120, "test": 24}
+ROWS = {"train": 120, "test": 24, "stream": 120}
+SPLITS = ("train", "test")
+PARTS = 6
+"""In which a stream divides itself."""
 SHARD_BYTES = 128
 SECONDS = 0.01
 """For one row, so that there is something to kill."""
@@ -73,10 +76,27 @@ class Noted(Dataset):
         return {"id": index, "text": "é" * (index % 9)}
 
 
-def loaders(place=None, splits=tuple(ROWS)):
+class Parts(IterableDataset):
+    """The same rows as a stream, of which each worker gives a part."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __iter__(self):
+        info = get_worker_info()
+        return map(self.rows.__getitem__, range(info.id, len(self.rows), info.num_workers))
+
+
+def loaders(place=None, splits=SPLITS):
     """What is exported, shuffled with a seed. `plan` and ranks are told the place by the environment."""
     place, seed = place or os.environ["KILLS_PLACE"], torch.Generator().manual_seed
-    return {split: DataLoader(Noted(place, ROWS[split]), 4, shuffle=True, generator=seed(2)) for split in splits}
+    rows = {split: Noted(place, ROWS[split]) for split in splits}
+    return {
+        split: DataLoader(Parts(rows[split]), 4, num_workers=PARTS)
+        if split == "stream"
+        else DataLoader(rows[split], 4, shuffle=True, generator=seed(2))
+        for split in splits
+    }
 
 
 def export(place, *, data_dir, format, splits, **engine):
@@ -252,15 +272,16 @@ class Way:
     steps: Mapping[str, Callable]
     victims: Mapping[str, tuple[Callable, str]]
     modules: Sequence[str] = ()
-    splits: Sequence[str] = tuple(ROWS)
+    splits: Sequence[str] = SPLITS
 
     @classmethod
-    def of_engine(cls, engine, options, modules=(), splits=tuple(ROWS), **victims):
+    def of_engine(cls, engine, options, modules=(), splits=SPLITS, **victims):
         """Of `export` with an engine. Further victims are given as what kills one."""
         both = {"export": kill_a_call, "worker": kill_a_worker} | victims
         call = partial(export, splits=splits, engine=engine, engine_options=options)
         steps = {"export": lambda data_dir, format: [partial(call, data_dir=data_dir, format=format)]}
-        return cls(f"engine `{engine}`", steps, {name: (kills, "export") for name, kills in both.items()}, modules, splits)
+        name = f"engine `{engine}`" + (", a stream in parts" if "stream" in splits else "")
+        return cls(name, steps, {name: (kills, "export") for name, kills in both.items()}, modules, splits)
 
     @classmethod
     def of_ranks(cls):
@@ -290,7 +311,9 @@ class Campaign:
         """What one process writes, and how long each step takes that nobody disturbs."""
         data_dir, noted = self.root / f"whole {format}", self.root / "noted"
         noted.mkdir(exist_ok=True)
-        export(str(noted), data_dir=data_dir, format=format, splits=self.way.splits)
+        alone = {"engine": "processes", "engine_options": {"workers": 1, "start_method": "fork"}}
+        is_stream = "stream" in self.way.splits  # whose parts without an engine are not read one after the other
+        export(str(noted), data_dir=data_dir, format=format, splits=self.way.splits, **(alone if is_stream else {}))
         self.whole[format] = tree(data_dir)
         for step, calls in self.way.steps.items():
             run, begun = self.begin(calls(str(self.root / "first"), format)), 0.0

@@ -25,7 +25,7 @@ import random
 import time
 
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 
 class Rows(Dataset):
@@ -50,6 +50,17 @@ class Rows(Dataset):
 class Stream(IterableDataset):
     def __iter__(self):
         return iter(range(9))
+
+
+class Divided(IterableDataset):
+    # divides itself among ranks, as webdataset's `split_by_node` does, and then among workers
+    def __iter__(self):
+        info = get_worker_info()
+        rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        for number in range(rank, 90, ranks)[info.id :: info.num_workers]:
+            if os.environ.get("STOP_AT") == str(number):
+                raise RuntimeError("stopped")
+            yield {"text": "é" * (number % 9), "number": number}
 
 
 def make(kind):
@@ -91,6 +102,10 @@ def telling():
 
 def stream():
     return DataLoader(Stream(), 4)
+
+
+def divided():
+    return {"train": DataLoader(Divided(), 4, num_workers=3), "test": DataLoader(Rows("text", 50), 7)}
 """
 
 
@@ -187,7 +202,7 @@ def test_what_is_finished_is_not_written_again(planned, whole, command, monkeypa
 def work_slowly(stage, app_dir):
     """A rank in a session of its own."""
     os.setsid()
-    os.environ["SECONDS"] = "0.005"
+    os.environ["SECONDS"] = "0.03"
     CliRunner().invoke(app, ["work", stage, "--rank", "0", "--world", "1", "--quiet"], catch_exceptions=False)
 
 
@@ -229,6 +244,29 @@ def test_elsewhere(planned, whole, command, tmp_path, tree):
     assert tree(tmp_path / "mounted") == whole("fixed")
 
 
+def test_a_stream_that_divides_itself(planned, whole, command, monkeypatch, tmp_path, tree):
+    """Ranks share its parts. What the environment says of a rank is not told to the dataset: it would divide itself once more."""
+    stage = planned("divided")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert re.fullmatch(r"rank 1 of 2: wrote (\d+) of its \1 tasks", command("work", stage))
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("STOP_AT", "83")  # in its second part
+    with pytest.raises(RuntimeError, match="stopped"):
+        command("work", stage)
+    monkeypatch.delenv("STOP_AT")
+    with monkeypatch.context() as alone:
+        alone.delenv("RANK")
+        alone.delenv("WORLD_SIZE")
+        with pytest.raises(exporters.ResumeError, match=r"lacks 1 part of split 'train', \d+ shards? of split 'test'"):
+            command("publish", stage)
+        command("work", stage, "--rank", "0", "--world", "2")
+        command("publish", stage)
+        engine = ["--engine", "processes", "--engine-option", "workers=2"]
+        assert tree(tmp_path / "data") == whole("divided", *engine)
+    assert os.environ["RANK"] == "0"
+
+
 def test_hazards_are_told(planned, command):
     """What only all examples show is told when they are published, of all of them."""
     stage = planned("fixed", "--format", "hdf5")
@@ -253,7 +291,7 @@ def test_every_hazard_is_told(planned, whole, command, tmp_path, tree):
 
 def test_what_cannot_be_planned(planned, tmp_path):
     """A stream is refused, and nothing is left."""
-    with pytest.raises(exporters.LoaderError, match="split 'train': its batches cannot be drawn by number"):
+    with pytest.raises(exporters.LoaderError, match=r"split 'train': nobody can begin in .*DataLoader\(\.\.\., num_workers=4\)"):
         planned("stream")
     assert not (tmp_path / "data").exists()
 

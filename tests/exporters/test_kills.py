@@ -272,6 +272,7 @@ def test_killed_at_random_instants(amount, tmp_path, tree, endurance):
 WAYS = {
     "forked": kills_kit.Way.of_engine("processes", {"workers": 3, "start_method": "fork"}),
     "ranks": kills_kit.Way.of_ranks(),
+    "streams": kills_kit.Way.of_engine("processes", {"workers": 3, "start_method": "fork"}, splits=("stream", "test")),
 }
 
 

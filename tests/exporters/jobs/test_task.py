@@ -90,7 +90,7 @@ def test_what_was_drained_is_noted_whatever_comes_next(kind):
 
     with pytest.raises(kind):
         work()
-    assert [(each.task.number, each.shard) for each in noted] == [(0, 0)]
+    assert [(each.task.number, each.shards) for each in noted] == [(0, (0,))]
 
 
 @pytest.mark.parametrize("moment", ["look", "add", "end"])

@@ -310,6 +310,17 @@ def test_webdataset(case, shard, publish, read_back):
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves files open
+def test_the_loader_within_a_web_loader(shard):
+    """A WebLoader that is nothing but a DataLoader is that one, with its workers; any other remains what it is."""
+    made = pipelines(shard)
+    for case in ("WebLoader", "WebLoader of batches"):
+        loader = made[case]()
+        assert items.settle(loader, "train") is loader.pipeline[0]
+    for loader in (made["WebLoader, batched again"](), made["WebLoader"]().with_epoch(2), made["WebLoader"]().repeat(2)):
+        assert items.settle(loader, "train").dataset is loader
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves files open
 def test_batches_of_batches(shard, refuses, publish):
     """A DataLoader that would make batches of a WebLoader's batches is refused, and the line that it is told works."""
     dataset = pipelines(shard)["WebLoader"]()
