@@ -26,7 +26,7 @@ import typer
 from exporters import wording
 from exporters.command.arguments import Json, ShowProgress, export_arguments, to_path
 from exporters.command.factory import load_factory
-from exporters.errors import ArgumentError, BrokenInstallError, ResumeError
+from exporters.errors import AlreadyPublishedError, ArgumentError, BrokenInstallError, ResumeError
 from exporters.export import Call, opened, published
 from exporters.staging.contents import COMMAND_NOTE
 from tfds_builder.install import check_tfds
@@ -114,6 +114,10 @@ def _read_call(stage: pathlib.Path, app_dir: pathlib.Path | None, progress: bool
         given: dict[str, Any] = json.loads(note.read_bytes())
         above = 2 if given["config"] is None else 3
     except (OSError, ValueError, LookupError, TypeError) as error:
+        if (target := stage.with_name(stage.name.removesuffix(_SUFFIX))) != stage and target.is_dir():
+            with contextlib.suppress(OSError):
+                note.parent.rmdir()  # all that may be left where publishing was cut off at its end
+            raise AlreadyPublishedError(f"{target} is already published") from error
         raise ArgumentError(
             f"{stage} is no planned export ({error}); give what torch2tfds plan has printed, NAME/VERSION{_SUFFIX} in a data_dir"
         ) from error

@@ -228,7 +228,7 @@ class Stage:
                 return  # it is published, and another export has begun
             contents.remove_ours(stage, self._place.is_ours)
         with contextlib.suppress(FileNotFoundError), self._place.opened(self.notes.directory) as notes:
-            contents.remove_ours(notes, contents.is_note, last=(STAGE_NOTE, PUBLISHING_NOTE))
+            contents.remove_ours(notes, contents.is_note, last=(STAGE_NOTE, PUBLISHING_NOTE, COMMAND_NOTE))
 
     def publish(self) -> pathlib.Path:
         """Makes the version visible; returns where it is (see `publishing.publish`)."""

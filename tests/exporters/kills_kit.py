@@ -41,8 +41,10 @@ SPLITS = ("train", "test")
 PARTS = 6
 """In which a stream divides itself."""
 SHARD_BYTES = 128
-SECONDS = 0.01
+SECONDS = 0.03
 """For one row, so that there is something to kill."""
+IDLE = 0.5
+"""Seconds without a row, after which the processes that make rows count as idle."""
 SAMPLE = 3
 """Kills in a run without `--endurance`."""
 IN_A_ROW = 3
@@ -60,19 +62,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 
 
 class Noted(Dataset):
-    """Rows by number, each after a while. A process that makes one leaves a file whose name says which process it is."""
+    """Rows by number, each after a while. A process touches a file, whose name says which it is, whenever it makes one."""
 
-    def __init__(self, place, count):
-        self.place, self.count, self.noted = place, count, 0
+    def __init__(self, place, count, seconds):
+        self.place, self.count, self.seconds = place, count, seconds
 
     def __len__(self):
         return self.count
 
     def __getitem__(self, index):
-        if self.noted != os.getpid():
-            self.noted = os.getpid()
-            pathlib.Path(self.place, f"{self.noted}-{life_of(self.noted)[0]}").touch()
-        time.sleep(SECONDS)
+        pathlib.Path(self.place, f"{os.getpid()}-{life_of(os.getpid())[0]}").touch()
+        time.sleep(self.seconds)
         return {"id": index, "text": "é" * (index % 9)}
 
 
@@ -87,10 +87,10 @@ class Parts(IterableDataset):
         return map(self.rows.__getitem__, range(info.id, len(self.rows), info.num_workers))
 
 
-def loaders(place=None, splits=SPLITS):
+def loaders(place=None, splits=SPLITS, seconds=SECONDS):
     """What is exported, shuffled with a seed. `plan` and ranks are told the place by the environment."""
     place, seed = place or os.environ["KILLS_PLACE"], torch.Generator().manual_seed
-    rows = {split: Noted(place, ROWS[split]) for split in splits}
+    rows = {split: Noted(place, ROWS[split], seconds) for split in splits}
     return {
         split: DataLoader(Parts(rows[split]), 4, num_workers=PARTS)
         if split == "stream"
@@ -99,11 +99,11 @@ def loaders(place=None, splits=SPLITS):
     }
 
 
-def export(place, *, data_dir, format, splits, **engine):
+def export(place, *, data_dir, format, splits, seconds=SECONDS, **engine):
     """The same line every time; a version that is published already only lacks its module."""
     fixed = {"name": "ds", "shard_bytes": SHARD_BYTES, "progress": False}
     try:
-        exporters.export(loaders(place, splits), data_dir, format=format, **fixed, **engine)
+        exporters.export(loaders(place, splits, seconds), data_dir, format=format, **fixed, **engine)
     except exporters.AlreadyPublishedError:
         generate(pathlib.Path(data_dir, "ds/1.0.0"))
 
@@ -127,7 +127,7 @@ def publish(place, *, data_dir):
     """As `export`."""
     try:
         run_command(place, "publish", f"{data_dir}/ds/1.0.0.incomplete")
-    except (exporters.AlreadyPublishedError, exporters.ArgumentError):
+    except exporters.AlreadyPublishedError:
         generate(pathlib.Path(data_dir, "ds/1.0.0"))
 
 
@@ -233,6 +233,15 @@ class Run:
                 return False
         return True
 
+    def last_row(self):
+        """When a row was last asked for, in seconds since the run began; 0 if none was."""
+        times = [path.stat().st_mtime for path in (self.place / "noted").iterdir()]
+        return max(times, default=0.0) - time.time() + time.monotonic() - self.start if times else 0.0
+
+    def is_at_work(self):
+        """Whether rows are being made."""
+        return time.monotonic() - self.start - self.last_row() < IDLE
+
     def left_over(self):
         """What still runs of it, once it is over: numbers, and when they began."""
         return sorted({*self.workers(), *running_in(self.born.keys(), self.end)})
@@ -301,7 +310,7 @@ class Campaign:
         self.way, self.root, self.dice = way, root, random.Random(seed)
         self.runs, self.whole, self.spans = [], {}, {}
         self.killed, self.seen, self.exports, self.lost = collections.Counter(), collections.Counter(), 0, []
-        self.went_on = 0
+        self.went_on = self.at_work = 0
 
     def begin(self, calls):
         self.runs.append(Run(calls, self.root, len(self.runs)))
@@ -313,7 +322,7 @@ class Campaign:
         noted.mkdir(exist_ok=True)
         alone = {"engine": "processes", "engine_options": {"workers": 1, "start_method": "fork"}}
         is_stream = "stream" in self.way.splits  # whose parts without an engine are not read one after the other
-        export(str(noted), data_dir=data_dir, format=format, splits=self.way.splits, **(alone if is_stream else {}))
+        export(str(noted), data_dir=data_dir, format=format, splits=self.way.splits, seconds=0, **(alone if is_stream else {}))
         self.whole[format] = tree(data_dir)
         for step, calls in self.way.steps.items():
             run, begun = self.begin(calls(str(self.root / "first"), format)), 0.0
@@ -324,7 +333,8 @@ class Campaign:
             assert [said.read_text() for said in run.said] == ["done"] * len(run.said), run.place
             seconds = time.monotonic() - run.start
             own = {name: seconds for name, (_, place) in self.way.victims.items() if place == step}
-            self.spans |= {(name, format): span for name, span in (own | dict.fromkeys(of_workers, seconds - begun)).items()}
+            own |= dict.fromkeys(of_workers, run.last_row() - begun)
+            self.spans |= {(name, format): span for name, span in own.items()}
         self.compare(self.root / "first", format)
         assert not self.lost
 
@@ -351,11 +361,13 @@ class Campaign:
         if kills is not kill_a_call and not run.has_begun():
             return False
         run.is_over(self.dice.uniform(0, self.spans[victim, format]))
-        was_killed = kills(run, self.dice)
+        is_at_work, was_killed = run.is_at_work(), kills(run, self.dice)
         while not was_killed and not run.is_over(0.01):  # between two workers
-            was_killed = kills(run, self.dice)
+            is_at_work, was_killed = run.is_at_work(), kills(run, self.dice)
         self.killed[victim] += was_killed
-        self.spans[victim, format] *= 1.04 if was_killed else 0.9  # so that kills fall on all of it, however busy the machine
+        is_early = was_killed and (kills is kill_a_call or is_at_work)
+        self.at_work += was_killed and is_at_work and kills is not kill_a_call
+        self.spans[victim, format] *= 1.04 if is_early else 0.9  # so that kills fall on all of it, however busy the machine
         return was_killed
 
     def again(self, run, struck):
@@ -443,9 +455,11 @@ def run_campaign(way, amount, config, root, report):
         campaign.look_for_processes()
     killed = ", ".join(f"{victim} {count}" for victim, count in sorted((+campaign.killed).items()))
     again = ", ".join(f"{what} {count:,}" for what, count in campaign.seen.most_common()) or "none"
+    of_tasks = [name for name, (kills, _) in way.victims.items() if kills is not kill_a_call]
+    at_work = f" ({campaign.at_work} of {' and '.join(of_tasks)} while rows were made)" if of_tasks else ""
     text = (
-        f"killed were {killed}; {campaign.went_on} runs went on to their end, {campaign.seen.total()} calls were made again "
-        f"({again}); {campaign.exports} exports, the same SHA-256 of every file, no process left"
+        f"killed were {killed}{at_work}; {campaign.went_on} runs went on to their end, {campaign.seen.total()} calls were made "
+        f"again ({again}); {campaign.exports} exports, the same SHA-256 of every file, no process left"
     )
     report(amount, f"a process killed, {way.name}", campaign.killed.total(), len(campaign.lost), text)
     assert not campaign.lost, f"--kills-seed {seed}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -223,6 +225,40 @@ def test_ranks_at_once_and_killed(planned, whole, command, app_dir, tmp_path, tr
     command("work", stage, "--rank", 0, "--world", 1)
     command("publish", stage)
     assert tree(tmp_path / "data") == whole("text")
+
+
+def publish_and_die(stage, target, number):
+    """Publishes, but for the process being killed before something is removed, by number, once the version is there."""
+    numbers = itertools.count()
+
+    def dying(function):
+        def remove(*args, **options):
+            if target.exists() and next(numbers) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **options)
+
+        return remove
+
+    os.unlink, os.rmdir = dying(os.unlink), dying(os.rmdir)
+    CliRunner().invoke(app, ["publish", stage, "--quiet"], catch_exceptions=False)
+
+
+def test_publish_is_killed_as_it_clears_up(planned, command, tmp_path):
+    """Wherever that is, the same line again says that it is published, and removes what is left."""
+    fork, target = multiprocessing.get_context("fork"), tmp_path / "data/ds/1.0.0"
+    for number in itertools.count():
+        stage = planned("text", "--shard-mib", "0.002")
+        command("work", stage, "--rank", 0, "--world", 1)
+        child = fork.Process(target=publish_and_die, args=(stage, target, number))
+        child.start()
+        child.join()
+        if not child.exitcode:
+            break
+        with pytest.raises(exporters.AlreadyPublishedError, match="is already published"):
+            command("publish", stage)
+        assert os.listdir(target.parent) == [target.name]
+        shutil.rmtree(tmp_path / "data")
+    assert number > 10
 
 
 def test_an_export_finishes_what_is_planned(planned, whole, command, app_dir, tmp_path, tree):
