@@ -133,6 +133,8 @@ def test_reliability_table():
     ]
     tried = {fault: int(count.replace(",", "")) for fault, count, survived, lost, _ in rows if (survived, lost) == (count, "0")}
     least = {"killed at a random instant": 500, "a bit flipped": 1000, "a file cut off": 200, "a disk that fails": 200}
+    ways = ("engine `processes`", "engine `ray`", "engine `beam`", "ranks of an array job")
+    least |= {f"a process killed, {way}": 100 for way in ways}
     assert all(tried[fault] >= count for fault, count in least.items())
     assert sum(tried.pop(fault) for fault in ("a hostile manifest", "a hostile shard or index", "hostile records")) >= 100_000
     assert tried.keys() == least.keys()
