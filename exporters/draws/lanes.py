@@ -124,7 +124,8 @@ class LaneDraws:
     lanes: Lanes
 
     def prepare(self, worker: int, workers: int) -> None:
-        """Nothing: what a lane is told to be, it is told in its own process."""
+        """Has PyTorch use one thread. What a lane is told to be, the process that reads it is told."""
+        torch_module().set_num_threads(1)
 
     def drain(self, lane: int) -> Numbered:
         """As `Lanes.drain`. The process that reads it is forked, where the system can, so that it needs not be pickled again."""
@@ -148,9 +149,7 @@ class _Begin:
         data: Any = torch_module().utils.data
         dataset = data.get_worker_info().dataset
         become_worker(dataset, self.lane, self.lanes, self.base_seed)
-        if isinstance(
-            dataset, data.IterDataPipe
-        ):  # as `_sharding_worker_init_fn` does for a worker (torch/utils/data/dataloader.py)
+        if isinstance(dataset, data.IterDataPipe):  # what DataLoader has each worker do (`_sharding_worker_init_fn`)
             data.graph_settings.apply_sharding(dataset, self.lanes, self.lane)
         if self.begin is not None:
             self.begin(self.lane)

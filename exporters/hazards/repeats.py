@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
@@ -162,22 +163,23 @@ class SharedExamples(_Compared):
             yield Finding("shared_examples", max(shared.values()), text)
 
 
-def find_repeating(lanes: Sequence[Iterator[Columns]]) -> Iterator[Finding]:
+def find_repeating(lanes: Sequence[Generator[Columns, None, None]]) -> Iterator[Finding]:
     """Findings of a stream of which two lanes begin with the same rows, which are not all alike: each is a copy of the other.
 
     Args:
-      lanes: the stored columns of each, batch by batch; of none more is taken than is compared.
+      lanes: the stored columns of each, batch by batch; of none more is taken than is compared, and each is closed then.
     """
     axes: AxisOrders | None = None
     known = dict[tuple[int, ...], int]()
     for lane, batches in enumerate(lanes):
         rows, digester = list[int](), Digester()
-        for number, columns in enumerate(batches):
-            axes = axes or AxisOrders.of(columns)
-            digester.add(Look(columns, number, axes).bytes_of_rows())
-            rows += digester.take().tolist()
-            if len(rows) >= _FIRST_ROWS:
-                break
+        with contextlib.closing(batches):
+            for number, columns in enumerate(batches):
+                axes = axes or AxisOrders.of(columns)
+                digester.add(Look(columns, number, axes).bytes_of_rows())
+                rows += digester.take().tolist()
+                if len(rows) >= _FIRST_ROWS:
+                    break
         first = tuple(rows[:_FIRST_ROWS])
         if len(set(first)) > 1 and first in known:
             same = wording.plural(len(first), "example")

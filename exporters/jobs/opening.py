@@ -7,7 +7,7 @@ comes after it, until its split is drained.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 from exporters.aliases import Loader
 from exporters.batches.flatten import Batch, to_batch
@@ -229,7 +229,7 @@ class Opening:
                 head.rest.close()
 
 
-def _stored(raws: Numbered, split: str, settled: Settled) -> Iterator[Columns]:
+def _stored(raws: Numbered, split: str, settled: Settled) -> Generator[Columns, None, None]:
     """The stored columns of those raw batches that have rows."""
     with contextlib.closing(raws):
         for number, raw in raws:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -17,6 +18,7 @@ from torch.utils.data.datapipes.iter import IterableWrapper
 
 import exporters
 from exporters.draws.lanes import Lanes, has_lanes
+from exporters.hazards.repeats import find_repeating
 from exporters.loaders import facts
 from tfds_builder.table.table import Table
 
@@ -187,6 +189,37 @@ def test_what_does_not_divide_itself_is_refused(dataset, count, words, tmp_path)
     assert not (tmp_path / "data" / "ds").exists()
     result = export(loaders, tmp_path / "data", on_hazard={"default": "warn", "workers_repeat": "ignore"}, **FORK)
     assert result.examples["test"] == sum(len(dataset(text, count).numbers(worker, 4)) for worker in range(4))
+
+
+def test_one_lane_is_looked_at_at_a_time(monkeypatch, tmp_path):
+    """However many there are: whoever reads the one before has ended."""
+    running = []
+
+    class Watched(Stream):
+        def __iter__(self):
+            (tmp_path / f"{get_worker_info().id}-{os.getpid()}").touch()
+            return super().__iter__()
+
+    lanes, loader = Lanes(5, 1), DataLoader(Watched(text, 900), 4, num_workers=5)
+    for _ in find_repeating([watching(lanes.drain(loader, lane), tmp_path, running) for lane in range(5)]):
+        pytest.fail("they differ")
+    assert running == [1] * 5
+
+
+def watching(raws, directory, running):
+    """Columns of a lane's batches; notes how many readers there are, at each lane's first one."""
+    with contextlib.closing(raws):
+        for place, (_, raw) in enumerate(raws):
+            if not place:
+                running.append(sum(is_running(path.name.split("-")[1]) for path in directory.iterdir()))
+            yield {"number": raw["number"].numpy()}
+
+
+def is_running(pid):
+    try:
+        return ") Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 def test_what_is_alike_is_not_refused(tmp_path):
