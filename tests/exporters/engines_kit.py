@@ -4,7 +4,7 @@ import time
 
 import tensorflow_datasets as tfds
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 
 class Rows(Dataset):
@@ -19,6 +19,30 @@ class Rows(Dataset):
     def __getitem__(self, index):
         time.sleep(self.seconds)
         return self.make(index)
+
+
+class Parts(IterableDataset):
+    """The same as a stream, of which each worker gives a part."""
+
+    def __init__(self, make, count):
+        self.make, self.count = make, count
+
+    def __iter__(self):
+        info = get_worker_info()
+        return map(self.make, range(info.id, self.count, info.num_workers))
+
+
+def parts_of(make, count=80):
+    """A loader of it that says that it may be read in five parts."""
+    return DataLoader(Parts(make, count), 4, num_workers=5, generator=torch.Generator().manual_seed(2))
+
+
+def drawn(index):
+    return {"index": index, "x": torch.rand(3)}
+
+
+ALONE = {"engine": "processes", "engine_options": {"workers": 1, "start_method": "fork"}}
+"""Reads a stream part by part, in one process."""
 
 
 def fixed(index):

@@ -15,7 +15,7 @@ import engines_kit
 import kills_kit
 import pytest
 import torch
-from engines_kit import PNG, Rows, fixed, notes_of, picture, text, told
+from engines_kit import ALONE, PNG, Rows, drawn, fixed, notes_of, parts_of, picture, text, told
 from torch.utils.data import DataLoader, get_worker_info
 
 import exporters
@@ -56,6 +56,16 @@ def test_the_same_bytes(kind, tmp_path, tree):
     assert whole.shards["train"] > 3
     assert tree(tmp_path / "beam") == tree(tmp_path / "local")
     assert told(shared) == told(whole)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("make", [text, drawn])
+def test_a_stream_in_parts(make, tmp_path, tree):
+    """Each part is read wherever it is done, and has what that worker of the loader would give, drawn numbers included."""
+    alone = export(parts_of(make), tmp_path / "alone", **ALONE)
+    shared = export(parts_of(make), tmp_path / "shared", **BEAM)
+    assert tree(shared.path) == tree(alone.path)
+    assert told(shared) == told(alone)
 
 
 class Broken(Rows):

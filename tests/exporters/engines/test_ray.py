@@ -16,7 +16,7 @@ import engines_kit
 import kills_kit
 import pytest
 import torch
-from engines_kit import PNG, Rows, fixed, notes_of, picture, text, told
+from engines_kit import ALONE, PNG, Rows, drawn, fixed, notes_of, parts_of, picture, text, told
 from torch.utils.data import DataLoader, get_worker_info
 
 import exporters
@@ -72,6 +72,16 @@ def test_the_same_bytes(kind, format, cluster, tmp_path, tree):
     assert tree(shared.path) == tree(whole.path)
     assert told(shared) == told(whole)
     assert not ray.is_initialized()
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("make", [text, drawn])
+def test_a_stream_in_parts(cluster, make, tmp_path, tree):
+    """Each part is read wherever it is done, and has what that worker of the loader would give, drawn numbers included."""
+    alone = export(parts_of(make), tmp_path / "alone", **ALONE)
+    shared = export(parts_of(make), tmp_path / "shared", **on(cluster))
+    assert tree(shared.path) == tree(alone.path)
+    assert told(shared) == told(alone)
 
 
 class Killed(Rows):
