@@ -3,8 +3,8 @@
     TensorDataset(x, y)[4], [5], [6], stacked by default_collate   =   [x[4:7], y[4:7]]
 
 That is so for PyTorch's own TensorDataset and StackDataset, and for Subset and ConcatDataset of these (`random_split` makes
-such), under PyTorch's own `default_collate`. Of a subclass, or of any other dataset, nothing is known: it is asked for each
-example.
+such), under PyTorch's own `default_collate`. A TensorDataset may be of a subclass that leaves alone how examples are got. Of any
+other dataset nothing is known: it is asked for each example.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _take_of(dataset: Dataset) -> Take | None:
     """How several examples of a dataset are taken at once; None if it must be asked for each."""
     data = torch_module().utils.data
     kind = type(dataset)
-    if kind is data.TensorDataset:
+    if _is_tensors(dataset):
         return _join([_of_tensor(tensor) for tensor in dataset.tensors], list)
     if kind is data.StackDataset:
         parts = dataset.datasets
@@ -64,6 +64,14 @@ def _take_of(dataset: Dataset) -> Take | None:
     if kind is data.ConcatDataset:
         return _of_several(dataset)
     return None
+
+
+def _is_tensors(dataset: Dataset) -> bool:
+    """Whether a dataset gives rows of its tensors: PyTorch's TensorDataset, or one that only adds to it, such as `classes`."""
+    kind, plain = type(dataset), torch_module().utils.data.TensorDataset
+    if not issubclass(kind, plain) or "tensors" not in vars(dataset) or hasattr(dataset, "__getitems__"):
+        return False
+    return all(getattr(kind, name) is getattr(plain, name) for name in ("__getitem__", "__getattribute__"))
 
 
 def _take_of_part(part: Dataset) -> Take | None:

@@ -59,6 +59,29 @@ class Own(TensorDataset):
         return super().__getitem__(index)[::-1]
 
 
+class Named(TensorDataset):
+    """Adds something, and leaves alone how examples are got."""
+
+    classes = ("cat", "dog")
+
+
+class Watching(TensorDataset):
+    def __getattribute__(self, name):
+        return super().__getattribute__(name)
+
+
+class Many(TensorDataset):
+    def __getitems__(self, indices):
+        return [self[index] for index in reversed(indices)]
+
+
+class Fickle(TensorDataset):
+    tensors = property(lambda self: self.made(), lambda self, value: None)
+
+    def made(self):
+        return tensors(4)
+
+
 class Doubling(Dataset):
     def __len__(self):
         return 4
@@ -68,10 +91,14 @@ class Doubling(Dataset):
 
 
 def test_what_is_asked_for_each_example():
-    """A subclass, a dataset of one's own in whatever else, another collate_fn, a worker_init_fn: none is taken by slices."""
+    """A subclass that gets examples in its own way, a dataset of one's own in whatever else, another collate_fn, a
+    worker_init_fn: none is taken by slices."""
     plain = TensorDataset(*tensors(4))
     others = [
         Own(*tensors(4)),
+        Watching(*tensors(4)),
+        Many(*tensors(4)),
+        Fickle(*tensors(4)),
         Subset(Own(*tensors(4)), [0]),
         ConcatDataset([plain, Doubling()]),
         StackDataset(Doubling(), plain),
@@ -142,3 +169,11 @@ def test_no_example_is_asked_for(monkeypatch):
     batches = list(facts.drain(DataLoader(dataset, batch_size=8), Order.of_range(40, 8, drop_last=False)))
     assert [len(batch[0]) for batch in batches] == [8] * 5
     assert batches[1][0].data_ptr() == dataset.tensors[0][8:].data_ptr()
+
+
+def test_a_subclass_that_only_adds():
+    """It is taken by slices, value for value as its loader gives it."""
+    loader = DataLoader(Named(*tensors(9)), batch_size=4)
+    take = slices.batches_of(loader)
+    for indices, batch in zip([[0, 1, 2, 3], [4, 5, 6, 7], [8]], loader, strict=True):
+        assert facts.is_same(take(indices), batch)
