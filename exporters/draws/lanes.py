@@ -3,8 +3,9 @@
     DataLoader(stream, num_workers=4)    4 lanes: lane 1 gives what worker 1 of that loader would give, in its order
 
 An iterable dataset has no indices, so nobody can begin in its midst. But it asks `torch.utils.data.get_worker_info()` which
-part of it a worker is to give, and whoever is told to be worker 1 of 4 reads that part, wherever it runs. Each lane is read in
-a process of its own that begins with the dataset as it was given: one that was read before may be at its end.
+part of it a worker is to give, and whoever is told to be worker 1 of 4 reads that part, wherever it runs. Each lane begins with
+the dataset as it was given, since one that was read before may be at its end: in a process of its own that is forked for it, or,
+where the dataset came pickled, unpickled anew.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import multiprocessing
+import threading
 from collections.abc import Callable
-from typing import Any
 
-from exporters.aliases import Loader
+from exporters.aliases import Dataset, Loader, RandomGenerator
 from exporters.draws.apart import Part, base_seed_of, become_worker, end_with_parent
 from exporters.loaders import facts, lookahead
 from exporters.loaders.datasets import datasets_of
 from exporters.loaders.lookahead import Numbered
 from exporters.tensors.pytorch import torch_module
+
+_HERE = threading.Lock()
+"""Held while a lane is read by this process itself: which worker it is, it is for the whole process."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,24 @@ class Lanes:
         """The loader, with a worker for each lane: it tells what all of them give."""
         return loader if loader.num_workers == self.count else facts.twin_of(loader, num_workers=self.count)
 
+    def drain_here(self, loader: Loader, lane: int) -> Numbered:
+        """As `drain`, read by this process itself, which becomes that worker: it runs nothing but tasks, and the dataset is that
+        of no other lane. To fork another one for it is not safe where it speaks gRPC: of Beam's, it is aborted."""
+        with _HERE:  # a runner may give a process several tasks at a time
+            become_worker(loader.dataset, lane, self.count, self.base_seed)
+            if loader.worker_init_fn is not None:
+                loader.worker_init_fn(lane)
+            single = facts.twin_of(loader, num_workers=0, prefetch_factor=None, worker_init_fn=None, generator=self._generator())
+            raws = iter(single)
+            _shard(loader.dataset, lane, self.count)  # for one process that is done as its iterator is made
+            for number, raw in enumerate(raws):
+                yield lane + number * self.count, raw
+                del raw
+
+    def _generator(self) -> RandomGenerator:
+        """A generator from which a datapipe is shuffled in the same order in all lanes."""
+        return torch_module().Generator().manual_seed(self.base_seed)
+
     def loader(self, loader: Loader, lane: int, *, ahead: int | None = None) -> Loader:
         """A loader that gives what worker number `lane` of a given one would give: its only worker is told to be that one.
 
@@ -54,14 +76,14 @@ class Lanes:
           lane: which worker.
           ahead: batches that are read before they are asked for; None for as many as the loader says.
         """
-        torch, begin = torch_module(), _Begin(loader.worker_init_fn, lane, self.count, self.base_seed)
+        begin = _Begin(loader.worker_init_fn, lane, self.count, self.base_seed)
         return facts.twin_of(
             loader,
             num_workers=1,
             prefetch_factor=ahead or loader.prefetch_factor or 2,
             persistent_workers=False,
             worker_init_fn=begin,
-            generator=torch.Generator().manual_seed(self.base_seed),  # a shuffled datapipe is in the same order in all lanes
+            generator=self._generator(),
             _iterator=None,
         )
 
@@ -128,11 +150,19 @@ class LaneDraws:
         torch_module().set_num_threads(1)
 
     def drain(self, lane: int) -> Numbered:
-        """As `Lanes.drain`. The process that reads it is forked, where the system can, so that it needs not be pickled again."""
-        loader = self.part.whole().loader
-        if "fork" in multiprocessing.get_all_start_methods():
-            loader = facts.twin_of(loader, _DataLoader__multiprocessing_context=multiprocessing.get_context("fork"))
-        return self.lanes.drain(loader, lane)
+        """As `Lanes.drain`. In a process that was forked, what reads it is forked too: it may hold what cannot be pickled."""
+        if self.part.pickled:
+            return self.lanes.drain_here(self.part.whole().loader, lane)
+        context = {"_DataLoader__multiprocessing_context": multiprocessing.get_context("fork")}
+        return self.lanes.drain(facts.twin_of(self.part.loader, **context), lane)
+
+
+def _shard(dataset: Dataset, lane: int, lanes: int) -> None:
+    """Tells the `sharding_filter`s of a datapipe which part is theirs, as DataLoader tells its workers'
+    (torch/utils/data/dataloader.py, `_sharding_worker_init_fn`)."""
+    data = torch_module().utils.data
+    if isinstance(dataset, data.IterDataPipe):
+        data.graph_settings.apply_sharding(dataset, lanes, lane)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,10 +176,8 @@ class _Begin:
 
     def __call__(self, worker: int) -> None:
         end_with_parent()
-        data: Any = torch_module().utils.data
-        dataset = data.get_worker_info().dataset
+        dataset = torch_module().utils.data.get_worker_info().dataset
         become_worker(dataset, self.lane, self.lanes, self.base_seed)
-        if isinstance(dataset, data.IterDataPipe):  # what DataLoader has each worker do (`_sharding_worker_init_fn`)
-            data.graph_settings.apply_sharding(dataset, self.lanes, self.lane)
+        _shard(dataset, self.lane, self.lanes)
         if self.begin is not None:
             self.begin(self.lane)

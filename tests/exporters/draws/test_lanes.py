@@ -6,9 +6,12 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import multiprocessing
 import os
 import pathlib
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -17,7 +20,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from torch.utils.data.datapipes.iter import IterableWrapper
 
 import exporters
-from exporters.draws.lanes import Lanes, has_lanes
+from exporters.draws.apart import Part
+from exporters.draws.lanes import LaneDraws, Lanes, has_lanes
 from exporters.hazards.repeats import find_repeating
 from exporters.loaders import facts
 from tfds_builder.table.table import Table
@@ -115,6 +119,55 @@ def test_a_lane_is_a_worker(kind):
     assert sorted(found) == list(range(60 if one.batch_size is None else 21))
     for number, batch in enumerate(other):
         assert facts.is_same(found[number], batch)
+
+
+def read_here(kind, results):
+    """Lanes read one after the other by this process itself, of a dataset that comes pickled."""
+    loader = KINDS[kind](num_workers=3, generator=torch.Generator().manual_seed(11))
+    lanes, part = Lanes.of(loader), Part.pickled_of(loader, "train")
+    found = {number: batch for lane in (1, 2, 0) for number, batch in LaneDraws(part, lanes).drain(lane)}
+    expected = list(loader_of_the_same(kind))
+    results.put((len(found), [facts.is_same(found[number], batch) for number, batch in enumerate(expected)]))
+
+
+def loader_of_the_same(kind):
+    return KINDS[kind](num_workers=3, generator=torch.Generator().manual_seed(11))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lane_that_is_read_here(kind):
+    """Where the dataset came pickled, the process that does the task is that worker, with a dataset of its own for each lane."""
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    process = context.Process(target=read_here, args=(kind, results))
+    process.start()
+    count, are_same = results.get()
+    process.join()
+    assert count == len(are_same) > 15
+    assert all(are_same)
+
+
+def test_one_lane_at_a_time_is_read_here():
+    """A process that gets several at a time, as those of a runner may, reads one after the other."""
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    process = context.Process(target=read_at_once, args=(results,))
+    process.start()
+    assert results.get() == [list(range(lane, 60, 3)) for lane in range(3)]
+    process.join()
+
+
+def read_at_once(results):
+    loader = DataLoader(Stream(slowly, 60), None, num_workers=3)
+    draws = LaneDraws(Part.pickled_of(loader, "train"), Lanes(3, 1))
+    with ThreadPoolExecutor(3) as threads:
+        found = threads.map(lambda lane: [int(batch["number"]) for _, batch in draws.drain(lane)], range(3))
+        results.put(list(found))
+
+
+def slowly(number):
+    time.sleep(0.002)
+    return {"number": number}
 
 
 def test_the_lanes_of_a_shuffled_datapipe():
