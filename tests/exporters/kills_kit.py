@@ -45,7 +45,7 @@ SECONDS = 0.03
 """For one row, so that there is something to kill."""
 IDLE = 0.5
 """Seconds without a row, after which the processes that make rows count as idle."""
-SAMPLE = 3
+SAMPLE = 2
 """Kills in a run without `--endurance`."""
 IN_A_ROW = 3
 """Kills of one export at most; then it is left alone."""
