@@ -277,8 +277,9 @@ WAYS = {
 
 
 @pytest.mark.filterwarnings("ignore::exporters.HazardWarning")
-@pytest.mark.parametrize("amount", kills_kit.AMOUNTS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("way", "amount"), [
+    ("streams", "sample"), *(pytest.param(way, *whole.values, marks=whole.marks) for way in WAYS for whole in [kills_kit.WHOLE]),
+])  # fmt: skip
 def test_a_process_of_several_is_killed(way, amount, tmp_path, pytestconfig, endurance):
     """Whichever process of `export` or of an array job is killed, whenever: run again until it is published, nothing is lost,
     doubled or left, and every file has the bytes of an export by one process."""
