@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
-from exporters.aliases import Collate, Examples, Index, Loader, RandomGenerator, RawBatch, RawValue, Sampler
+from exporters.aliases import Collate, Examples, Index, Loader, RandomGenerator, RawBatch, RawValue, Sampler, Tensor
 from exporters.batches.structure import Form, form_of, parts_of
 from exporters.loaders import slices
 from exporters.loaders.order import Order, Source, record, record_runs, summarize
@@ -365,15 +365,20 @@ def is_same(one: RawValue, other: RawValue) -> bool:
     if one is other or type(one) is not type(other):
         return one is other
     if isinstance(one, torch_module().Tensor):
-        dense = torch_module().contiguous_format  # a single element of any stride calls itself contiguous, and has no bytes
-        bits = [item.detach().cpu().clone(memory_format=dense).reshape(-1).view(torch_module().uint8) for item in (one, other)]
-        return one.shape == other.shape and bool(torch_module().equal(*bits))
+        return one.shape == other.shape and bool(torch_module().equal(_bits(one), _bits(other)))
     if form_of(one) in (Form.RECORD, Form.LIST, Form.VALUES):
         parts, others = dict(parts_of(one)), dict(parts_of(other))
         return parts.keys() == others.keys() and all(is_same(parts[name], others[name]) for name in parts)
     if hasattr(one, "tobytes"):  # NumPy, PIL
         return bool(one.tobytes() == other.tobytes())
     return not isinstance(one, str | bytes | int | float | complex) or one == other or one != one
+
+
+def _bits(item: Tensor) -> Tensor:
+    """The bytes of a tensor, which are copied only where they do not lie side by side: an example may be large."""
+    flat = item.detach().cpu().contiguous().reshape(-1)
+    dense = torch_module().contiguous_format  # a single element of any stride calls itself contiguous, and has no bytes
+    return (flat.clone(memory_format=dense) if flat.numel() == 1 else flat).view(torch_module().uint8)
 
 
 def expected_examples(loader: Loader) -> int | None:

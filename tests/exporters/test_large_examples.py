@@ -10,7 +10,6 @@ from tfds_builder.table.table import Table
 pytestmark = pytest.mark.once
 
 SOURCE = """
-    import resource
     import numpy as np, tensorflow_datasets as tfds, torch
     import exporters
     from torch.utils.data import DataLoader, Dataset
@@ -24,7 +23,7 @@ SOURCE = """
             if self.kind == "bytes": return bytes([i + 1]) * size
             return torch.full((size // 4 + (i if self.kind == "ragged" else 0),), float(i + 2))
 
-    def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def peak(): return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
     options = {"progress": False, "on_hazard": "warn", "shard_bytes": 2**20}
     small = DataLoader([{"x": torch.arange(40.0) + i} for i in range(3)], batch_size=2)
     for format in ("tfrecord", "hdf5"):
@@ -59,7 +58,7 @@ def test_writing_takes_three_times_an_example(written):
 
 
 READ = """
-    import resource, sys
+    import sys
     import tensorflow, torch
     import tfds_builder
     from torch.utils.data import DataLoader
@@ -78,7 +77,7 @@ READ = """
         }
         for name, make in makers.items():
             count = sum(1 for _ in make())
-            yield name, count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            yield name, count, int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
 
     for format in ("tfrecord", "hdf5"):
         *_, (_, _, before) = read(f"{sys.argv[1]}/warm_{format}/1.0.0")
