@@ -133,7 +133,13 @@ def test_reliability_table():
     ]
     tried = {fault: int(count.replace(",", "")) for fault, count, survived, lost, _ in rows if (survived, lost) == (count, "0")}
     least = {"killed at a random instant": 500, "a bit flipped": 1000, "a file cut off": 200, "a disk that fails": 200}
-    ways = ("engine `processes`", "engine `ray`", "engine `beam`", "ranks of an array job")
+    ways = (
+        "engine `processes`",
+        "engine `ray`",
+        "engine `beam`",
+        "ranks of an array job",
+        "engine `processes`, a stream in parts",
+    )
     least |= {f"a process killed, {way}": 100 for way in ways}
     least |= {fault: 100 for fault in tried if fault.startswith("a process killed")}
     assert all(tried[fault] >= count for fault, count in least.items())

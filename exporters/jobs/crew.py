@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 
@@ -51,10 +52,11 @@ class Crew:
         loader = self.loaders[split]
         return Part.pickled_of(loader, split) if self._engine.place is Place.SENT else Part.of(loader)
 
-    def lanes(self) -> dict[str, Lanes]:
-        """By split that is a stream which divides itself among several workers, its lanes. The seed of each is drawn now."""
+    def lanes(self) -> dict[str, dict[str, int]]:
+        """By split that is a stream which divides itself among several workers, its lanes, as the plan has them. The seed of each
+        is drawn now."""
         divided = {split: loader for split, loader in self.loaders.items() if self._divides and has_lanes(loader)}
-        return {split: Lanes.of(loader) for split, loader in divided.items()}
+        return {split: dataclasses.asdict(Lanes.of(loader)) for split, loader in divided.items()}
 
     def as_given(self) -> dict[str, Loader]:
         """The loaders with as many workers as they were given: these say what an iteration draws."""

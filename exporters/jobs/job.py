@@ -78,8 +78,7 @@ class Job:
         if stage.was_moved:
             bar.say(f"{stage.path} is not where it was written: every byte that is finished is read and compared")
         told = hazard_notes.dump(tuple(watch.found))
-        divide = lambda: {split: dataclasses.asdict(lanes) for split, lanes in crew.lanes().items()}  # noqa: E731
-        self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER}, told, divide)
+        self._ledger = Ledger(stage, crew.as_given(), {**plan, "producer": PRODUCER}, told, crew.lanes)
         self._lanes = {split: Lanes(**lanes) for split, lanes in self._ledger.lanes.items()}
         self._loaders = loaders = {
             split: self._lanes[split].whole(loader) if split in self._lanes else loader for split, loader in crew.loaders.items()
